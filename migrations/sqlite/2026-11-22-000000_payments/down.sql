@@ -1,0 +1,11 @@
+DROP TABLE quarantine;
+DROP TABLE notifications;
+DROP TABLE idempotency_keys;
+DROP TABLE events;
+DROP TABLE transitions;
+DROP TABLE operations;
+DROP TABLE transactions;
+DROP TABLE refunds;
+DROP TABLE payments;
+DROP TABLE transition_edges;
+DROP TABLE api_keys;

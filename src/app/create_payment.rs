@@ -1,0 +1,156 @@
+//! Creating a payment: for the widget, or with a charge right away.
+
+use secrecy::SecretString;
+
+use super::conclude::{Conclusion, Keyed};
+use super::idempotent::{self, Repeat};
+use super::{Answer, App, Caller, Idempotency, NewMethod, NewPayment, PaymentDetails};
+use crate::clock::Timestamp;
+use crate::cloudpayments::CardCharge;
+use crate::domain::id::{OperationId, PaymentId};
+use crate::domain::payment::{CaptureMode, Method, Operation, OperationKind, OperationState, Payment, Sums};
+use crate::domain::state::{CauseType, Certainty, Status};
+use crate::error::Result;
+use crate::store::{Lane, idempotency, operations};
+
+/// What only the call needs and nobody keeps.
+struct CardData {
+    cryptogram: SecretString,
+    cardholder_name: Option<String>,
+}
+
+/// What the first write came to.
+enum Begun {
+    Repeat(Repeat),
+    Answer(super::StoredAnswer),
+    Charge,
+}
+
+impl App {
+    /// Creates a payment. With a cryptogram it is charged (or the money held) before this returns.
+    ///
+    /// # Errors
+    /// See [`crate::error::Error`]; after an error nothing was charged and the same request may be repeated under its key.
+    pub async fn create_payment(&self, caller: &Caller, idempotency: Idempotency, new: NewPayment) -> Result<Answer> {
+        let (payment, card) = self.draft(caller, new);
+        let operation = card.as_ref().map(|_| self.charge_operation(&payment));
+        let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
+        match self.begin_payment(&keyed, &payment, operation.as_ref()).await? {
+            Begun::Repeat(repeat) => self.repeat(repeat, true).await,
+            Begun::Answer(stored) => Ok(Answer { stored, replayed: false }),
+            Begun::Charge => {
+                let (Some(card), Some(operation)) = (card, operation) else {
+                    return Err(crate::error::Error::internal("a charge without card data"));
+                };
+                let conclusion = self.charge(&payment, &card, &operation).await;
+                let stored = self.conclude_request(keyed, operation, conclusion).await?;
+                Ok(Answer { stored, replayed: false })
+            }
+        }
+    }
+
+    fn draft(&self, caller: &Caller, new: NewPayment) -> (Payment, Option<CardData>) {
+        let now = self.now();
+        let (method, card) = match new.method {
+            NewMethod::Widget => (Method::Widget, None),
+            NewMethod::CardCryptogram { cryptogram, cardholder_name } => {
+                (Method::CardCryptogram, Some(CardData { cryptogram, cardholder_name }))
+            }
+        };
+        let payment = Payment {
+            id: PaymentId::generate(now, self.parts.ids.as_ref()),
+            sequence: 1,
+            status: if method.is_hosted() { Status::AwaitingPayer } else { Status::Processing },
+            certainty: Certainty::Proven,
+            decide_by: None,
+            amount: new.amount,
+            sums: Sums::default(),
+            invoice_id: new.invoice_id,
+            description: new.description,
+            capture: new.capture,
+            language: new.language,
+            method,
+            return_url: new.return_url,
+            metadata: new.metadata,
+            payer: new.payer,
+            three_ds: None,
+            attention: None,
+            test_mode: None,
+            created_by: caller.key_id.clone(),
+            created_at: now,
+            updated_at: now,
+            expires_at: now.plus_seconds(new.expires_in_s.unwrap_or(self.parts.settings.default_expires_in_s)),
+        };
+        (payment, card)
+    }
+
+    fn charge_operation(&self, payment: &Payment) -> Operation {
+        let kind = match payment.capture {
+            CaptureMode::Automatic => OperationKind::Charge,
+            CaptureMode::Manual => OperationKind::Authorize,
+        };
+        self.operation(payment, kind, None, payment.created_at)
+    }
+
+    /// A new attempt of an operation, not written yet.
+    pub(super) fn operation(&self, payment: &Payment, kind: OperationKind, transaction_id: Option<i64>, now: Timestamp) -> Operation {
+        Operation {
+            id: OperationId::generate(now, self.parts.ids.as_ref()),
+            payment_id: payment.id.clone(),
+            refund_id: None,
+            kind,
+            transaction_id,
+            amount: None,
+            state: OperationState::Started,
+            started_at: now,
+            lookups: 0,
+        }
+    }
+
+    /// One durable step: the key, the payment with its history, and the intent to charge or the final answer.
+    async fn begin_payment(&self, keyed: &Keyed, payment: &Payment, operation: Option<&Operation>) -> Result<Begun> {
+        let recorder = self.recorder(CauseType::Api, None, keyed.caller.key_id.as_str());
+        let deadline_s = self.parts.settings.call_deadline_s;
+        let present = std::sync::Arc::clone(&self.parts.present);
+        let (keyed, payment, operation) = (keyed.clone(), payment.clone(), operation.cloned());
+        let lane = Lane::of(&keyed.idempotency.key);
+        self.parts
+            .store
+            .write(lane, move |tx| {
+                let operation_id = operation.as_ref().map(|operation| &operation.id);
+                let at = payment.created_at;
+                if let Some(repeat) =
+                    idempotent::claim(tx, &keyed.caller, &keyed.idempotency, payment.id.as_str(), operation_id, at, deadline_s)?
+                {
+                    return Ok(Begun::Repeat(repeat));
+                }
+                recorder.create(tx, &payment)?;
+                if let Some(operation) = &operation {
+                    operations::insert(tx, operation, at.plus_seconds(deadline_s))?;
+                    return Ok(Begun::Charge);
+                }
+                let answer = present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
+                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
+                Ok(Begun::Answer(answer))
+            })
+            .await
+    }
+
+    async fn charge(&self, payment: &Payment, card: &CardData, operation: &Operation) -> Conclusion {
+        let request = CardCharge {
+            two_stage: payment.capture == CaptureMode::Manual,
+            amount: payment.amount,
+            cryptogram: &card.cryptogram,
+            cardholder_name: card.cardholder_name.as_deref(),
+            ip_address: payment.payer.ip_address.as_deref().unwrap_or_default(),
+            invoice_id: &payment.invoice_id,
+            description: &payment.description,
+            account_id: payment.payer.account_id.as_deref(),
+            email: payment.payer.email.as_deref(),
+            phone: payment.payer.phone.as_deref(),
+            culture: payment.language.culture(),
+            payment_id: payment.id.as_str(),
+        };
+        self.parts.provider.charge_card(&request, operation.id.as_str()).await.into()
+    }
+}

@@ -1,0 +1,69 @@
+//! Ending payments that nobody paid in time, after asking the provider.
+
+use super::App;
+use super::record::Note;
+use crate::cloudpayments::Outcome;
+use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
+use crate::domain::id::PaymentId;
+use crate::domain::payment::Payment;
+use crate::domain::state::{CauseType, Status};
+use crate::error::Result;
+use crate::store::{payments, transactions};
+
+const STEP_LIMIT: i64 = 50;
+const WORKER: &str = "worker:expire";
+
+impl App {
+    /// Ends payments whose time is over. Returns how many were due.
+    ///
+    /// # Errors
+    /// Only of the database.
+    pub async fn expire_step(&self) -> Result<usize> {
+        let now = self.now();
+        let due = self.parts.store.read(move |tx| payments::due_to_expire(tx, now, STEP_LIMIT)).await?;
+        for payment in &due {
+            self.expire(payment).await?;
+        }
+        Ok(due.len())
+    }
+
+    /// Without an answer of the provider the payment stays: an unpaid one costs nothing, a paid one must not be ended.
+    async fn expire(&self, payment: &Payment) -> Result<()> {
+        let Some(facts) = self.last_look(payment).await? else { return Ok(()) };
+        let money_may_move = facts.iter().any(|fact| fact.status >= TransactionStatus::Authorized);
+        for fact in facts {
+            self.book_lookup(&payment.id, WORKER, fact).await?;
+        }
+        if money_may_move { Ok(()) } else { self.end(payment.id.clone()).await }
+    }
+
+    /// What the provider knows of the payment: `None` when it does not answer.
+    async fn last_look(&self, payment: &Payment) -> Result<Option<Vec<Fact>>> {
+        let id = payment.id.clone();
+        let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &id)).await?;
+        let mut facts = Vec::new();
+        for transaction in known.iter().filter(|transaction| transaction.kind == TransactionKind::Payment) {
+            match self.parts.provider.get(transaction.transaction_id).await {
+                Outcome::Answered(fact) => facts.extend(fact),
+                _ => return Ok(None),
+            }
+        }
+        match self.parts.provider.find(&payment.invoice_id).await {
+            Outcome::Answered(fact) => facts.extend(fact.filter(|fact| fact.payment_id.as_deref() == Some(payment.id.as_str()))),
+            _ => return Ok(None),
+        }
+        Ok(Some(facts))
+    }
+
+    async fn end(&self, id: PaymentId) -> Result<()> {
+        let recorder = self.recorder(CauseType::Expiry, None, WORKER);
+        self.write_payment(&id.clone(), move |tx| {
+            let payment = payments::get(tx, &id)?;
+            if matches!(payment.status, Status::AwaitingPayer | Status::AwaitingAuthentication) && payment.expires_at <= recorder.at {
+                recorder.settle(tx, payment, Note { rest_in: Some(Status::Expired), ..Note::default() })?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,87 @@
+//! The same request under the same key has one effect and one answer.
+
+use super::{Answer, App, Caller, Idempotency};
+use crate::clock::Timestamp;
+use crate::domain::id::{OperationId, PaymentId, RefundId};
+use crate::domain::payment::OperationState;
+use crate::error::{Error, Result};
+use crate::store::idempotency::{self, Claim, Request};
+use crate::store::{Tx, operations, payments, refunds, transactions};
+
+/// What a repeat of a request gets.
+pub(super) enum Repeat {
+    /// The kept answer.
+    Answered(super::StoredAnswer),
+    /// The live payment or refund with this id: its first answer was never final.
+    Live(String),
+}
+
+impl App {
+    /// The answer to a repeat. `created` tells whether the request creates what it answers with.
+    pub(super) async fn repeat(&self, repeat: Repeat, created: bool) -> Result<Answer> {
+        let stored = match repeat {
+            Repeat::Answered(stored) => stored,
+            Repeat::Live(id) => match (PaymentId::parse(&id), RefundId::parse(&id)) {
+                (Some(id), _) => self.parts.present.payment(&self.payment(id).await?, created),
+                (None, Some(id)) => self.parts.present.refund(&self.refund(id).await?),
+                (None, None) => return Err(Error::internal("an idempotency key points nowhere")),
+            },
+        };
+        Ok(Answer { stored, replayed: true })
+    }
+}
+
+/// Takes the key for new work (`None`), or tells what a repeat gets.
+///
+/// # Errors
+/// The key was used for another request, or the first one is still running.
+pub(super) fn claim(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    idempotency: &Idempotency,
+    resource_id: &str,
+    operation_id: Option<&OperationId>,
+    at: Timestamp,
+    deadline_s: i64,
+) -> Result<Option<Repeat>> {
+    let request = Request {
+        api_key_id: &caller.key_id,
+        idempotency,
+        resource_id,
+        operation_id,
+        at,
+        locked_until: at.plus_seconds(deadline_s),
+    };
+    let claimed = idempotency::claim(tx, &request)?;
+    resolve(tx, claimed, at)
+}
+
+fn resolve(tx: &mut Tx<'_>, claimed: Claim, at: Timestamp) -> Result<Option<Repeat>> {
+    match claimed {
+        Claim::Fresh => Ok(None),
+        Claim::OtherRequest => Err(Error::IdempotencyKeyReused),
+        Claim::Answered(answer) => Ok(Some(Repeat::Answered(answer))),
+        Claim::Begun { resource_id, operation_id, locked_until } => {
+            let running = match operation_id {
+                Some(id) => operations::find(tx, &id)?.is_some_and(|operation| operation.state == OperationState::Started),
+                None => true,
+            };
+            if running && at < locked_until {
+                return Err(Error::IdempotencyInProgress);
+            }
+            Ok(Some(Repeat::Live(resource_id)))
+        }
+    }
+}
+
+/// A payment with what answers show of it.
+pub(super) fn details(tx: &mut Tx<'_>, id: &PaymentId) -> Result<super::PaymentDetails> {
+    let payment = payments::get(tx, id)?;
+    let transactions = super::record::shown(transactions::of_payment(tx, id)?);
+    Ok(super::PaymentDetails { payment, transactions })
+}
+
+/// A refund that must be there.
+pub(super) fn refund(tx: &mut Tx<'_>, id: &RefundId) -> Result<crate::domain::refund::Refund> {
+    refunds::find(tx, id)?.ok_or(Error::NotFound("refund"))
+}

@@ -1,0 +1,115 @@
+//! The use cases: what the service does, one file each.
+//!
+//! Every change of a payment goes through [`record`]; every call to the provider is written down before it is sent and
+//! again when its outcome is known. Between the two there is no transaction.
+
+mod authenticate;
+mod capture_payment;
+mod conclude;
+mod create_payment;
+mod create_refund;
+mod expire_payments;
+mod idempotent;
+mod read;
+mod record;
+mod settle_operations;
+mod take_notification;
+mod three_ds;
+mod types;
+
+pub use authenticate::{NewKey, create_api_key};
+pub use settle_operations::PROVIDER_MEMORY_S;
+pub use types::*;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::clock::{Clock, IdSource, Timestamp};
+use crate::cloudpayments::{Client, Signatures};
+use crate::domain::id::PaymentId;
+use crate::domain::state::{Cause, CauseType};
+use crate::error::Result;
+use crate::store::{Lane, Store, Tx};
+use record::Recorder;
+
+/// Waiting readers are told of at most so many changes at once; one that missed some reads again.
+const CHANGE_BACKLOG: usize = 1024;
+
+/// Who acts when the provider does.
+const PROVIDER: &str = "cloudpayments";
+
+/// How long things take.
+#[derive(Debug, Clone)]
+pub struct AppSettings {
+    /// How long a payment can be paid when the site does not say, seconds.
+    pub default_expires_in_s: i64,
+    /// After so many seconds a call to the provider is surely over in our process: its queueing and its time limit.
+    pub call_deadline_s: i64,
+}
+
+/// What the use cases work with.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The provider.
+    pub provider: Client,
+    /// Checks the provider's notifications.
+    pub signatures: Signatures,
+    /// Turns domain objects into answers.
+    pub present: Arc<dyn Present>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness of ids.
+    pub ids: Arc<dyn IdSource>,
+    /// How long things take.
+    pub settings: AppSettings,
+}
+
+/// All use cases.
+pub struct App {
+    parts: Parts,
+    keys: authenticate::KeyCache,
+    changes: broadcast::Sender<PaymentId>,
+    quarantine: take_notification::QuarantineGate,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> App {
+        App {
+            parts,
+            keys: authenticate::KeyCache::default(),
+            changes: broadcast::Sender::new(CHANGE_BACKLOG),
+            quarantine: take_notification::QuarantineGate::default(),
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`].
+    pub async fn check_ready(&self) -> Result<()> {
+        self.parts.store.read(|tx| crate::store::api_keys::find(tx, &crate::domain::id::ApiKeyId::from_stored(String::new())).map(drop)).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    fn recorder(&self, kind: CauseType, id: Option<String>, actor: &str) -> Recorder {
+        Recorder { ids: Arc::clone(&self.parts.ids), at: self.now(), cause: Cause { kind, id, actor: actor.to_owned() } }
+    }
+
+    /// A write that changes a payment: in the payment's lane, and those who wait for a change are told.
+    async fn write_payment<T, F>(&self, id: &PaymentId, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let result = self.parts.store.write(Lane::of(id.as_str()), work).await;
+        // An error only says that nobody waits.
+        let _ = self.changes.send(id.clone());
+        result
+    }
+}

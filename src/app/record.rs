@@ -1,0 +1,375 @@
+//! The single door by which a payment changes.
+//!
+//! [`Recorder::learn`] keeps a fact; [`Recorder::settle`] derives what follows from all facts, updates the payment under
+//! its guard, and appends the history row and the events in the same transaction.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Event, PaymentDetails, Transition};
+use crate::clock::{IdSource, Timestamp};
+use crate::domain::evidence::{Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive};
+use crate::domain::id::{EventId, RefundId, TransactionRecordId};
+use crate::domain::money::Money;
+use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
+use crate::domain::refund::{Refund, RefundStatus};
+use crate::domain::state::{Cause, Certainty, Status};
+use crate::error::{Error, Result};
+use crate::store::{Tx, events, operations, payments, refunds, transactions, transitions};
+
+/// Who changes something, and when.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    pub ids: Arc<dyn IdSource>,
+    pub at: Timestamp,
+    pub cause: Cause,
+}
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learned {
+    /// We knew nothing of this transaction, or it is further than we knew.
+    Something,
+    /// Nothing that we did not know.
+    Nothing,
+    /// The transaction is recorded with another payment.
+    OtherPayment,
+    /// A fact about money that does not tell how much.
+    Unreadable,
+}
+
+/// What goes with a change besides what follows from the facts.
+#[derive(Default)]
+pub(super) struct Note {
+    /// The provider's transaction it is about.
+    pub transaction_id: Option<i64>,
+    /// More about it, for the history.
+    pub detail: Map<String, Value>,
+    /// Append a history row even where nothing else changes.
+    pub always: bool,
+    /// Events besides those that follow from the new state.
+    pub events: Vec<(&'static str, Option<RefundId>)>,
+    /// Where the payment rests unless money says otherwise.
+    pub rest_in: Option<Status>,
+    /// Something a person should look at.
+    pub attention: Option<&'static str>,
+    /// Whether the provider's terminal is in test mode, where told.
+    pub test_mode: Option<bool>,
+    /// A request of a caller, not evidence: it may never push the refunds over what was taken (the database refuses).
+    pub requested: bool,
+}
+
+impl Note {
+    /// A note about a transaction.
+    pub(super) fn about(transaction_id: i64) -> Note {
+        Note { transaction_id: Some(transaction_id), ..Note::default() }
+    }
+
+    /// Adds to the detail.
+    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Note {
+        self.detail.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+impl Recorder {
+    /// Writes a new payment with the first row of its history.
+    pub(super) fn create(&self, tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
+        payments::insert(tx, payment)?;
+        self.append(tx, payment, None, None, Map::new())
+    }
+
+    /// Keeps what a fact says of its transaction. `refund_id` is the refund of ours that the fact is known to be about.
+    pub(super) fn learn(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact, refund_id: Option<&RefundId>) -> Result<Learned> {
+        let known = transactions::find(tx, fact.transaction_id)?;
+        let refund = match fact.kind {
+            TransactionKind::Refund => self.refund_behind(tx, payment, fact, refund_id)?,
+            TransactionKind::Payment => None,
+        };
+        let learned = match known {
+            Some((owner, _)) if owner != payment.id => return Ok(Learned::OtherPayment),
+            Some((_, before)) => {
+                let after = merge(before.clone(), fact, refund.as_ref().map(|refund| refund.id.clone()));
+                if same(&before, &after) {
+                    Learned::Nothing
+                } else {
+                    transactions::update(tx, &payment.id, &Transaction { updated_at: self.at, ..after })?;
+                    Learned::Something
+                }
+            }
+            None => match self.first_record(payment, fact, refund.as_ref().map(|refund| refund.id.clone())) {
+                Some(transaction) => {
+                    transactions::insert(tx, &payment.id, &transaction)?;
+                    Learned::Something
+                }
+                None => return Ok(Learned::Unreadable),
+            },
+        };
+        if let Some(refund) = refund {
+            self.complete_refund(tx, refund, fact.transaction_id)?;
+        }
+        Ok(learned)
+    }
+
+    /// A capture of ours was answered: exactly `amount` was taken, whatever a notification said before.
+    pub(super) fn learn_capture(&self, tx: &mut Tx<'_>, payment: &Payment, transaction_id: i64, amount: i64) -> Result<()> {
+        if let Some((_, transaction)) = transactions::find(tx, transaction_id)? {
+            let captured = Transaction { status: TransactionStatus::Completed, captured: amount, updated_at: self.at, ..transaction };
+            transactions::update(tx, &payment.id, &captured)?;
+        }
+        Ok(())
+    }
+
+    /// Derives the payment from all that is recorded and, where it changed, writes it with its history row and events.
+    pub(super) fn settle(&self, tx: &mut Tx<'_>, payment: Payment, note: Note) -> Result<PaymentDetails> {
+        let transactions = transactions::of_payment(tx, &payment.id)?;
+        let open = self.close_resolved(tx, &payment, &transactions)?;
+        let refunds = refunds::of_payment(tx, &payment.id)?;
+        let next = self.next(&payment, &transactions, &refunds, open.as_ref(), &note);
+        let payment = if note.always || changed(&payment, &next) { self.write(tx, &payment, next, note)? } else { payment };
+        Ok(PaymentDetails { payment, transactions: shown(transactions) })
+    }
+
+    /// Closes the open call whose effect the transactions show, and returns the one that stays open.
+    fn close_resolved(&self, tx: &mut Tx<'_>, payment: &Payment, transactions: &[Transaction]) -> Result<Option<Operation>> {
+        let mut open = None;
+        for operation in operations::open_of_payment(tx, &payment.id)? {
+            if operation.kind == OperationKind::Refund {
+                continue;
+            }
+            if is_resolved(&operation, transactions) {
+                operations::close(tx, &operation.id, OperationState::Settled, Some("by evidence"))?;
+            } else {
+                open = Some(operation);
+            }
+        }
+        Ok(open)
+    }
+
+    fn next(&self, payment: &Payment, transactions: &[Transaction], refunds: &[Refund], open: Option<&Operation>, note: &Note) -> Payment {
+        let shares: Vec<RefundShare> = refunds
+            .iter()
+            .map(|refund| RefundShare {
+                parent_transaction_id: refund.parent_transaction_id,
+                amount: refund.amount.minor,
+                status: refund.status,
+            })
+            .collect();
+        let derived = derive(&Known {
+            status: note.rest_in.unwrap_or(payment.status),
+            amount: payment.amount,
+            capture: payment.capture,
+            hosted: payment.method.is_hosted(),
+            transactions,
+            refunds: &shares,
+            open_operation: open.map(|operation| operation.kind),
+        });
+        let lost = open.filter(|operation| operation.state == OperationState::Undetermined);
+        let mut next = payment.clone();
+        next.status = derived.status;
+        next.sums = derived.sums;
+        if note.requested {
+            next.sums.refund_excess = payment.sums.refund_excess;
+        }
+        next.decide_by = lost.map(|operation| operation.started_at.plus_seconds(super::PROVIDER_MEMORY_S));
+        next.certainty = if lost.is_some() { Certainty::Undetermined } else { Certainty::Proven };
+        next.attention = derived.attention.or(note.attention).map(str::to_owned).or_else(|| payment.attention.clone());
+        next.test_mode = note.test_mode.or(payment.test_mode);
+        if !matches!(next.status, Status::AwaitingAuthentication | Status::Processing) {
+            next.three_ds = None;
+        }
+        next
+    }
+
+    fn write(&self, tx: &mut Tx<'_>, before: &Payment, mut next: Payment, note: Note) -> Result<Payment> {
+        next.sequence = before.sequence + 1;
+        next.updated_at = self.at;
+        if !payments::update(tx, &next, before.sequence)? {
+            // Another process changed the payment since we read it in this transaction. The store runs us again.
+            return Err(Error::database_unavailable(format!("{} changed meanwhile", before.id)));
+        }
+        let mut detail = note.detail;
+        if next.certainty != before.certainty {
+            detail.insert("certainty".to_owned(), json!(next.certainty.as_str()));
+        }
+        let new_attention = next.attention.as_deref().filter(|attention| before.attention.as_deref() != Some(attention));
+        if let Some(attention) = new_attention {
+            detail.insert("attention".to_owned(), json!(attention));
+            self.announce(tx, &next, "payment.needs_attention", None)?;
+        }
+        self.append(tx, &next, Some(before.status), note.transaction_id, detail)?;
+        if let Some(kind) = event_of(before.status, next.status) {
+            self.announce(tx, &next, kind, None)?;
+        }
+        for (kind, refund_id) in note.events {
+            self.announce(tx, &next, kind, refund_id)?;
+        }
+        Ok(next)
+    }
+
+    fn append(&self, tx: &mut Tx<'_>, payment: &Payment, from: Option<Status>, transaction_id: Option<i64>, detail: Map<String, Value>) -> Result<()> {
+        let transition = Transition {
+            sequence: payment.sequence,
+            from,
+            to: payment.status,
+            cause: self.cause.clone(),
+            at: self.at,
+            transaction_id,
+            detail: Value::Object(detail).to_string(),
+        };
+        transitions::append(tx, &payment.id, &transition)
+    }
+
+    fn announce(&self, tx: &mut Tx<'_>, payment: &Payment, kind: &str, refund_id: Option<RefundId>) -> Result<()> {
+        let event = Event {
+            id: EventId::generate(self.at, self.ids.as_ref()),
+            kind: kind.to_owned(),
+            payment_id: payment.id.clone(),
+            refund_id: refund_id.map(|id| id.to_string()),
+            sequence: payment.sequence,
+            at: self.at,
+        };
+        events::append(tx, &event)
+    }
+
+    /// The refund of ours that a refund fact is about: told by our own call, or by the data we sent along.
+    fn refund_behind(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact, told: Option<&RefundId>) -> Result<Option<Refund>> {
+        let id = told.cloned().or_else(|| fact.refund_id.as_deref().and_then(RefundId::parse));
+        let Some(id) = id else { return Ok(None) };
+        let refund = refunds::find(tx, &id)?;
+        Ok(refund.filter(|refund| refund.payment_id == payment.id && fact.amount.is_none_or(|amount| amount == refund.amount)))
+    }
+
+    fn complete_refund(&self, tx: &mut Tx<'_>, refund: Refund, transaction_id: i64) -> Result<()> {
+        for operation in operations::open_of_payment(tx, &refund.payment_id)? {
+            if operation.refund_id.as_ref() == Some(&refund.id) {
+                operations::close(tx, &operation.id, OperationState::Settled, None)?;
+            }
+        }
+        let completed = Refund {
+            status: RefundStatus::Succeeded,
+            certainty: Certainty::Proven,
+            decide_by: None,
+            transaction_id: Some(transaction_id),
+            updated_at: self.at,
+            ..refund
+        };
+        refunds::update_pending(tx, &completed).map(drop)
+    }
+
+    fn first_record(&self, payment: &Payment, fact: &Fact, refund_id: Option<RefundId>) -> Option<Transaction> {
+        // Before money moves the sum is what was asked for; after it the provider has to say.
+        let asked_for = (fact.status < TransactionStatus::Authorized).then_some(payment.amount);
+        let amount = fact.amount.or(asked_for).filter(|amount| amount.minor > 0)?;
+        let parent_transaction_id = match fact.kind {
+            TransactionKind::Refund => Some(fact.parent_transaction_id?),
+            TransactionKind::Payment => None,
+        };
+        Some(Transaction {
+            id: TransactionRecordId::generate(self.at, self.ids.as_ref()),
+            transaction_id: fact.transaction_id,
+            kind: fact.kind,
+            status: fact.status,
+            amount,
+            captured: captured(fact.kind, fact.status, amount),
+            parent_transaction_id,
+            refund_id,
+            reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
+            card: fact.card.clone(),
+            created_at: self.at,
+            updated_at: self.at,
+        })
+    }
+}
+
+/// The transaction that carries the payment's money.
+pub(super) fn counted_transaction(tx: &mut Tx<'_>, payment: &Payment) -> Result<Option<i64>> {
+    let transactions = transactions::of_payment(tx, &payment.id)?;
+    let known = Known {
+        status: payment.status,
+        amount: payment.amount,
+        capture: payment.capture,
+        hosted: payment.method.is_hosted(),
+        transactions: &transactions,
+        refunds: &[],
+        open_operation: None,
+    };
+    Ok(derive(&known).counted)
+}
+
+fn captured(kind: TransactionKind, status: TransactionStatus, amount: Money) -> i64 {
+    if kind == TransactionKind::Payment && status == TransactionStatus::Completed { amount.minor } else { 0 }
+}
+
+/// The stronger state wins, the larger sum is what was held, what was taken stays as first told, gaps are filled.
+fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>) -> Transaction {
+    let status = before.status.max(fact.status);
+    let told = fact.amount.filter(|amount| amount.currency == before.amount.currency);
+    let amount = told.filter(|told| told.minor > before.amount.minor && fact.kind == before.kind).unwrap_or(before.amount);
+    let taken = if before.captured > 0 { before.captured } else { captured(before.kind, status, told.unwrap_or(before.amount)) };
+    let fill = |known: &Option<String>, told: &Option<String>| known.clone().or_else(|| told.clone());
+    Transaction {
+        status,
+        amount,
+        captured: taken,
+        refund_id: before.refund_id.clone().or(refund_id),
+        reason_code: if status == TransactionStatus::Declined { before.reason_code.or(fact.reason_code) } else { None },
+        card: Card {
+            brand: fill(&before.card.brand, &fact.card.brand),
+            first_six: fill(&before.card.first_six, &fact.card.first_six),
+            last_four: fill(&before.card.last_four, &fact.card.last_four),
+            issuer: fill(&before.card.issuer, &fact.card.issuer),
+        },
+        ..before
+    }
+}
+
+fn same(one: &Transaction, other: &Transaction) -> bool {
+    (one.status, one.amount, one.captured, one.reason_code) == (other.status, other.amount, other.captured, other.reason_code)
+        && one.refund_id == other.refund_id
+        && one.card == other.card
+}
+
+/// Whether the transactions show the effect that the operation was to have, or that it can no longer have it.
+fn is_resolved(operation: &Operation, transactions: &[Transaction]) -> bool {
+    let payments = || transactions.iter().filter(|transaction| transaction.kind == TransactionKind::Payment);
+    let target = || payments().find(|transaction| Some(transaction.transaction_id) == operation.transaction_id);
+    match operation.kind {
+        OperationKind::Charge | OperationKind::Authorize => payments().any(|transaction| transaction.status > TransactionStatus::Checked),
+        OperationKind::ThreeDs => target().is_some_and(|transaction| transaction.status > TransactionStatus::AwaitingAuthentication),
+        OperationKind::Capture | OperationKind::Void => {
+            target().is_some_and(|transaction| matches!(transaction.status, TransactionStatus::Completed | TransactionStatus::Voided))
+        }
+        OperationKind::Refund => false,
+    }
+}
+
+fn changed(before: &Payment, next: &Payment) -> bool {
+    (before.status, before.sums, before.certainty, before.decide_by, before.test_mode)
+        != (next.status, next.sums, next.certainty, next.decide_by, next.test_mode)
+        || before.attention != next.attention
+}
+
+fn event_of(before: Status, after: Status) -> Option<&'static str> {
+    if before == after {
+        return None;
+    }
+    match after {
+        Status::Paid => Some("payment.paid"),
+        Status::Authorized => Some("payment.authorized"),
+        Status::Declined => Some("payment.declined"),
+        Status::Cancelled => Some("payment.cancelled"),
+        Status::Expired => Some("payment.expired"),
+        Status::AwaitingPayer
+        | Status::Processing
+        | Status::AwaitingAuthentication
+        | Status::PartiallyRefunded
+        | Status::Refunded => None,
+    }
+}
+
+/// Transactions as callers see them: those we only answered a Check for are ours to remember.
+pub(super) fn shown(transactions: Vec<Transaction>) -> Vec<Transaction> {
+    transactions.into_iter().filter(|transaction| transaction.status != TransactionStatus::Checked).collect()
+}

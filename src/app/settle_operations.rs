@@ -1,0 +1,238 @@
+//! Finding out what became of calls whose answer was lost, by evidence only.
+//!
+//! Within the provider's memory a call that holds nothing secret is asked again under the same `X-Request-ID`; after it,
+//! and for card data at once, the provider's register decides. "Not there" counts as proof only when the provider can no
+//! longer be working on it.
+
+use super::conclude::{Conclusion, conclude};
+use super::record::{Learned, Note};
+use super::{App, Caller, PaymentDetails};
+use crate::clock::Timestamp;
+use crate::cloudpayments::Outcome;
+use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
+use crate::domain::id::PaymentId;
+use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
+use crate::domain::state::CauseType;
+use crate::error::Result;
+use crate::store::{operations, payments, transactions};
+
+/// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
+pub const PROVIDER_MEMORY_S: i64 = 3600;
+/// Not asked again so close to the end of the memory: the repeat must arrive within it.
+const MEMORY_MARGIN_S: i64 = 120;
+/// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
+const PROVIDER_WORKS_S: i64 = 600;
+/// Pauses between questions grow from 5 seconds to this.
+const LONGEST_PAUSE_S: i64 = 600;
+/// A register of more pages is not searched for one payment.
+const MAX_PAGES: u32 = 50;
+const STEP_LIMIT: i64 = 20;
+const WORKER: &str = "worker:settle";
+
+impl App {
+    /// Asks about every call whose answer is overdue. Returns how many it asked about.
+    ///
+    /// # Errors
+    /// Only of the database.
+    pub async fn settle_step(&self) -> Result<usize> {
+        let now = self.now();
+        let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
+        for operation in &due {
+            self.settle_operation(operation.clone(), WORKER).await?;
+        }
+        Ok(due.len())
+    }
+
+    /// Asks the provider about a payment now.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::NotFound`].
+    pub async fn sync_payment(&self, caller: &Caller, id: PaymentId) -> Result<PaymentDetails> {
+        self.payment(id.clone()).await?;
+        self.settle_open(&id, caller).await?;
+        self.look_up(&id, caller.key_id.as_str()).await?;
+        self.payment(id).await
+    }
+
+    /// A later request on a payment with a lost answer settles it first if it can.
+    pub(super) async fn settle_open(&self, id: &PaymentId, caller: &Caller) -> Result<()> {
+        let id = id.clone();
+        let open = self.parts.store.read(move |tx| operations::open_of_payment(tx, &id)).await?;
+        for operation in open {
+            if operation.state == OperationState::Undetermined {
+                self.settle_operation(operation, caller.key_id.as_str()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what the provider tells now of a payment's transactions, or of its bill where we know of none.
+    pub(super) async fn look_up(&self, id: &PaymentId, actor: &str) -> Result<()> {
+        for fact in self.facts_now(id).await? {
+            self.book_lookup(id, actor, fact).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn facts_now(&self, id: &PaymentId) -> Result<Vec<Fact>> {
+        let wanted = id.clone();
+        let (payment, known) = self
+            .parts
+            .store
+            .read(move |tx| Ok((payments::get(tx, &wanted)?, transactions::of_payment(tx, &wanted)?)))
+            .await?;
+        let mut facts = Vec::new();
+        for transaction in known.iter().filter(|transaction| transaction.kind == TransactionKind::Payment) {
+            if let Outcome::Answered(Some(fact)) = self.parts.provider.get(transaction.transaction_id).await {
+                facts.push(fact);
+            }
+        }
+        if facts.is_empty()
+            && let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
+            && fact.payment_id.as_deref() == Some(id.as_str())
+        {
+            facts.push(fact);
+        }
+        Ok(facts)
+    }
+
+    pub(super) async fn book_lookup(&self, id: &PaymentId, actor: &str, fact: Fact) -> Result<()> {
+        let recorder = self.recorder(CauseType::Lookup, None, actor);
+        let id = id.clone();
+        self.write_payment(&id.clone(), move |tx| {
+            let payment = payments::get(tx, &id)?;
+            if recorder.learn(tx, &payment, &fact, None)? == Learned::Something {
+                let note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
+                recorder.settle(tx, payment, note)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Asks about one call and writes down what came out, or when to ask again.
+    async fn settle_operation(&self, operation: Operation, actor: &str) -> Result<()> {
+        if operation.state == OperationState::Started {
+            // Its process is gone: from here on the answer counts as lost.
+            let lost = Conclusion::Unknown("the service stopped while the call was under way".to_owned());
+            self.conclude_lookup(operation.clone(), lost, actor).await?;
+        }
+        let operation = Operation { state: OperationState::Undetermined, lookups: operation.lookups.saturating_add(1), ..operation };
+        let id = operation.payment_id.clone();
+        let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
+        match self.ask(&payment, &operation).await {
+            Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
+            None => self.ask_later(operation).await,
+        }
+    }
+
+    async fn conclude_lookup(&self, operation: Operation, conclusion: Conclusion, actor: &str) -> Result<()> {
+        let recorder = self.recorder(CauseType::Lookup, Some(operation.id.to_string()), actor);
+        let id = operation.payment_id.clone();
+        self.write_payment(&id, move |tx| conclude(tx, &recorder, &operation, &conclusion).map(drop)).await
+    }
+
+    async fn ask_later(&self, operation: Operation) -> Result<()> {
+        let exponent = u32::try_from(operation.lookups.clamp(0, 10)).unwrap_or(10);
+        let pause_s = 5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S);
+        let due_at = self.now().plus_seconds(pause_s);
+        let id = operation.payment_id.clone();
+        self.write_payment(&id, move |tx| {
+            operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, "asked, not known yet").map(drop)
+        })
+        .await
+    }
+
+    /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome.
+    async fn ask(&self, payment: &Payment, operation: &Operation) -> Option<Conclusion> {
+        let age_s = self.now().seconds_since(operation.started_at);
+        if operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
+            match self.ask_again(payment, operation).await {
+                Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
+                // A refusal of the repeat does not prove that the first one was refused.
+                Conclusion::Refused(_) => {}
+                conclusion => return Some(conclusion),
+            }
+        }
+        match operation.kind {
+            OperationKind::Charge | OperationKind::Authorize => self.ask_for_charge(payment, operation, age_s).await,
+            OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => self.ask_for_target(operation, age_s).await,
+            OperationKind::Refund => self.ask_for_refund(operation, age_s).await,
+        }
+    }
+
+    async fn ask_again(&self, payment: &Payment, operation: &Operation) -> Conclusion {
+        let provider = &self.parts.provider;
+        let (transaction_id, request_id) = (operation.transaction_id.unwrap_or_default(), operation.id.as_str());
+        let amount = payment.money(operation.amount.unwrap_or_default());
+        match operation.kind {
+            OperationKind::Capture => {
+                Conclusion::of_done(provider.capture(transaction_id, amount, request_id).await, Conclusion::Captured)
+            }
+            OperationKind::Void => Conclusion::of_done(provider.void(transaction_id, request_id).await, Conclusion::Voided),
+            OperationKind::Refund => {
+                let refund_id = operation.refund_id.as_ref().map(ToString::to_string).unwrap_or_default();
+                provider.refund(transaction_id, amount, &refund_id, request_id).await.into()
+            }
+            OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => {
+                Conclusion::Unknown("holds what we do not keep".to_owned())
+            }
+        }
+    }
+
+    async fn ask_for_charge(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Conclusion> {
+        let ours = |fact: &Fact| fact.kind == TransactionKind::Payment && fact.payment_id.as_deref() == Some(payment.id.as_str());
+        if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
+            && ours(&fact)
+        {
+            return Some(Conclusion::Fact(fact));
+        }
+        match self.search_register(operation.started_at, ours).await? {
+            Some(fact) => Some(Conclusion::Fact(fact)),
+            None => (age_s > PROVIDER_WORKS_S).then_some(Conclusion::Absent),
+        }
+    }
+
+    async fn ask_for_target(&self, operation: &Operation, age_s: i64) -> Option<Conclusion> {
+        let Outcome::Answered(Some(fact)) = self.parts.provider.get(operation.transaction_id?).await else { return None };
+        let unchanged = match operation.kind {
+            OperationKind::ThreeDs => fact.status == TransactionStatus::AwaitingAuthentication,
+            _ => fact.status == TransactionStatus::Authorized,
+        };
+        if !unchanged {
+            return Some(Conclusion::Fact(fact));
+        }
+        (age_s > PROVIDER_WORKS_S).then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
+    }
+
+    async fn ask_for_refund(&self, operation: &Operation, age_s: i64) -> Option<Conclusion> {
+        let refund_id = operation.refund_id.as_ref()?.to_string();
+        let ours = |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
+        match self.search_register(operation.started_at, ours).await? {
+            Some(fact) => Some(Conclusion::Refunded(fact.transaction_id)),
+            None => (age_s > PROVIDER_WORKS_S)
+                .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned()))),
+        }
+    }
+
+    /// The strongest matching transaction in the register from shortly before `since` until now. `None` when the register
+    /// could not be read to its end: then nothing is proven.
+    async fn search_register(&self, since: Timestamp, wanted: impl Fn(&Fact) -> bool) -> Option<Option<Fact>> {
+        let (from, to) = (since.plus_seconds(-PROVIDER_WORKS_S), self.now().plus_seconds(PROVIDER_WORKS_S));
+        let mut best: Option<Fact> = None;
+        for number in 1..=MAX_PAGES {
+            let Outcome::Answered(page) = self.parts.provider.list(from, to, number).await else { return None };
+            let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| fact.status > known.status);
+            if let Some(fact) = page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(|fact| fact.status).filter(stronger) {
+                best = Some(fact);
+            }
+            if page.unreadable > 0 && best.is_none() {
+                return None;
+            }
+            if page.last {
+                return Some(best);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,370 @@
+//! Notifications of the provider: verified, stored and applied in one durable step, and answered with a bare code.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::capture_payment::CHECK_HOLDS_S;
+use super::record::{Learned, Note, Recorder};
+use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
+use crate::clock::Timestamp;
+use crate::cloudpayments::{self, Notification, NotificationFact};
+use crate::domain::evidence::{Transaction, TransactionKind, TransactionStatus};
+use crate::domain::id::{NotificationId, PaymentId};
+use crate::domain::payment::Payment;
+use crate::domain::state::{CauseType, Status};
+use crate::error::{Error, Result};
+use crate::store::notifications::{self, Stored};
+use crate::store::{Lane, Tx, payments, transactions};
+use crate::vault;
+
+/// Codes of the answer to Check (contract section 8.2).
+mod code {
+    pub(super) const GO_ON: u8 = 0;
+    pub(super) const UNKNOWN_INVOICE: u8 = 10;
+    pub(super) const WRONG_ACCOUNT: u8 = 11;
+    pub(super) const WRONG_AMOUNT: u8 = 12;
+    pub(super) const NOT_PAYABLE: u8 = 13;
+    pub(super) const EXPIRED: u8 = 20;
+}
+
+/// At most so many forged notifications are stored in a second; the rest is only counted in the log.
+const QUARANTINE_PER_SECOND: u32 = 5;
+
+/// Bounds what forged notifications can make us write.
+#[derive(Default)]
+pub(super) struct QuarantineGate(Mutex<(i64, u32)>);
+
+impl QuarantineGate {
+    fn lets_through(&self, now: Timestamp) -> bool {
+        let second = now.micros() / 1_000_000;
+        let mut gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if gate.0 != second {
+            *gate = (second, 0);
+        }
+        gate.1 += 1;
+        gate.1 <= QUARANTINE_PER_SECOND
+    }
+}
+
+/// A verified notification on its way into the database.
+#[derive(Clone)]
+struct Incoming {
+    id: NotificationId,
+    kind: NotificationKind,
+    body: Vec<u8>,
+    is_json: bool,
+    digest: [u8; 32],
+    content: Option<Notification>,
+}
+
+/// What applying came to.
+struct Applied {
+    payment_id: Option<PaymentId>,
+    verdict: &'static str,
+    reply: u8,
+}
+
+impl Applied {
+    fn nowhere(verdict: &'static str) -> Applied {
+        Applied { payment_id: None, verdict, reply: 0 }
+    }
+}
+
+impl App {
+    /// Takes a notification in. Never fails: whatever goes wrong, the provider gets an answer it understands.
+    pub async fn take_notification(&self, raw: RawNotification) -> NotificationReply {
+        if !self.parts.signatures.holds(&raw.signed, raw.is_json, raw.content_hmac.as_deref(), raw.x_content_hmac.as_deref()) {
+            self.put_in_quarantine(raw).await;
+            return NotificationReply::BadSignature;
+        }
+        let now = self.now();
+        let content = match cloudpayments::parse(&raw.signed, raw.is_json) {
+            Ok(content) => Some(content),
+            Err(reason) => {
+                tracing::error!(notification.kind = raw.kind.as_str(), reason, "a signed notification cannot be read; it is stored");
+                None
+            }
+        };
+        let incoming = Incoming {
+            id: NotificationId::generate(now, self.parts.ids.as_ref()),
+            kind: raw.kind,
+            digest: vault::digest(&[&raw.signed]),
+            body: raw.signed,
+            is_json: raw.is_json,
+            content,
+        };
+        match self.apply(incoming).await {
+            Ok((id, applied)) => {
+                self.report(&raw.kind, &id, &applied);
+                NotificationReply::Code(applied.reply)
+            }
+            Err(error) => {
+                tracing::error!(notification.kind = raw.kind.as_str(), %error, ?error, "a notification could not be stored; the provider repeats it");
+                NotificationReply::TryAgain
+            }
+        }
+    }
+
+    /// Applies a stored notification once more, for example when its payment was not known at first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn replay_notification(&self, caller: &Caller, id: NotificationId) -> Result<NotificationRecord> {
+        let wanted = id.clone();
+        let stored = self.parts.store.read(move |tx| notifications::get(tx, &wanted)).await?;
+        let kind = NotificationKind::parse(&stored.record.kind).ok_or_else(|| Error::internal("a notification of no known kind"))?;
+        let incoming = Incoming {
+            id: id.clone(),
+            kind,
+            digest: vault::digest(&[&stored.body]),
+            content: cloudpayments::parse(&stored.body, stored.is_json).ok(),
+            body: stored.body,
+            is_json: stored.is_json,
+        };
+        let lane = self.lane(&incoming).await?;
+        let recorder = self.recorder(CauseType::Operator, Some(id.to_string()), caller.key_id.as_str());
+        self.parts
+            .store
+            .write(lane, move |tx| {
+                // A Check asks about a moment that is over.
+                if incoming.kind != NotificationKind::Check {
+                    let applied = apply_facts(tx, &recorder, &incoming)?;
+                    notifications::set_verdict(tx, &incoming.id, applied.verdict, applied.payment_id.as_ref().map(PaymentId::as_str))?;
+                }
+                Ok(notifications::get(tx, &incoming.id)?.record)
+            })
+            .await
+    }
+
+    async fn apply(&self, incoming: Incoming) -> Result<(NotificationId, Applied)> {
+        let lane = self.lane(&incoming).await?;
+        let recorder = self.recorder(CauseType::Notification, Some(incoming.id.to_string()), super::PROVIDER);
+        let id = incoming.id.clone();
+        let applied = self
+            .parts
+            .store
+            .write(lane, move |tx| {
+                let check = incoming.kind == NotificationKind::Check;
+                if !check && notifications::is_known(tx, incoming.kind, &incoming.digest)? {
+                    return Ok(Applied::nowhere("repeat"));
+                }
+                let applied = if check { answer_check(tx, &recorder, &incoming)? } else { apply_facts(tx, &recorder, &incoming)? };
+                notifications::insert(tx, &to_store(&incoming, &applied, recorder.at), &incoming.digest)?;
+                Ok(applied)
+            })
+            .await?;
+        if let Some(payment_id) = &applied.payment_id {
+            let _ = self.changes.send(payment_id.clone());
+        }
+        Ok((id, applied))
+    }
+
+    /// The lane of the payment that the notification is about, so that one payment's writes stay in order.
+    async fn lane(&self, incoming: &Incoming) -> Result<Lane> {
+        let Some(content) = &incoming.content else { return Ok(Lane::of("")) };
+        if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse) {
+            return Ok(Lane::of(id.as_str()));
+        }
+        let content = content.clone();
+        let payment = self.parts.store.read(move |tx| resolve(tx, &content)).await?;
+        Ok(Lane::of(payment.as_ref().map_or("", |payment| payment.id.as_str())))
+    }
+
+    fn report(&self, kind: &NotificationKind, id: &NotificationId, applied: &Applied) {
+        let payment_id = applied.payment_id.as_ref().map_or("", PaymentId::as_str);
+        let kind = kind.as_str();
+        if matches!(applied.verdict, "unmatched" | "unreadable" | "contradiction") {
+            tracing::error!(
+                notification.kind = kind,
+                notification.id = id.as_str(),
+                payment.id = payment_id,
+                verdict = applied.verdict,
+                "a notification needs a person"
+            );
+        } else {
+            tracing::info!(
+                notification.kind = kind,
+                notification.id = id.as_str(),
+                payment.id = payment_id,
+                verdict = applied.verdict,
+                reply = applied.reply,
+                "took a notification"
+            );
+        }
+    }
+
+    async fn put_in_quarantine(&self, raw: RawNotification) {
+        let now = self.now();
+        tracing::warn!(notification.kind = raw.kind.as_str(), "a notification without a valid signature");
+        if !self.quarantine.lets_through(now) {
+            return;
+        }
+        let id = NotificationId::generate(now, self.parts.ids.as_ref());
+        let kept = self
+            .parts
+            .store
+            .write(Lane::of("quarantine"), move |tx| notifications::quarantine(tx, &id, raw.kind, &raw.signed, now))
+            .await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "a forged notification could not be put in quarantine");
+        }
+    }
+}
+
+fn to_store(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Stored {
+    Stored {
+        record: NotificationRecord {
+            id: incoming.id.clone(),
+            kind: incoming.kind.as_str().to_owned(),
+            payment_id: applied.payment_id.as_ref().map(ToString::to_string),
+            transaction_id: incoming.content.as_ref().and_then(|content| content.transaction_id),
+            verdict: applied.verdict.to_owned(),
+            reply: i32::from(applied.reply),
+            received_at: at,
+        },
+        body: incoming.body.clone(),
+        is_json: incoming.is_json,
+    }
+}
+
+/// The payment that a notification is about: by our own id, by a transaction that we know, or by its bill where that is
+/// not ambiguous.
+fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
+    if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse)
+        && let Some(payment) = payments::find(tx, &id)?
+        // Our id travels through the payer's browser; the bill must be the payment's, too.
+        && content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id)
+    {
+        return Ok(Some(payment));
+    }
+    for transaction_id in [content.payment_transaction_id, content.transaction_id].into_iter().flatten() {
+        if let Some((id, _)) = transactions::find(tx, transaction_id)? {
+            return payments::find(tx, &id);
+        }
+    }
+    match &content.invoice_id {
+        Some(invoice_id) => Ok(only_one(payments::of_invoice(tx, invoice_id)?, content)),
+        None => Ok(None),
+    }
+}
+
+/// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.
+fn only_one(candidates: Vec<Payment>, content: &Notification) -> Option<Payment> {
+    if candidates.len() == 1 {
+        return candidates.into_iter().next();
+    }
+    let sum = content.money();
+    let mut same_sum: Vec<Payment> = candidates.into_iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
+    if same_sum.len() > 1 {
+        same_sum.retain(|payment| payment.status.is_open());
+    }
+    let only = same_sum.pop()?;
+    same_sum.is_empty().then_some(only)
+}
+
+fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
+    let Some(content) = &incoming.content else {
+        return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
+    };
+    let Some(payment) = resolve(tx, content)? else {
+        return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
+    };
+    let known = transactions::of_payment(tx, &payment.id)?;
+    let reply = check_code(&payment, &known, content, recorder.at);
+    if reply == code::GO_ON
+        && let Some(fact) = content.fact(NotificationFact::Check, Some(payment.currency()))
+    {
+        // Remembered so that a second attempt beside this one is refused until this one's outcome is known.
+        recorder.learn(tx, &payment, &fact, None)?;
+    }
+    let verdict = if reply == code::GO_ON { "accepted" } else { "refused" };
+    Ok(Applied { payment_id: Some(payment.id), verdict, reply })
+}
+
+/// Whether this attempt may go on (product: Check, contract section 8.2).
+fn check_code(payment: &Payment, known: &[Transaction], content: &Notification, now: Timestamp) -> u8 {
+    let other_account = match (&payment.payer.account_id, &content.account_id) {
+        (Some(ours), Some(theirs)) => ours != theirs,
+        _ => false,
+    };
+    let waits_in_vain = payment.status == Status::AwaitingPayer && payment.expires_at <= now;
+    let another_attempt = known.iter().any(|transaction| {
+        transaction.kind == TransactionKind::Payment
+            && Some(transaction.transaction_id) != content.transaction_id
+            && match transaction.status {
+                TransactionStatus::Authorized | TransactionStatus::Completed => true,
+                TransactionStatus::Checked => now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S,
+                TransactionStatus::AwaitingAuthentication | TransactionStatus::Declined | TransactionStatus::Voided => false,
+            }
+    });
+    if other_account {
+        code::WRONG_ACCOUNT
+    } else if content.money() != Some(payment.amount) {
+        code::WRONG_AMOUNT
+    } else if payment.status == Status::Expired || waits_in_vain {
+        code::EXPIRED
+    } else if !payment.status.is_open() || another_attempt {
+        code::NOT_PAYABLE
+    } else {
+        code::GO_ON
+    }
+}
+
+fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
+    let kind = match incoming.kind {
+        NotificationKind::Check => NotificationFact::Check,
+        NotificationKind::Pay => NotificationFact::Pay,
+        NotificationKind::Fail => NotificationFact::Fail,
+        NotificationKind::Confirm => NotificationFact::Confirm,
+        NotificationKind::Refund => NotificationFact::Refund,
+        NotificationKind::Cancel => NotificationFact::Cancel,
+        NotificationKind::Recurrent | NotificationKind::Receipt => return Ok(Applied::nowhere("ignored")),
+    };
+    let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
+    let Some(payment) = resolve(tx, content)? else { return Ok(Applied::nowhere("unmatched")) };
+    let payment_id = payment.id.clone();
+    let Some(fact) = content.fact(kind, Some(payment.currency())) else {
+        let note = Note { transaction_id: content.transaction_id, attention: Some("unreadable_notification"), ..Note::default() };
+        recorder.settle(tx, payment, note)?;
+        return Ok(Applied { payment_id: Some(payment_id), verdict: "unreadable", reply: 0 });
+    };
+    let learned = recorder.learn(tx, &payment, &fact, None)?;
+    let verdict = match learned {
+        Learned::Nothing => "no_change",
+        Learned::Something => {
+            recorder.settle(tx, payment.clone(), note_of(kind, &payment, &fact))?;
+            "applied"
+        }
+        Learned::OtherPayment | Learned::Unreadable => {
+            let note = Note { attention: Some("contradicting_notification"), ..Note::about(fact.transaction_id) };
+            recorder.settle(tx, payment, note)?;
+            "contradiction"
+        }
+    };
+    Ok(Applied { payment_id: Some(payment_id), verdict, reply: 0 })
+}
+
+fn note_of(kind: NotificationFact, payment: &Payment, fact: &crate::domain::evidence::Fact) -> Note {
+    let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
+    match kind {
+        NotificationFact::Fail => {
+            if let Some(code) = fact.reason_code {
+                note = note.with("reason_code", code);
+            }
+            if payment.method.is_hosted() {
+                // The payment goes on; the attempt is history.
+                note.always = true;
+                note.events.push(("payment.attempt_declined", None));
+            }
+        }
+        NotificationFact::Refund => {
+            if let Some(amount) = fact.amount {
+                note = note.with("refunded", amount.to_decimal());
+            }
+            note.always = true;
+            let refund_id = fact.refund_id.as_deref().and_then(crate::domain::id::RefundId::parse);
+            note.events.push(("refund.succeeded", refund_id));
+        }
+        NotificationFact::Check | NotificationFact::Pay | NotificationFact::Confirm | NotificationFact::Cancel => {}
+    }
+    note
+}

@@ -1,0 +1,287 @@
+//! What goes in and out of the use cases.
+
+use secrecy::SecretString;
+
+use crate::clock::Timestamp;
+use crate::domain::evidence::Transaction;
+use crate::domain::id::{ApiKeyId, EventId, NotificationId, PaymentId};
+use crate::domain::money::Money;
+use crate::domain::payment::{CaptureMode, Language, Payer, Payment};
+use crate::domain::refund::Refund;
+use crate::domain::scope::Scope;
+use crate::domain::state::{Cause, Status};
+
+/// Who calls: an API key that was verified.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The key.
+    pub key_id: ApiKeyId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// The caller's mark of one request, and a digest of all that the request says.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// `Idempotency-Key`, 1 to 255 printable ASCII characters.
+    pub key: String,
+    /// SHA-256 over method, path and body.
+    pub fingerprint: [u8; 32],
+}
+
+/// An answer exactly as it goes out and, when final, as it is kept for repeats of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// Where the created thing is.
+    pub location: Option<String>,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// An answer to a request with an Idempotency-Key.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// What to send.
+    pub stored: StoredAnswer,
+    /// Whether it repeats an earlier answer.
+    pub replayed: bool,
+}
+
+/// Turns domain objects into answers. The HTTP layer implements it; the use cases call it inside the transaction that
+/// makes the effect, so that effect and kept answer can never differ.
+pub trait Present: Send + Sync {
+    /// 201 (`created`) or 200; 202 while the outcome is undetermined or the provider still works on it.
+    fn payment(&self, details: &PaymentDetails, created: bool) -> StoredAnswer;
+    /// 201; 202 while the outcome is undetermined.
+    fn refund(&self, refund: &Refund) -> StoredAnswer;
+}
+
+/// What the site asks for.
+#[derive(Debug)]
+pub struct NewPayment {
+    /// What is to be paid.
+    pub amount: Money,
+    /// The site's number of the bill.
+    pub invoice_id: String,
+    /// What the payer reads.
+    pub description: String,
+    /// Who pays.
+    pub payer: Payer,
+    /// One stage or two.
+    pub capture: CaptureMode,
+    /// Of the payer's texts.
+    pub language: Language,
+    /// Where the payer's browser goes at the end.
+    pub return_url: Option<String>,
+    /// How long it can be paid, seconds.
+    pub expires_in_s: Option<i64>,
+    /// The site's own data: a JSON object as text.
+    pub metadata: String,
+    /// How the payer pays.
+    pub method: NewMethod,
+}
+
+/// How the payer pays, with what only the creation needs.
+#[derive(Debug)]
+pub enum NewMethod {
+    /// The provider's window on the site.
+    Widget,
+    /// Card data encrypted in the browser.
+    CardCryptogram {
+        /// Encrypted card data: sent on, never stored, never logged.
+        cryptogram: SecretString,
+        /// As on the card.
+        cardholder_name: Option<String>,
+    },
+}
+
+/// A refund that the site asks for.
+#[derive(Debug)]
+pub struct NewRefund {
+    /// How much; all that is left when absent.
+    pub amount: Option<Money>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Refuse when what is refundable differs from this.
+    pub expected_refundable: Option<Money>,
+}
+
+/// A payment with all that an answer shows of it.
+#[derive(Debug, Clone)]
+pub struct PaymentDetails {
+    /// The payment.
+    pub payment: Payment,
+    /// Its transactions, oldest first; those we only answered a Check for are left out.
+    pub transactions: Vec<Transaction>,
+}
+
+/// One row of a payment's history.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    /// 1, 2, 3, …
+    pub sequence: i64,
+    /// The state before; `None` for the creation.
+    pub from: Option<Status>,
+    /// The state after.
+    pub to: Status,
+    /// Who and what made it.
+    pub cause: Cause,
+    /// When.
+    pub at: Timestamp,
+    /// The provider's transaction it is about.
+    pub transaction_id: Option<i64>,
+    /// More about it: a JSON object as text.
+    pub detail: String,
+}
+
+/// Which payments to list; all conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct PaymentFilter {
+    /// The site's number of the bill.
+    pub invoice_id: Option<String>,
+    /// The site's id of the payer.
+    pub account_id: Option<String>,
+    /// Where it is.
+    pub status: Option<Status>,
+    /// The provider's number of one of its transactions.
+    pub transaction_id: Option<i64>,
+    /// Created at or after.
+    pub created_from: Option<Timestamp>,
+    /// Created before.
+    pub created_to: Option<Timestamp>,
+}
+
+/// One stretch of a list, newest first: entries older than `before`.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<T> {
+    /// The last entry of the stretch before.
+    pub before: Option<T>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A stretch of a list, and whether more follows.
+#[derive(Debug, Clone)]
+pub struct Listing<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Whether there is a next stretch.
+    pub more: bool,
+}
+
+/// One event for the site.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Our id.
+    pub id: EventId,
+    /// `payment.paid`, `refund.succeeded`, …
+    pub kind: String,
+    /// The payment it is about.
+    pub payment_id: PaymentId,
+    /// The refund it is about.
+    pub refund_id: Option<String>,
+    /// Number of the history row it was written with.
+    pub sequence: i64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The eight kinds of notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotificationKind {
+    /// May this payment be made?
+    Check,
+    /// Money was taken or held.
+    Pay,
+    /// An attempt was refused.
+    Fail,
+    /// Held money was taken.
+    Confirm,
+    /// Money was given back.
+    Refund,
+    /// Held money was released.
+    Cancel,
+    /// A plan changed.
+    Recurrent,
+    /// A fiscal receipt was made.
+    Receipt,
+}
+
+impl NotificationKind {
+    /// Every kind.
+    pub const ALL: [NotificationKind; 8] = [
+        NotificationKind::Check,
+        NotificationKind::Pay,
+        NotificationKind::Fail,
+        NotificationKind::Confirm,
+        NotificationKind::Refund,
+        NotificationKind::Cancel,
+        NotificationKind::Recurrent,
+        NotificationKind::Receipt,
+    ];
+
+    /// The last part of its address.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NotificationKind::Check => "check",
+            NotificationKind::Pay => "pay",
+            NotificationKind::Fail => "fail",
+            NotificationKind::Confirm => "confirm",
+            NotificationKind::Refund => "refund",
+            NotificationKind::Cancel => "cancel",
+            NotificationKind::Recurrent => "recurrent",
+            NotificationKind::Receipt => "receipt",
+        }
+    }
+
+    /// Reads the last part of the address.
+    pub fn parse(text: &str) -> Option<NotificationKind> {
+        NotificationKind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A notification as it came in.
+pub struct RawNotification {
+    /// By its address.
+    pub kind: NotificationKind,
+    /// The signed bytes: the body of a POST, the query string of a GET.
+    pub signed: Vec<u8>,
+    /// Whether the bytes are JSON; form encoding otherwise.
+    pub is_json: bool,
+    /// `Content-HMAC`.
+    pub content_hmac: Option<String>,
+    /// `X-Content-HMAC`.
+    pub x_content_hmac: Option<String>,
+}
+
+/// What the provider is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotificationReply {
+    /// 200 `{"code":N}`; 0 is "taken" or, for Check, "go on".
+    Code(u8),
+    /// 401: no valid signature.
+    BadSignature,
+    /// 503: it could not be stored; the provider repeats it.
+    TryAgain,
+}
+
+/// A stored notification, its body left out.
+#[derive(Debug, Clone)]
+pub struct NotificationRecord {
+    /// Our id.
+    pub id: NotificationId,
+    /// Its kind.
+    pub kind: String,
+    /// The payment it was booked on.
+    pub payment_id: Option<String>,
+    /// The provider's transaction it speaks of.
+    pub transaction_id: Option<i64>,
+    /// `applied`, `no_change`, `unmatched`, `unreadable`, `ignored`, `accepted` or `refused` (Check).
+    pub verdict: String,
+    /// The code we answered.
+    pub reply: i32,
+    /// When it first came.
+    pub received_at: Timestamp,
+}

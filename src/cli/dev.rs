@@ -1,0 +1,157 @@
+//! `dev`: service and sandbox on this machine, ready for a first payment.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cloudpayments_sandbox::{Sandbox, SandboxConfig};
+use serde_json::{Value, json};
+
+use super::{Outcome, asked_to_end, report, text};
+use crate::app::create_api_key;
+use crate::clock::{Clock, SystemClock, SystemIds};
+use crate::config::{Raw, Settings};
+use crate::domain::scope::Scope;
+use crate::startup::{Running, World};
+use crate::store::{Lane, api_keys};
+use crate::{telemetry, vault};
+
+/// Test card without 3-D Secure, approved.
+const CARD: &str = "4000000000003055";
+
+#[derive(Args)]
+pub(super) struct DevArguments {
+    /// Where the service listens.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    bind: String,
+    /// Where the sandbox listens.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    sandbox_bind: String,
+    /// Folder of the embedded database and of the secrets of this first look.
+    #[arg(long, default_value = "data")]
+    data: PathBuf,
+    /// Database instead of the embedded one, for example `postgres://…`
+    #[arg(long)]
+    database_url: Option<String>,
+}
+
+/// Settings for a service beside a sandbox.
+pub(super) fn settings(sandbox: &Sandbox, bind: &str, public_url: &str, database_url: &str, encryption_key: &str) -> Result<Settings, String> {
+    Raw::load(None)
+        .map_err(text)?
+        .with("server.bind", bind)
+        .with("server.public_url", public_url)
+        .with("database.url", database_url)
+        .with("cloudpayments.base_url", sandbox.base_url())
+        .with("cloudpayments.public_id", sandbox.public_id())
+        .with("cloudpayments.api_secret", sandbox.api_secret())
+        .with("privacy.encryption_key", encryption_key)
+        .with("log.format", "text")
+        .check()
+        .map_err(text)
+}
+
+pub(super) async fn run(arguments: DevArguments) -> Outcome {
+    let public_url = format!("http://{}", arguments.bind);
+    let sandbox = Sandbox::start(SandboxConfig {
+        bind: arguments.sandbox_bind.clone(),
+        notify_url: Some(notify_url(&public_url)),
+        // The database outlives the sandbox; numbers of transactions must not come twice.
+        first_transaction_id: SystemClock.now().micros() / 100_000,
+        ..SandboxConfig::default()
+    })
+    .await
+    .map_err(|error| format!("the sandbox cannot listen on {}: {error}", arguments.sandbox_bind))?;
+    let secrets = Secrets::open(&arguments.data)?;
+    let database = arguments.database_url.unwrap_or_else(|| format!("sqlite://{}", arguments.data.join("kmic-payments.sqlite3").display()));
+    let settings = settings(&sandbox, &arguments.bind, &public_url, &database, &secrets.encryption_key)?;
+    telemetry::init(&settings.log);
+    let running = Running::start(&settings, World::default()).await.map_err(report)?;
+    let api_key = secrets.api_key(&running).await?;
+    println!("{}", welcome(&public_url, &sandbox, &api_key));
+    asked_to_end().await;
+    running.stop().await;
+    sandbox.stop().await;
+    Ok(())
+}
+
+/// Where the sandbox sends notifications; the kind follows as the last part.
+pub(super) fn notify_url(public_url: &str) -> String {
+    format!("{public_url}/v1/notifications/cloudpayments")
+}
+
+/// A new key that may do everything.
+pub(super) async fn new_key(running: &Running, name: &str) -> Result<String, String> {
+    let new = create_api_key(name, Scope::ALL.to_vec(), SystemClock.now(), None, &SystemIds);
+    let key = new.key;
+    running.store.write(Lane::of(key.id.as_str()), move |tx| api_keys::insert(tx, &key)).await.map_err(report)?;
+    Ok(new.secret)
+}
+
+/// Secrets of a first look, kept so that the database can be read again after a restart.
+struct Secrets {
+    path: PathBuf,
+    encryption_key: String,
+    api_key: Option<String>,
+}
+
+impl Secrets {
+    fn open(folder: &Path) -> Result<Secrets, String> {
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        let path = folder.join("dev-secrets.json");
+        let kept: Value = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let read = |key: &str| kept.get(key).and_then(Value::as_str).map(str::to_owned);
+        let encryption_key = read("encryption_key").unwrap_or_else(|| vault::base64(&vault::random_bytes::<32>()));
+        let secrets = Secrets { path, encryption_key, api_key: read("api_key") };
+        secrets.save()?;
+        Ok(secrets)
+    }
+
+    fn save(&self) -> Outcome {
+        let value = json!({ "encryption_key": self.encryption_key, "api_key": self.api_key });
+        std::fs::write(&self.path, value.to_string()).map_err(|error| format!("cannot write {}: {error}", self.path.display()))
+    }
+
+    /// The kept key if the database still knows it, else a new one.
+    async fn api_key(mut self, running: &Running) -> Result<String, String> {
+        if let Some(secret) = &self.api_key
+            && running.app.authenticate(secret).await.is_ok()
+        {
+            return Ok(secret.clone());
+        }
+        let secret = new_key(running, "dev").await?;
+        self.api_key = Some(secret.clone());
+        self.save()?;
+        Ok(secret)
+    }
+}
+
+fn welcome(url: &str, sandbox: &Sandbox, api_key: &str) -> String {
+    let cryptogram = cloudpayments_sandbox::cryptogram(CARD, "3012");
+    let body = json!({
+        "amount": { "value": "12500.00", "currency": "KZT" },
+        "invoice_id": "KM-2026-000123",
+        "description": "Policy KM-2026-000123",
+        "payer": { "account_id": "user-42", "ip_address": "203.0.113.7" },
+        "method": { "type": "card_cryptogram", "cryptogram": cryptogram, "cardholder_name": "TEST CARDHOLDER" },
+    });
+    format!(
+        "
+kmic-payments   {url}
+documentation   {url}/docs/
+OpenAPI         {url}/openapi.json
+sandbox         {sandbox}/   (test cards, payment page, faults)
+API key         {api_key}
+
+Three lines to paste in another terminal, one after the other: pay, look, refund.
+
+curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s)\" -d '{body}' | tee /tmp/kmic-payment.json
+
+curl -s {url}/v1/payments/$(grep -o 'pay_[0-9a-z]*' /tmp/kmic-payment.json | head -n 1) -H 'Authorization: Bearer {api_key}'
+
+curl -s -X POST {url}/v1/payments/$(grep -o 'pay_[0-9a-z]*' /tmp/kmic-payment.json | head -n 1)/refunds -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: refund-$(date +%s)\" -d '{{\"amount\":{{\"value\":\"2500.00\",\"currency\":\"KZT\"}},\"reason\":\"changed policy\"}}'
+
+Ctrl-C ends both.
+",
+        sandbox = sandbox.base_url(),
+    )
+}

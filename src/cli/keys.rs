@@ -1,0 +1,167 @@
+//! `keys`: API keys from the command line.
+
+use std::sync::Arc;
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::{Outcome, report, text};
+use crate::app::create_api_key;
+use crate::clock::{Clock, SystemClock, SystemIds, Timestamp};
+use crate::config::Raw;
+use crate::domain::id::ApiKeyId;
+use crate::domain::scope::Scope;
+use crate::store::{Lane, Store, StoreSettings, api_keys, migrate};
+use crate::vault::Vault;
+
+#[derive(Subcommand)]
+pub(super) enum KeysCommand {
+    /// Makes a key and shows its secret, this once.
+    Create {
+        /// For people, for example the system that will use it.
+        #[arg(long)]
+        name: String,
+        /// Comma-separated: payments:read, payments:write, refunds:write, reports:read, ops:write, personal_data:write.
+        #[arg(long, value_delimiter = ',', required = true)]
+        scopes: Vec<String>,
+        /// When it stops to work: 365d, 12h. Never when left out.
+        #[arg(long, value_parser = parse_span)]
+        expires_in: Option<i64>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Lists the keys, without their secrets.
+    List {
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Ends a key. A running service refuses it after at most a second.
+    Revoke {
+        /// key_…, as `keys list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Seconds of a span such as 365d, 12h or 30m.
+fn parse_span(text: &str) -> Result<i64, String> {
+    let advice = || "write a number and d, h or m, for example 365d".to_owned();
+    let unit = text.chars().last().ok_or_else(advice)?;
+    let seconds = match unit {
+        'd' => 86_400,
+        'h' => 3_600,
+        'm' => 60,
+        _ => return Err(advice()),
+    };
+    let number: u32 = text.trim_end_matches(unit).parse().map_err(|_| advice())?;
+    if number == 0 || number > 100_000 {
+        return Err(advice());
+    }
+    Ok(i64::from(number) * seconds)
+}
+
+pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
+    let store = open(&raw)?;
+    match command {
+        KeysCommand::Create { name, scopes, expires_in, format } => create(&store, &name, &scopes, expires_in, format).await,
+        KeysCommand::List { format } => list(&store, format).await,
+        KeysCommand::Revoke { id } => revoke(&store, &id).await,
+    }
+}
+
+/// The database alone: no provider, no encryption key is needed for keys.
+fn open(raw: &Raw) -> Result<Store, String> {
+    let target = raw.database_target().map_err(text)?;
+    migrate::migrate(&target).map_err(report)?;
+    let settings = StoreSettings { target, readers: 1, writers: 1, batch_limit: 1, queue_limit: 16 };
+    // Keys hold nothing sealed, so any vault does.
+    Store::start(&settings, &Arc::new(Vault::new(&[0; 32], &[]))).map_err(text)
+}
+
+async fn create(store: &Store, name: &str, scopes: &[String], expires_in: Option<i64>, format: Format) -> Outcome {
+    let unknown: Vec<&str> = scopes.iter().filter(|scope| Scope::parse(scope).is_none()).map(String::as_str).collect();
+    if !unknown.is_empty() {
+        let known: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+        return Err(format!("no such scope: {}; there are {}", unknown.join(", "), known.join(", ")));
+    }
+    if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        return Err("--name must be 1 to 100 printable characters".to_owned());
+    }
+    let scopes = scopes.iter().filter_map(|scope| Scope::parse(scope)).collect();
+    let now = SystemClock.now();
+    let new = create_api_key(name, scopes, now, expires_in.map(|seconds| now.plus_seconds(seconds)), &SystemIds);
+    let key = new.key.clone();
+    store.write(Lane::of(key.id.as_str()), move |tx| api_keys::insert(tx, &key)).await.map_err(report)?;
+    match format {
+        Format::Json => println!("{}", describe(&new.key, Some(&new.secret))),
+        Format::Text => {
+            println!("id      {}\nname    {}\nscopes  {}", new.key.id, new.key.name, scope_names(&new.key).join(" "));
+            println!("expires {}", expiry(new.key.expires_at));
+            println!("secret  {}\n\nThe secret is not shown again: keep it now.", new.secret);
+        }
+    }
+    Ok(())
+}
+
+async fn list(store: &Store, format: Format) -> Outcome {
+    let keys = store.read(api_keys::list).await.map_err(report)?;
+    match format {
+        Format::Json => println!("{}", serde_json::Value::Array(keys.iter().map(|key| describe(key, None)).collect())),
+        Format::Text => {
+            for key in &keys {
+                let state = match key.revoked_at {
+                    Some(at) => format!("revoked {at}"),
+                    None => format!("expires {}", expiry(key.expires_at)),
+                };
+                println!("{}  {}  {}  {state}", key.id, key.name, scope_names(key).join(" "));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn revoke(store: &Store, id: &str) -> Outcome {
+    let id = ApiKeyId::parse(id).ok_or("not the id of a key: it begins with key_, see `keys list`")?;
+    let now = SystemClock.now();
+    let shown = id.clone();
+    let revoked = store.write(Lane::of(id.as_str()), move |tx| api_keys::revoke(tx, &id, now)).await.map_err(report)?;
+    if !revoked {
+        return Err(format!("there is no key {shown}, or it was revoked before"));
+    }
+    println!("revoked {shown}");
+    Ok(())
+}
+
+fn scope_names(key: &api_keys::ApiKey) -> Vec<&'static str> {
+    key.scopes.iter().map(|scope| scope.as_str()).collect()
+}
+
+fn expiry(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.to_string())
+}
+
+fn describe(key: &api_keys::ApiKey, secret: Option<&str>) -> serde_json::Value {
+    let mut value = json!({
+        "id": key.id.as_str(),
+        "name": key.name,
+        "scopes": scope_names(key),
+        "expires_at": key.expires_at.map(|at| at.to_string()),
+    });
+    let more = match secret {
+        Some(secret) => json!({ "secret": secret }),
+        None => json!({ "created_at": key.created_at.to_string(), "revoked_at": key.revoked_at.map(|at| at.to_string()) }),
+    };
+    if let (Some(object), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {
+        object.extend(more);
+    }
+    value
+}

@@ -1,0 +1,138 @@
+//! The client of the API: one function for each method that we call.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::clock::Timestamp;
+use crate::domain::evidence::{Fact, TransactionKind};
+use crate::domain::money::Money;
+
+use super::answer;
+use super::outcome::{ChargeAnswer, Outcome, Page, RefundAnswer};
+use super::request::{self, CardCharge};
+use super::transport::{Call, Transport};
+
+/// Largest page of the register.
+const MAX_LIST_ANSWER: usize = 8 * 1024 * 1024;
+
+/// How to reach the provider.
+pub struct ClientSettings {
+    /// `https://api.tiptoppay.kz` or another host of contract section 1; the sandbox's address in tests.
+    pub base_url: String,
+    /// The terminal (contract section 2.1).
+    pub public_id: String,
+    /// Its password.
+    pub api_secret: SecretString,
+    /// Requests at once (contract section 2).
+    pub max_concurrent_requests: usize,
+    /// Payers that may wait for their turn; as many lookups may wait beside them.
+    pub max_queued_requests: usize,
+    /// How long they may wait.
+    pub queue_timeout: Duration,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long the whole request may take.
+    pub request_timeout: Duration,
+}
+
+/// The client of the API (contract section 4). Never repeats a request by itself, follows no redirect, takes no proxy
+/// from the environment. Cheap to clone; the clones share connections and limits.
+#[derive(Clone)]
+pub struct Client {
+    transport: Transport,
+}
+
+impl Client {
+    /// A client with its own connections and limits.
+    ///
+    /// # Errors
+    /// When the address is not one, or TLS cannot be set up.
+    pub fn new(settings: ClientSettings) -> Result<Client, String> {
+        Transport::new(&settings).map(|transport| Client { transport })
+    }
+
+    /// Takes or holds money by card data: `cards/charge` or `cards/auth` (contract section 4.2).
+    pub async fn charge_card(&self, request: &CardCharge<'_>, request_id: &str) -> Outcome<ChargeAnswer> {
+        let (operation, path) = if request.two_stage {
+            ("authorize", "/payments/cards/auth")
+        } else {
+            ("charge", "/payments/cards/charge")
+        };
+        let call = Call::of_payer(operation, path, request::charge(request), request_id);
+        self.transport.run(call, |raw| answer::parse_charge(raw.status, &raw.body, None)).await
+    }
+
+    /// Finishes 3-D Secure: `cards/post3ds` (contract section 4.3).
+    pub async fn finish_three_ds(
+        &self,
+        transaction_id: i64,
+        pa_res: &SecretString,
+        request_id: &str,
+    ) -> Outcome<ChargeAnswer> {
+        let call = Call::of_payer(
+            "three_ds",
+            "/payments/cards/post3ds",
+            request::three_ds(transaction_id, pa_res),
+            request_id,
+        );
+        self.transport.run(call, |raw| answer::parse_charge(raw.status, &raw.body, Some(transaction_id))).await
+    }
+
+    /// Takes held money, all or a part: `confirm` (contract section 4.5).
+    pub async fn capture(&self, transaction_id: i64, amount: Money, request_id: &str) -> Outcome<()> {
+        let call = Call::of_payer("capture", "/payments/confirm", request::capture(transaction_id, amount), request_id);
+        self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
+    }
+
+    /// Releases held money: `void` (contract section 4.6).
+    pub async fn void(&self, transaction_id: i64, request_id: &str) -> Outcome<()> {
+        let call = Call::of_payer("void", "/payments/void", request::transaction(transaction_id), request_id);
+        self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
+    }
+
+    /// Gives money back, all or a part: `refund` (contract section 4.7). `refund_id` comes back in the notification.
+    pub async fn refund(
+        &self,
+        transaction_id: i64,
+        amount: Money,
+        refund_id: &str,
+        request_id: &str,
+    ) -> Outcome<RefundAnswer> {
+        let call = Call::of_payer(
+            "refund",
+            "/payments/refund",
+            request::refund(transaction_id, amount, refund_id),
+            request_id,
+        );
+        self.transport.run(call, |raw| answer::parse_refund(raw.status, &raw.body)).await
+    }
+
+    /// Looks a transaction up by its number: `get` (contract section 4.9). `None` when there is none.
+    pub async fn get(&self, transaction_id: i64) -> Outcome<Option<Fact>> {
+        let call = Call::of_background("get", "/payments/get", request::transaction(transaction_id));
+        self.transport.run(call, |raw| answer::parse_lookup(raw.status, &raw.body, Some(transaction_id), None)).await
+    }
+
+    /// The latest payment for a bill: `find` of version 1, which sees payments only (contract section 4.10). `None` when
+    /// there is none.
+    pub async fn find(&self, invoice_id: &str) -> Outcome<Option<Fact>> {
+        let call = Call::of_background("find", "/payments/find", request::find(invoice_id));
+        self.transport
+            .run(call, |raw| answer::parse_lookup(raw.status, &raw.body, None, Some(TransactionKind::Payment)))
+            .await
+    }
+
+    /// One page, from 1, of all transactions created in a span: `list` of version 2 (contract section 4.12).
+    pub async fn list(&self, from: Timestamp, to: Timestamp, page: u32) -> Outcome<Page> {
+        let call = Call::of_background("list", "/v2/payments/list", request::list(from, to, page))
+            .with_max_answer(MAX_LIST_ANSWER);
+        self.transport.run(call, |raw| answer::parse_list(raw.status, &raw.body)).await
+    }
+
+    /// Whether the provider answers and takes our credentials: `test` (contract section 4.1).
+    pub async fn test(&self) -> Outcome<()> {
+        let call = Call::of_background("test", "/test", Ok(b"{}".to_vec()));
+        self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
+    }
+}

@@ -1,0 +1,11 @@
+//! What the words mean: money, ids, states and the rules between them. Pure: no I/O, no clock, no outside service.
+
+pub mod card_data;
+pub mod decline;
+pub mod evidence;
+pub mod id;
+pub mod money;
+pub mod payment;
+pub mod refund;
+pub mod scope;
+pub mod state;

@@ -1,0 +1,153 @@
+//! What can go wrong, told apart where a program would act differently. Knows nothing of HTTP.
+
+use crate::domain::scope::Scope;
+
+/// One faulty field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// JSON pointer into the body (`/amount/value`), or the name of a query parameter or header.
+    pub pointer: String,
+    /// Stable snake_case code.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault at `pointer`.
+    pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Fault {
+        Fault { pointer: pointer.into(), code, detail: detail.into() }
+    }
+}
+
+/// Why an operation is not possible in the state that the payment is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// The payment is not in a state that allows it.
+    InvalidState,
+    /// A capture, void or 3-D Secure call for the payment is under way, or its outcome is not known yet.
+    OperationInProgress,
+    /// More than what is left to give back.
+    RefundExceedsCaptured,
+    /// More than what is held.
+    CaptureExceedsAuthorized,
+    /// The `md` is not the transaction that waits for authentication.
+    WrongTransaction,
+    /// The provider refused the call; nothing changed.
+    ProviderRefused,
+    /// The payment has as many refunds as one payment may have.
+    TooManyRefunds,
+}
+
+impl Conflict {
+    /// Stable snake_case code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Conflict::InvalidState => "invalid_state",
+            Conflict::OperationInProgress => "operation_in_progress",
+            Conflict::RefundExceedsCaptured => "refund_exceeds_captured",
+            Conflict::CaptureExceedsAuthorized => "capture_exceeds_authorized",
+            Conflict::WrongTransaction => "wrong_transaction",
+            Conflict::ProviderRefused => "provider_refused",
+            Conflict::TooManyRefunds => "too_many_refunds",
+        }
+    }
+}
+
+/// The one error of the service. The text of each variant may be shown to the caller; what only we may read goes to
+/// `internal` and to the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be read at all: not JSON, not UTF-8, nested too deep, a header missing.
+    #[error("the request cannot be read")]
+    Malformed(Vec<Fault>),
+    /// Valid JSON with faulty values.
+    #[error("the request has faulty values")]
+    Invalid(Vec<Fault>),
+    /// No valid API key.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// A link of ours whose signature does not hold.
+    #[error("the link is not valid")]
+    BadLink,
+    /// The key lacks a scope.
+    #[error("the API key lacks the scope {}", .0.as_str())]
+    MissingScope(Scope),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Not possible in this state.
+    #[error("{detail}")]
+    Conflict {
+        /// Why.
+        why: Conflict,
+        /// What the caller can do.
+        detail: String,
+    },
+    /// `expected_refundable` is not what is refundable.
+    #[error("{0}")]
+    PreconditionFailed(String),
+    /// The Idempotency-Key was used with another request.
+    #[error("this Idempotency-Key was used for another request; take a new key for a new request")]
+    IdempotencyKeyReused,
+    /// The first request with this key is still running.
+    #[error("the first request with this Idempotency-Key is still running; ask again with the same key")]
+    IdempotencyInProgress,
+    /// The body is not JSON by its Content-Type.
+    #[error("send the body as application/json")]
+    UnsupportedMediaType,
+    /// The body is over the limit.
+    #[error("the body is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// Too many requests of this key.
+    #[error("too many requests with this API key; wait and repeat")]
+    RateLimited {
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// Nothing was done; the same request may be repeated.
+    #[error("{detail}")]
+    Unavailable {
+        /// What the caller may know.
+        detail: String,
+        /// What only we may know.
+        internal: String,
+        /// When to try again.
+        retry_after_s: u64,
+    },
+    /// A defect or a broken part of ours.
+    #[error("an internal error; repeat with the same Idempotency-Key, or ask with the request id")]
+    Internal(String),
+}
+
+/// The result of nearly everything.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A conflict with its advice.
+    pub fn conflict(why: Conflict, detail: impl Into<String>) -> Error {
+        Error::Conflict { why, detail: detail.into() }
+    }
+
+    /// A defect: `text` goes to the log only.
+    pub fn internal(text: impl Into<String>) -> Error {
+        Error::Internal(text.into())
+    }
+
+    /// The database does not answer.
+    pub fn database_unavailable(internal: impl Into<String>) -> Error {
+        Error::Unavailable {
+            detail: "the service cannot reach its database; repeat with the same Idempotency-Key".to_owned(),
+            internal: internal.into(),
+            retry_after_s: 1,
+        }
+    }
+
+    /// One faulty field.
+    pub fn invalid(pointer: &str, code: &'static str, detail: impl Into<String>) -> Error {
+        Error::Invalid(vec![Fault::new(pointer, code, detail)])
+    }
+}

@@ -1,0 +1,43 @@
+//! The feed of events, to catch up on what a receiver missed.
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+
+use super::examples;
+use super::extract::{Answered, Key, ReadPayments, shown};
+use super::query::QueryReader;
+use super::server::Shared;
+use super::view::{EventList, EventView, Moment};
+use crate::app::Event;
+use crate::domain::id::EventId;
+
+/// List events
+///
+/// Oldest first, after the event `after`. To catch up, send the id of the last event you have dealt with; `next_cursor`,
+/// when there is more, is such an id.
+#[utoipa::path(get, path = "/v1/events", tag = "Events", security(("api_key" = ["payments:read"])),
+    params(
+        ("after" = Option<String>, Query, description = "Id of the last event you have; from the beginning by default."),
+        ("limit" = Option<i64>, Query, description = "Most entries, 20 by default.", minimum = 1, maximum = 100),
+    ),
+    responses((status = 200, description = "A stretch of the events.", body = EventList, example = json!(examples::list(examples::event())))))]
+pub(super) async fn list_events(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+    let mut query = QueryReader::new(request.query_string());
+    let after = query.shaped("after", "the id of an event; it begins with evt_", EventId::parse);
+    let limit = query.limit();
+    query.finish()?;
+    let listing = shared.app.list_events(after, limit).await?;
+    let next_cursor = listing.items.last().filter(|_| listing.more).map(|event| event.id.to_string());
+    shown(EventList { data: listing.items.iter().map(view).collect(), next_cursor })
+}
+
+fn view(event: &Event) -> EventView<'_> {
+    EventView {
+        id: event.id.as_str(),
+        r#type: &event.kind,
+        payment_id: event.payment_id.as_str(),
+        refund_id: event.refund_id.as_deref(),
+        sequence: event.sequence,
+        at: Moment(event.at),
+    }
+}

@@ -1,0 +1,262 @@
+//! Examples of the documentation, made by the same code that makes real answers.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::presenter::{Presenter, PresenterSettings, SupportContacts, refund_view, transition_view};
+use crate::app::{PaymentDetails, Transition};
+use crate::clock::Timestamp;
+use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::id::{ApiKeyId, PaymentId, RefundId, TransactionRecordId};
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::{CaptureMode, Language, Method, Payer, Payment, Sums};
+use crate::domain::refund::{Refund, RefundStatus};
+use crate::domain::state::{Cause, CauseType, Certainty, Status};
+use crate::vault::Vault;
+
+const PAYMENT_ID: &str = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed";
+const REFUND_ID: &str = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa";
+const EVENT_ID: &str = "evt_01kaq0j9p4n7c2x5v8b1m6t3re";
+const NOTIFICATION_ID: &str = "ntf_01kaq0j8t6v3b9m2c5x7n1p4ae";
+const TRANSACTION_ID: i64 = 3_541_977_847;
+/// 2026-03-02T05:14:07Z, microseconds.
+const CREATED: i64 = 1_772_428_447_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(CREATED).plus_seconds(seconds)
+}
+
+/// A presenter with settings of a place that does not exist.
+pub(super) fn presenter() -> Presenter {
+    let settings = PresenterSettings {
+        public_url: "https://pay.example.kz".to_owned(),
+        public_id: "pk_example".to_owned(),
+        widget_script_url: "https://widget.example.kz/bundles/widget.js".to_owned(),
+        support: SupportContacts::default(),
+    };
+    Presenter::new(settings, Arc::new(Vault::new(&[0; 32], &[])))
+}
+
+/// A payment by widget that nobody has paid yet.
+pub(super) fn details() -> PaymentDetails {
+    let payment = Payment {
+        id: PaymentId::from_stored(PAYMENT_ID.to_owned()),
+        sequence: 1,
+        status: Status::AwaitingPayer,
+        certainty: Certainty::Proven,
+        decide_by: None,
+        amount: Money::new(1_250_000, Currency::KZT),
+        sums: Sums::default(),
+        invoice_id: "KM-2026-000123".to_owned(),
+        description: "Policy KM-2026-000123".to_owned(),
+        capture: CaptureMode::Automatic,
+        language: Language::Ru,
+        method: Method::Widget,
+        return_url: Some("https://kmic.kz/pay/done".to_owned()),
+        metadata: r#"{"policy":"KM-2026-000123"}"#.to_owned(),
+        payer: Payer {
+            account_id: Some("client-77".to_owned()),
+            email: Some("aigerim@example.kz".to_owned()),
+            ..Payer::default()
+        },
+        three_ds: None,
+        attention: None,
+        test_mode: None,
+        created_by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
+        created_at: at(0),
+        updated_at: at(0),
+        expires_at: at(86_400),
+    };
+    PaymentDetails { payment, transactions: Vec::new() }
+}
+
+/// A transaction of it.
+pub(super) fn transaction(status: TransactionStatus, reason_code: Option<i32>) -> Transaction {
+    let card = Card {
+        brand: Some("visa".to_owned()),
+        first_six: Some("424242".to_owned()),
+        last_four: Some("4242".to_owned()),
+        issuer: Some("Halyk Bank".to_owned()),
+    };
+    Transaction {
+        id: TransactionRecordId::from_stored("trn_01kaq0j7r5y2w9f4h8k1s6d3ma".to_owned()),
+        transaction_id: TRANSACTION_ID,
+        kind: TransactionKind::Payment,
+        status,
+        amount: Money::new(1_250_000, Currency::KZT),
+        captured: if status == TransactionStatus::Completed { 1_250_000 } else { 0 },
+        parent_transaction_id: None,
+        refund_id: None,
+        reason_code,
+        card,
+        created_at: at(40),
+        updated_at: at(40),
+    }
+}
+
+fn shown(details: &PaymentDetails) -> Value {
+    serde_json::to_value(presenter().payment_view(details)).unwrap_or_default()
+}
+
+/// A payment that waits for its payer.
+pub(super) fn payment() -> Value {
+    shown(&details())
+}
+
+/// A payment that was paid.
+pub(super) fn paid_payment() -> Value {
+    let mut details = details();
+    details.payment.status = Status::Paid;
+    details.payment.sums = Sums { captured: 1_250_000, ..Sums::default() };
+    details.payment.test_mode = Some(false);
+    details.payment.updated_at = at(41);
+    details.transactions = vec![transaction(TransactionStatus::Completed, None)];
+    shown(&details)
+}
+
+/// A payment that was withdrawn.
+pub(super) fn cancelled_payment() -> Value {
+    let mut details = details();
+    details.payment.status = Status::Cancelled;
+    details.payment.updated_at = at(60);
+    shown(&details)
+}
+
+/// A payment whose charge got no answer.
+pub(super) fn undetermined_payment() -> Value {
+    let mut details = details();
+    details.payment.status = Status::Processing;
+    details.payment.method = Method::CardCryptogram;
+    details.payment.certainty = Certainty::Undetermined;
+    details.payment.decide_by = Some(at(3600));
+    shown(&details)
+}
+
+fn refund_of(status: RefundStatus) -> Refund {
+    Refund {
+        id: RefundId::from_stored(REFUND_ID.to_owned()),
+        payment_id: PaymentId::from_stored(PAYMENT_ID.to_owned()),
+        parent_transaction_id: TRANSACTION_ID,
+        amount: Money::new(250_000, Currency::KZT),
+        status,
+        certainty: if status == RefundStatus::Pending { Certainty::Undetermined } else { Certainty::Proven },
+        decide_by: (status == RefundStatus::Pending).then(|| at(7200)),
+        reason: Some("Policy cancelled within 14 days".to_owned()),
+        failure: None,
+        transaction_id: (status == RefundStatus::Succeeded).then_some(TRANSACTION_ID + 1),
+        created_by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
+        created_at: at(3600),
+        updated_at: at(3601),
+    }
+}
+
+/// Every group of refusal reasons would be long; one shows the form.
+pub(super) fn decline_reasons() -> Value {
+    let group = super::decline_reasons::group(crate::domain::decline::DeclineCategory::InsufficientFunds);
+    json!({"data": [group], "support": presenter().support()})
+}
+
+/// A refund that the provider made.
+pub(super) fn refund() -> Value {
+    serde_json::to_value(refund_view(&refund_of(RefundStatus::Succeeded))).unwrap_or_default()
+}
+
+/// A refund without an answer.
+pub(super) fn pending_refund() -> Value {
+    serde_json::to_value(refund_view(&refund_of(RefundStatus::Pending))).unwrap_or_default()
+}
+
+/// One change.
+pub(super) fn transition() -> Value {
+    let transition = Transition {
+        sequence: 2,
+        from: Some(Status::AwaitingPayer),
+        to: Status::Paid,
+        cause: Cause {
+            kind: CauseType::Notification,
+            id: Some(NOTIFICATION_ID.to_owned()),
+            actor: "cloudpayments".to_owned(),
+        },
+        at: at(41),
+        transaction_id: Some(TRANSACTION_ID),
+        detail: "{}".to_owned(),
+    };
+    serde_json::to_value(transition_view(&transition)).unwrap_or_default()
+}
+
+/// One event.
+pub(super) fn event() -> Value {
+    json!({"id": EVENT_ID, "type": "payment.paid", "payment_id": PAYMENT_ID, "sequence": 2, "at": at(41).to_string()})
+}
+
+/// One notification.
+pub(super) fn notification() -> Value {
+    json!({
+        "id": NOTIFICATION_ID, "kind": "pay", "payment_id": PAYMENT_ID, "transaction_id": TRANSACTION_ID,
+        "verdict": "applied", "reply": 0, "received_at": at(41).to_string(),
+    })
+}
+
+/// A list that ends with this entry.
+pub(super) fn list(entry: Value) -> Value {
+    json!({"data": [entry], "next_cursor": null})
+}
+
+/// A payment by widget to be created.
+pub(super) fn create_widget() -> Value {
+    json!({
+        "amount": {"value": "12500.00", "currency": "KZT"},
+        "invoice_id": "KM-2026-000123",
+        "description": "Policy KM-2026-000123",
+        "payer": {"account_id": "client-77", "email": "aigerim@example.kz"},
+        "return_url": "https://kmic.kz/pay/done",
+        "metadata": {"policy": "KM-2026-000123"},
+    })
+}
+
+/// A charge of card data to be created.
+pub(super) fn create_card_cryptogram() -> Value {
+    json!({
+        "amount": {"value": "12500.00", "currency": "KZT"},
+        "invoice_id": "KM-2026-000123",
+        "description": "Policy KM-2026-000123",
+        "payer": {
+            "account_id": "client-77", "email": "aigerim@example.kz", "phone": "+77273450125",
+            "name": "Aigerim Serikova", "ip_address": "203.0.113.7",
+        },
+        "capture": "manual",
+        "language": "kk",
+        "return_url": "https://kmic.kz/pay/done",
+        "expires_in": 86_400,
+        "metadata": {"policy": "KM-2026-000123"},
+        "method": {"type": "card_cryptogram", "cryptogram": "014242424242sMnN7k", "cardholder_name": "AIGERIM SERIKOVA"},
+    })
+}
+
+/// A capture of less than what is held.
+pub(super) fn capture() -> Value {
+    json!({"amount": {"value": "12000.00", "currency": "KZT"}})
+}
+
+/// A refund to be made.
+pub(super) fn create_refund() -> Value {
+    json!({
+        "amount": {"value": "2500.00", "currency": "KZT"},
+        "reason": "Policy cancelled within 14 days",
+        "expected_refundable": {"value": "12500.00", "currency": "KZT"},
+    })
+}
+
+/// The bank's answer.
+pub(super) fn finish_three_ds() -> Value {
+    json!({"md": TRANSACTION_ID.to_string(), "pa_res": "eJxVUttugkAQ"})
+}
+
+/// An error.
+pub(super) fn problem(code: &str, status: u16, title: &str) -> Value {
+    json!({
+        "type": super::problem::type_of(code), "title": title, "status": status, "code": code,
+        "detail": title, "request_id": "req_01kaq0j5m8x2v9c4t7b1n6r3ed",
+    })
+}

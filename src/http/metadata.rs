@@ -1,0 +1,94 @@
+//! `metadata`: the site's own data, kept and given back as it was sent.
+
+use super::fields::ObjectReader;
+use super::json::Json;
+use super::text::{self, Refusal};
+
+/// Most keys of the object.
+pub(super) const MAX_KEYS: usize = 50;
+/// Most bytes of the object as compact JSON.
+pub(super) const MAX_BYTES: usize = 4096;
+/// Deepest nesting, the object itself not counted.
+pub(super) const MAX_DEPTH: usize = 3;
+const MAX_KEY: usize = 64;
+const MAX_VALUE: usize = 1000;
+
+/// Reads the field `metadata`: compact JSON text, `{}` when absent.
+pub(super) fn read(body: &mut ObjectReader<'_>) -> String {
+    match body.take("metadata") {
+        None => "{}".to_owned(),
+        Some(json) => {
+            let checked = check(&json);
+            if let Err(refusal) = checked {
+                body.fault("metadata", refusal);
+            }
+            json.to_string()
+        }
+    }
+}
+
+fn check(json: &Json) -> Result<(), Refusal> {
+    let Json::Object(members) = json else { return Err(("must_be_object", "send a JSON object".to_owned())) };
+    if members.len() > MAX_KEYS {
+        return Err(("too_many_members", format!("at most {MAX_KEYS} keys")));
+    }
+    check_value(json, 0)?;
+    if json.to_string().len() > MAX_BYTES {
+        return Err(("too_long", format!("at most {MAX_BYTES} bytes of JSON")));
+    }
+    Ok(())
+}
+
+fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
+    if depth > MAX_DEPTH {
+        return Err(("nested_too_deep", format!("at most {MAX_DEPTH} levels inside metadata")));
+    }
+    match json {
+        Json::Null | Json::Bool(_) => Ok(()),
+        // Part by part too, so that `.0` or an exponent behind the digits hides nothing.
+        Json::Number(digits) => {
+            std::iter::once(digits.as_str()).chain(digits.split(['.', 'e', 'E'])).try_for_each(text::refuse_card_number)
+        }
+        Json::Text(content) if content.is_empty() => Ok(()),
+        Json::Text(content) => text::line(content, MAX_VALUE).map(|_| ()),
+        Json::List(elements) => elements.iter().try_for_each(|element| check_value(element, depth + 1)),
+        Json::Object(members) => members.iter().try_for_each(|(name, member)| {
+            text::line(name, MAX_KEY)?;
+            check_value(member, depth + 1)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::json;
+
+    fn code_of(text: &str) -> Option<&'static str> {
+        check(&json::read(text.as_bytes()).unwrap()).err().map(|(code, _)| code)
+    }
+
+    #[test]
+    fn card_numbers_are_found_wherever_they_hide() {
+        for text in [
+            r#"{"note":"4242 4242 4242 4242"}"#,
+            r#"{"4242424242424242":"note"}"#,
+            r#"{"a":{"b":["x",4242424242424242]}}"#,
+            r#"{"a":5555555555554444}"#,
+            r#"{"a":5555555555554444.0}"#,
+        ] {
+            assert_eq!(code_of(text), Some("card_data_not_allowed"), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert_eq!(code_of(r#"{"policy":"OGPO","n":1.5,"ok":true,"none":null,"a":{"b":{"c":1}},"empty":""}"#), None);
+        assert_eq!(code_of(r#"{"a":{"b":{"c":{"d":1}}}}"#), Some("nested_too_deep"));
+        assert_eq!(code_of("{\"a\":\"x\\ny\"}"), Some("control_characters"));
+        let keys: Vec<String> = (0..51).map(|index| format!("\"k{index}\":1")).collect();
+        assert_eq!(code_of(&format!("{{{}}}", keys.join(","))), Some("too_many_members"));
+        let long: Vec<String> = (0..6).map(|index| format!("\"k{index}\":\"{}\"", "x".repeat(900))).collect();
+        assert_eq!(code_of(&format!("{{{}}}", long.join(","))), Some("too_long"));
+    }
+}

@@ -1,0 +1,199 @@
+//! What holds for every request: an id, a log line, safe headers, errors as problem documents, panics contained.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BoxBody, MessageBody as _};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{HttpMessage as _, HttpResponse, ResponseError};
+use tracing::Instrument as _;
+
+use super::extract::RequestContext;
+use super::problem::{self, Problem};
+use super::server::Shared;
+use super::text;
+use crate::domain::id::RequestId;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID: usize = 128;
+
+/// The outermost layer.
+pub(super) async fn observe(
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let no_store = request.path().starts_with("/v1");
+    request.extensions_mut().insert(RequestContext { key_id: None });
+    // Of the highest level, so that no filter takes the id from the lines of the request.
+    let span = tracing::error_span!("request", request.id = id.as_str());
+    let handled = contain_panics(next.call(request)).instrument(span.clone()).await;
+    let _in_span = span.entered();
+    match handled {
+        Ok(Ok(response)) => {
+            let response = finish(response, &id, no_store);
+            log(&response, &method, started.elapsed());
+            Ok(response)
+        }
+        Ok(Err(error)) => Err(unrouted(&error, &id, &method, started.elapsed())),
+        Err(Panicked) => Err(unrouted(
+            &Problem::from(crate::error::Error::internal("a handler panicked")).into(),
+            &id,
+            &method,
+            started.elapsed(),
+        )),
+    }
+}
+
+/// The caller's id when it is harmless in a log, else a new one.
+fn request_id(request: &ServiceRequest) -> String {
+    let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
+    match (sent, request.app_data::<Data<Shared>>()) {
+        (Some(id), _) => id.to_owned(),
+        (None, Some(shared)) => RequestId::generate(shared.clock.now(), shared.ids.as_ref()).as_str().to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+fn is_sane(id: &str) -> bool {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(harmless) && !text::holds_card_number(id)
+}
+
+struct Panicked;
+
+/// A panic of one request ends that request only, with an answer.
+async fn contain_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
+/// Writes errors as problem documents and sets the headers that every answer has.
+fn finish(response: ServiceResponse<BoxBody>, id: &str, no_store: bool) -> ServiceResponse<BoxBody> {
+    let problem = match response.response().error() {
+        Some(error) => Some(answer_to(error, id)),
+        None if is_bare_error(&response) => Some(Problem::from_status(response.status()).answer(id)),
+        None => None,
+    };
+    let mut response = match problem {
+        Some(answer) => response.into_response(answer),
+        None => response,
+    };
+    set_headers(response.headers_mut(), id, no_store);
+    response
+}
+
+fn answer_to(error: &actix_web::Error, id: &str) -> HttpResponse {
+    match error.as_error::<Problem>() {
+        Some(problem) => problem.answer(id),
+        None => Problem::from_status(error.as_response_error().status_code()).answer(id),
+    }
+}
+
+/// An error that the framework or a bundled page answered without a body of ours.
+fn is_bare_error(response: &ServiceResponse<BoxBody>) -> bool {
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error())
+        && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != problem::CONTENT_TYPE)
+}
+
+fn set_headers(headers: &mut HeaderMap, id: &str, no_store: bool) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if no_store {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// One line per request. The pattern of the route, never the address: ids and query strings stay out.
+fn log(response: &ServiceResponse<BoxBody>, method: &Method, took: Duration) {
+    let route = response.request().match_pattern();
+    let extensions = response.request().extensions();
+    let key = extensions.get::<RequestContext>().and_then(|context| context.key_id.as_ref());
+    write_line(method, route.as_deref(), response.status(), took, key.map_or("", |key| key.as_str()));
+}
+
+fn write_line(method: &Method, route: Option<&str>, status: StatusCode, took: Duration, key: &str) {
+    let route = route.unwrap_or("(unknown)");
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    tracing::info!(
+        http.method = method.as_str(),
+        http.route = route,
+        http.status = status,
+        duration_ms,
+        api_key.id = key,
+        "{method} {route} answered {status} in {duration_ms} ms"
+    );
+}
+
+/// An answer to a request that is gone: the framework sends it as it is.
+fn unrouted(error: &actix_web::Error, id: &str, method: &Method, took: Duration) -> actix_web::Error {
+    let mut response = answer_to(error, id);
+    set_headers(response.headers_mut(), id, true);
+    write_line(method, None, response.status(), took, "");
+    let (head, body) = response.into_parts();
+    let headers = head.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Finished { status: head.status(), headers, body: body.try_into_bytes().unwrap_or_default().to_vec() }.into()
+}
+
+/// A whole answer in the place of an error.
+#[derive(Debug)]
+struct Finished {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Vec<u8>,
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)
+    }
+}
+
+impl ResponseError for Finished {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::build(self.status);
+        for header in &self.headers {
+            response.insert_header(header.clone());
+        }
+        response.body(self.body.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_harmless() {
+        for id in ["abc", "A-1_b.c", &"x".repeat(128)] {
+            assert!(is_sane(id), "{id}");
+        }
+        for id in ["", "a b", "a\nb", "a\"b", "ключ", &"x".repeat(129), "4242424242424242"] {
+            assert!(!is_sane(id), "{id}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The HTTP interface: the only folder that knows actix-web, utoipa and governor.
+//!
+//! A handler reads the request, calls one use case and wraps the answer. [`routes`] is the whole interface as one table,
+//! [`problem`] the only place that knows which error has which status, [`presenter`] the only one that knows what a
+//! payment looks like in JSON.
+
+mod bodies;
+mod cursor;
+mod decline_reasons;
+mod docs;
+mod events;
+mod examples;
+mod extract;
+mod fields;
+mod health;
+mod html;
+mod intent;
+mod json;
+mod limits;
+mod metadata;
+mod middleware;
+mod notifications;
+mod openapi;
+mod payments;
+mod presenter;
+mod problem;
+mod query;
+mod refunds;
+mod routes;
+mod schemas;
+mod server;
+mod text;
+mod three_ds;
+mod view;
+
+pub use actix_web::dev::ServerHandle;
+pub use openapi::document;
+pub use presenter::{Presenter, PresenterSettings, SupportContacts};
+pub use server::{HttpSettings, Parts, start};

@@ -1,0 +1,88 @@
+//! Refunds.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Payload};
+
+use super::bodies;
+use super::cursor::{self, Binding};
+use super::examples;
+use super::extract::{Answered, Key, ReadPayments, Submission, WriteRefunds, answered, path_id, shown, to_the_end};
+use super::payments::payment_id;
+use super::presenter::refund_view;
+use super::query::{self, QueryReader};
+use super::schemas::CreateRefund;
+use super::server::Shared;
+use super::view::{RefundList, RefundView};
+use crate::app::Page;
+use crate::domain::id::RefundId;
+
+/// Refund a payment
+///
+/// Gives back `amount`, or all that is left. 202 means that the outcome is not known yet; until it is, the amount counts
+/// as given back. A repeat with the same Idempotency-Key never gives back twice.
+#[utoipa::path(post, path = "/v1/payments/{id}/refunds", tag = "Refunds", security(("api_key" = ["refunds:write"])),
+    params(
+        ("id" = String, Path, description = "Id of the payment."),
+        ("Idempotency-Key" = String, Header, description = "Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII characters."),
+    ),
+    request_body(content = Option<CreateRefund>, example = json!(examples::create_refund())),
+    responses(
+        (status = 201, description = "Created. The provider may have refused it: see `status`.", headers(("Location" = String, description = "Address of the refund.")),
+            body = RefundView, example = json!(examples::refund())),
+        (status = 202, description = "Created; the outcome is not known yet.", headers(("Location" = String, description = "Address of the refund."), ("Retry-After" = i64, description = "Seconds after which to read the refund.")),
+            body = RefundView, example = json!(examples::pending_refund())),
+        (status = 409, description = "`invalid_state`, `operation_in_progress`, `refund_exceeds_captured`"),
+        (status = 412, description = "`refundable_differs`"),
+    ))]
+pub(super) async fn create_refund(
+    key: Key<WriteRefunds>,
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared>,
+) -> Answered {
+    let id = payment_id(&request)?;
+    query::none(request.query_string())?;
+    let submission = Submission::read(&request, payload, &shared).await?;
+    let new = bodies::new_refund(submission.json_or_nothing()?)?;
+    let app = Arc::clone(&shared.app);
+    let answer =
+        to_the_end(async move { app.create_refund(&key.caller, submission.idempotency, id, new).await }).await??;
+    Ok(answered(answer))
+}
+
+/// List the refunds of a payment
+///
+/// Newest first, failed ones included.
+#[utoipa::path(get, path = "/v1/payments/{id}/refunds", tag = "Refunds", security(("api_key" = ["payments:read"])),
+    params(
+        ("id" = String, Path, description = "Id of the payment."),
+        ("limit" = Option<i64>, Query, description = "Most entries, 20 by default.", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the stretch before."),
+    ),
+    responses((status = 200, description = "A stretch of the list.", body = RefundList, example = json!(examples::list(examples::refund())))))]
+pub(super) async fn list_refunds(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+    let id = payment_id(&request)?;
+    let binding = Binding::new("refunds", &[Some(id.as_str())]);
+    let mut query = QueryReader::new(request.query_string());
+    let page = Page { before: query.cursor(binding, RefundId::parse), limit: query.limit() };
+    query.finish()?;
+    let listing = shared.app.list_refunds(id, page).await?;
+    let last = listing.items.last().filter(|_| listing.more);
+    let next_cursor = last.map(|refund| cursor::seal(refund.id.as_str(), binding));
+    shown(RefundList { data: listing.items.iter().map(refund_view).collect(), next_cursor })
+}
+
+/// Get a refund
+///
+/// The refund as it stands.
+#[utoipa::path(get, path = "/v1/refunds/{id}", tag = "Refunds", security(("api_key" = ["payments:read"])),
+    params(("id" = String, Path, description = "Id of the refund.")),
+    responses((status = 200, description = "The refund as it stands.", body = RefundView, example = json!(examples::refund()))))]
+pub(super) async fn get_refund(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+    let id = path_id(&request, RefundId::parse, "refund", RefundId::PREFIX)?;
+    query::none(request.query_string())?;
+    let refund = shared.app.refund(id).await?;
+    shown(refund_view(&refund))
+}

@@ -1,0 +1,127 @@
+//! The server: its state, its limits, its start.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{Bytes, Data};
+use actix_web::{App as ActixApp, HttpServer};
+
+use super::limits::Limits;
+use super::middleware::observe;
+use super::presenter::Presenter;
+use super::routes;
+use crate::app::App;
+use crate::clock::{Clock, IdSource};
+use crate::vault::Vault;
+
+/// Limits of the HTTP interface.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub bind: String,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Largest JSON body, bytes.
+    pub body_limit_bytes: usize,
+    /// Requests per second that one API key may make; 0 switches the limit off.
+    pub rate_per_second: u32,
+    /// Requests that one API key may make at once.
+    pub rate_burst: u32,
+    /// How long a stop waits for requests under way, seconds.
+    pub shutdown_timeout_s: u64,
+    /// How long the head of a request may take to arrive, seconds.
+    pub head_timeout_s: u64,
+    /// How long the body of a request may take to arrive, seconds.
+    pub body_timeout_s: u64,
+    /// How long an idle connection stays open, seconds.
+    pub keep_alive_s: u64,
+    /// Connections per worker; more wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Default for HttpSettings {
+    fn default() -> HttpSettings {
+        HttpSettings {
+            bind: "127.0.0.1:8080".to_owned(),
+            workers: 2,
+            body_limit_bytes: 65_536,
+            rate_per_second: 0,
+            rate_burst: 0,
+            shutdown_timeout_s: 30,
+            head_timeout_s: 5,
+            body_timeout_s: 30,
+            keep_alive_s: 75,
+            max_connections: 25_000,
+        }
+    }
+}
+
+/// What the interface is built from.
+#[derive(Clone)]
+pub struct Parts {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// Turns payments and refunds into JSON; the same one that the use cases have.
+    pub presenter: Arc<Presenter>,
+    /// Signs and checks links.
+    pub vault: Arc<Vault>,
+    /// For ids of requests.
+    pub clock: Arc<dyn Clock>,
+    /// For ids of requests.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// The state that all handlers see.
+pub(super) struct Shared {
+    pub app: Arc<App>,
+    pub presenter: Arc<Presenter>,
+    pub vault: Arc<Vault>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdSource>,
+    pub limits: Limits,
+    pub body_limit_bytes: usize,
+    pub body_timeout: Duration,
+    /// The OpenAPI document, written once.
+    pub document: Bytes,
+}
+
+impl Shared {
+    fn new(parts: Parts, settings: &HttpSettings) -> Shared {
+        Shared {
+            app: parts.app,
+            presenter: parts.presenter,
+            vault: parts.vault,
+            clock: parts.clock,
+            ids: parts.ids,
+            limits: Limits::new(settings.rate_per_second, settings.rate_burst),
+            body_limit_bytes: settings.body_limit_bytes,
+            body_timeout: Duration::from_secs(settings.body_timeout_s),
+            document: Bytes::from(super::openapi::document()),
+        }
+    }
+}
+
+/// Binds the address and starts to accept. The returned server runs while it is awaited; its
+/// [`handle`](Server::handle) stops it gracefully. Signals are left to the caller.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn start(parts: Parts, settings: &HttpSettings) -> std::io::Result<(SocketAddr, Server)> {
+    let shared = Data::new(Shared::new(parts, settings));
+    let server = HttpServer::new(move || {
+        ActixApp::new().app_data(shared.clone()).configure(routes::configure).wrap(from_fn(observe))
+    })
+    .workers(settings.workers.max(1))
+    .max_connections(settings.max_connections.max(1))
+    .client_request_timeout(Duration::from_secs(settings.head_timeout_s))
+    .keep_alive(Duration::from_secs(settings.keep_alive_s))
+    .shutdown_timeout(settings.shutdown_timeout_s)
+    .disable_signals()
+    .bind(settings.bind.as_str())?;
+    let address =
+        server.addrs().first().copied().ok_or_else(|| std::io::Error::other("the server listens on no address"))?;
+    Ok((address, server.run()))
+}

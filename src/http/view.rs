@@ -1,0 +1,501 @@
+//! What answers look like: these structs are the JSON and, by their comments, its documentation.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::intent::WidgetIntent;
+use super::schemas::{
+    CaptureModeName, CauseName, CertaintyName, ContactName, DeclineCategoryName, LanguageName, MethodName,
+    NextActionName, NotificationKindName, RefundStatusName, StatusName, TransactionKindName, TransactionStatusName,
+};
+use crate::clock::Timestamp;
+use crate::domain::money::Money;
+
+/// A moment as RFC 3339 text.
+#[derive(Clone, Copy)]
+pub(super) struct Moment(pub Timestamp);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// An amount of money.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Money)]
+pub(super) struct MoneyView {
+    /// Decimal text with exactly the currency's digits.
+    #[schema(example = "12500.00", pattern = r"^(0|[1-9][0-9]{0,12})\.[0-9]{2}$")]
+    pub value: String,
+    /// ISO 4217 letters.
+    #[schema(example = "KZT")]
+    pub currency: &'static str,
+}
+
+impl From<Money> for MoneyView {
+    fn from(money: Money) -> MoneyView {
+        MoneyView { value: money.to_decimal(), currency: money.currency.code() }
+    }
+}
+
+/// How sure the shown state is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Outcome)]
+pub(super) struct OutcomeView {
+    /// `undetermined`: an answer of the provider was lost and evidence is being looked for; nothing was concluded.
+    #[schema(value_type = CertaintyName)]
+    pub certainty: &'static str,
+    /// Until when the provider still repeats the answer that was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub decide_by: Option<Moment>,
+}
+
+/// Who pays.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payer)]
+pub(super) struct PayerView<'a> {
+    /// The site's id of the payer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<&'a str>,
+    /// Address for the receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<&'a str>,
+    /// With leading `+`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<&'a str>,
+    /// As the payer gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// Where the payer's browser is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<&'a str>,
+}
+
+/// How the payer pays.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaymentMethod)]
+pub(super) struct MethodView {
+    /// The kind of method.
+    #[schema(value_type = MethodName)]
+    pub r#type: &'static str,
+}
+
+/// What the site has to do next for the payer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NextAction)]
+pub(super) struct NextActionView<'a> {
+    /// `open_widget`: load `script_url` and call `widget.start(intent)`. `three_ds`: send the payer's browser to
+    /// `redirect_url`, or post `PaReq`, `MD` and `TermUrl` to `acs_url` yourself.
+    #[schema(value_type = NextActionName)]
+    pub r#type: &'static str,
+    /// For `open_widget`: the provider's script. Load it from there, never from a copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_url: Option<&'a str>,
+    /// For `open_widget`: the argument of `widget.start`, to be passed on unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intent: Option<WidgetIntent<'a>>,
+    /// For `three_ds`: our page that posts the payer to the bank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_url: Option<String>,
+    /// For `three_ds`: the bank's page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acs_url: Option<&'a str>,
+    /// For `three_ds`: the form field `PaReq`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pa_req: Option<&'a str>,
+    /// For `three_ds`: the form field `MD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub md: Option<String>,
+    /// For `three_ds`: the form field `TermUrl`, where the bank sends the payer back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term_url: Option<String>,
+}
+
+/// What may be shown of a card.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Card)]
+pub(super) struct CardView<'a> {
+    /// Payment system, lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "visa")]
+    pub brand: Option<&'a str>,
+    /// First six digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "424242")]
+    pub first_six: Option<&'a str>,
+    /// Last four digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "4242")]
+    pub last_four: Option<&'a str>,
+    /// The bank that issued the card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<&'a str>,
+}
+
+/// One message in three languages.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LocalizedText)]
+pub(super) struct TextsView {
+    /// Kazakh.
+    pub kk: &'static str,
+    /// Russian.
+    pub ru: &'static str,
+    /// English.
+    pub en: &'static str,
+}
+
+/// Whom the payer can call.
+#[derive(Serialize, ToSchema, Clone, Copy)]
+#[schema(as = Support)]
+pub(super) struct SupportView<'a> {
+    /// Telephone of the insurer.
+    pub phone: &'a str,
+    /// E-mail of the insurer.
+    pub email: &'a str,
+    /// E-mail of the processing centre.
+    pub provider_email: &'a str,
+}
+
+/// Why an attempt to pay was refused, and what the payer is told.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Decline)]
+pub(super) struct DeclineView<'a> {
+    /// The provider's number of the reason; new numbers may appear.
+    #[schema(example = 5051)]
+    pub reason_code: i32,
+    /// Our group of reasons; act upon this one.
+    #[schema(value_type = DeclineCategoryName)]
+    pub category: &'static str,
+    /// For the payer.
+    pub message: TextsView,
+    /// Whom the payer should call about it.
+    #[schema(value_type = ContactName)]
+    pub contact: &'static str,
+    /// Whom the payer can call in any case.
+    pub support: SupportView<'a>,
+    /// Whether the same card may work later.
+    pub retryable: bool,
+}
+
+/// One transaction of the provider.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Transaction)]
+pub(super) struct TransactionView<'a> {
+    /// Our id of the record.
+    pub id: &'a str,
+    /// The provider's number; does not fit 32 bits.
+    #[schema(example = 3_541_977_847_i64)]
+    pub transaction_id: i64,
+    /// What it does.
+    #[schema(value_type = TransactionKindName)]
+    pub kind: &'static str,
+    /// Where it is.
+    #[schema(value_type = TransactionStatusName)]
+    pub status: &'static str,
+    /// What was asked for, held or given back.
+    pub amount: MoneyView,
+    /// What was taken, where that is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captured: Option<MoneyView>,
+    /// For refunds: the payment transaction that was given back from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_transaction_id: Option<i64>,
+    /// For refunds of ours: which one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund_id: Option<&'a str>,
+    /// The provider's number of the reason it was refused for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<i32>,
+    /// When we first heard of it.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Moment,
+    /// When we last learned something new about it.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Moment,
+}
+
+/// A payment as it stands. Fields that do not apply are absent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payment)]
+pub(super) struct PaymentView<'a> {
+    /// Our id.
+    #[schema(example = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// Where it is.
+    #[schema(value_type = StatusName)]
+    pub status: &'static str,
+    /// How sure that is.
+    pub outcome: OutcomeView,
+    /// What is to be paid.
+    pub amount: MoneyView,
+    /// What the bank held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorized: Option<MoneyView>,
+    /// What was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub captured: Option<MoneyView>,
+    /// What was given back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<MoneyView>,
+    /// What can still be given back, refunds under way taken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refundable: Option<MoneyView>,
+    /// The site's number of the bill.
+    pub invoice_id: &'a str,
+    /// What the payer reads.
+    pub description: &'a str,
+    /// When the money is taken.
+    #[schema(value_type = CaptureModeName)]
+    pub capture: &'static str,
+    /// Of the payer's texts.
+    #[schema(value_type = LanguageName)]
+    pub language: &'static str,
+    /// Who pays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payer: Option<PayerView<'a>>,
+    /// How the payer pays.
+    pub method: MethodView,
+    /// Where the payer's browser goes at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_url: Option<&'a str>,
+    /// What the site has to do next for the payer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_action: Option<NextActionView<'a>>,
+    /// The card of the transaction that counts, else of the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<CardView<'a>>,
+    /// Why the last attempt was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decline: Option<DeclineView<'a>>,
+    /// Code of something that a person should look at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<&'a str>,
+    /// The provider's transactions, oldest first.
+    pub transactions: Vec<TransactionView<'a>>,
+    /// The site's own data, as it was sent.
+    #[schema(value_type = Object)]
+    pub metadata: &'a RawValue,
+    /// Whether the provider's terminal is in test mode; absent before its first transaction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_mode: Option<bool>,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Moment,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Moment,
+    /// Until when it can be paid.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Moment,
+}
+
+/// Why a refund failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefundFailure)]
+pub(super) struct RefundFailureView<'a> {
+    /// What the provider said.
+    pub message: &'a str,
+}
+
+/// A refund as it stands. Fields that do not apply are absent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refund)]
+pub(super) struct RefundView<'a> {
+    /// Our id.
+    #[schema(example = "ref_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// The payment it gives back from.
+    pub payment_id: &'a str,
+    /// How much.
+    pub amount: MoneyView,
+    /// Where it is.
+    #[schema(value_type = RefundStatusName)]
+    pub status: &'static str,
+    /// How sure that is.
+    pub outcome: OutcomeView,
+    /// Why, as the site said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Why the provider refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RefundFailureView<'a>>,
+    /// The provider's number of the refund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Moment,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Moment,
+}
+
+/// What caused a change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Cause)]
+pub(super) struct CauseView<'a> {
+    /// The kind of cause.
+    #[schema(value_type = CauseName)]
+    pub r#type: &'static str,
+    /// The request, operation or notification it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+}
+
+/// One change of a payment, as it was recorded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Transition)]
+pub(super) struct TransitionView<'a> {
+    /// 1, 2, 3, … for each payment.
+    pub sequence: i64,
+    /// The state before; absent for the creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<StatusName>)]
+    pub from: Option<&'static str>,
+    /// The state after; the same as before where something else changed.
+    #[schema(value_type = StatusName)]
+    pub to: &'static str,
+    /// What caused it.
+    pub cause: CauseView<'a>,
+    /// The API key, `cloudpayments`, or the worker that acted.
+    pub actor: &'a str,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+    /// The provider's transaction it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
+    /// More about it.
+    #[schema(value_type = Object)]
+    pub detail: &'a RawValue,
+}
+
+/// A received notification, its body left out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Notification)]
+pub(super) struct NotificationView<'a> {
+    /// Our id.
+    #[schema(example = "ntf_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// Its kind, by the address it came to.
+    #[schema(value_type = NotificationKindName)]
+    pub kind: &'a str,
+    /// The payment it was booked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<&'a str>,
+    /// The provider's transaction it speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
+    /// What became of it: `applied`, `no_change`, `unmatched`, `unreadable`, `ignored`, and for Check `accepted` or
+    /// `refused`.
+    pub verdict: &'a str,
+    /// The code we answered.
+    pub reply: i32,
+    /// When it first came.
+    #[schema(value_type = String, format = DateTime)]
+    pub received_at: Moment,
+}
+
+/// One event for the site.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(super) struct EventView<'a> {
+    /// Our id; events are told apart by it.
+    #[schema(example = "evt_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// What happened: `payment.paid`, `refund.succeeded`, …; new kinds may appear.
+    #[schema(example = "payment.paid")]
+    pub r#type: &'a str,
+    /// The payment it is about; read it for its present state.
+    pub payment_id: &'a str,
+    /// The refund it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund_id: Option<&'a str>,
+    /// Number of the row of the payment's history it was written with.
+    pub sequence: i64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+}
+
+/// One group of refusal reasons.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclineReason)]
+pub(super) struct DeclineReasonView {
+    /// Stable name of the group.
+    #[schema(value_type = DeclineCategoryName)]
+    pub category: &'static str,
+    /// For the payer.
+    pub message: TextsView,
+    /// Whom the payer should call about it.
+    #[schema(value_type = ContactName)]
+    pub contact: &'static str,
+    /// The provider's numbers in this group.
+    pub reason_codes: Vec<i32>,
+}
+
+/// Every group of refusal reasons.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclineReasons)]
+pub(super) struct DeclineReasonsView<'a> {
+    /// The groups.
+    pub data: Vec<DeclineReasonView>,
+    /// Whom the payer can call in any case.
+    pub support: SupportView<'a>,
+}
+
+/// The state of the service.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    #[schema(example = "ok")]
+    pub status: &'static str,
+}
+
+/// The answer that the provider wants.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NotificationReply)]
+pub(super) struct ReplyView {
+    /// 0: taken, or for Check "go on". Check is refused with 10 (unknown invoice), 11 (wrong account), 12 (wrong amount
+    /// or currency), 13 (cannot be paid) or 20 (expired).
+    pub code: u8,
+}
+
+macro_rules! list_view {
+    ($(#[$doc:meta])* $name:ident, $schema:ident, $entry:ident) => {
+        $(#[$doc])*
+        #[derive(Serialize, ToSchema)]
+        #[schema(as = $schema)]
+        pub(super) struct $name<'a> {
+            /// The entries.
+            pub data: Vec<$entry<'a>>,
+            /// Where the list goes on; `null` at its end.
+            #[schema(required = true)]
+            pub next_cursor: Option<String>,
+        }
+    };
+}
+
+list_view!(
+    /// A stretch of the list of payments, newest first.
+    PaymentList, PaymentList, PaymentView
+);
+list_view!(
+    /// A stretch of a payment's refunds, newest first.
+    RefundList, RefundList, RefundView
+);
+list_view!(
+    /// A stretch of a payment's history, oldest first.
+    TransitionList, TransitionList, TransitionView
+);
+list_view!(
+    /// A stretch of the received notifications, newest first.
+    NotificationList, NotificationList, NotificationView
+);
+list_view!(
+    /// A stretch of the events, oldest first.
+    EventList, EventList, EventView
+);

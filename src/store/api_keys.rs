@@ -1,0 +1,92 @@
+//! API keys: kept by the hash of their secret.
+
+use diesel::prelude::*;
+
+use super::schema::api_keys;
+use super::types::{NaiveDateTime, known, moment};
+use super::Tx;
+use crate::clock::Timestamp;
+use crate::domain::id::ApiKeyId;
+use crate::domain::scope::Scope;
+use crate::error::Result;
+
+/// A key as it is kept.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Its id; part of the secret, so that it is found without searching.
+    pub id: ApiKeyId,
+    /// For people.
+    pub name: String,
+    /// SHA-256 of the secret, which has 256 random bits.
+    pub secret_hash: Vec<u8>,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops to work.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = api_keys)]
+struct Row {
+    id: String,
+    name: String,
+    secret_hash: Vec<u8>,
+    scopes: String,
+    created_at: NaiveDateTime,
+    expires_at: Option<NaiveDateTime>,
+    revoked_at: Option<NaiveDateTime>,
+}
+
+/// Writes a new key.
+pub fn insert(tx: &mut Tx<'_>, key: &ApiKey) -> Result<()> {
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let row = Row {
+        id: key.id.to_string(),
+        name: key.name.clone(),
+        secret_hash: key.secret_hash.clone(),
+        scopes: scopes.join(" "),
+        created_at: key.created_at.naive_utc(),
+        expires_at: key.expires_at.map(Timestamp::naive_utc),
+        revoked_at: key.revoked_at.map(Timestamp::naive_utc),
+    };
+    diesel::insert_into(api_keys::table).values(row).execute(tx.db)?;
+    Ok(())
+}
+
+/// One key.
+pub fn find(tx: &mut Tx<'_>, id: &ApiKeyId) -> Result<Option<ApiKey>> {
+    let row = api_keys::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    row.map(from_row).transpose()
+}
+
+/// Every key, oldest first.
+pub fn list(tx: &mut Tx<'_>) -> Result<Vec<ApiKey>> {
+    let rows = api_keys::table.order(api_keys::id.asc()).select(Row::as_select()).load(tx.db)?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Ends a key; `false` when there is none or it was ended before.
+pub fn revoke(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp) -> Result<bool> {
+    let changed = diesel::update(api_keys::table.find(id.as_str()))
+        .filter(api_keys::revoked_at.is_null())
+        .set(api_keys::revoked_at.eq(Some(at.naive_utc())))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+fn from_row(row: Row) -> Result<ApiKey> {
+    let scopes = row.scopes.split_whitespace().map(|scope| known("api_keys.scopes", Scope::parse(scope))).collect::<Result<_>>()?;
+    Ok(ApiKey {
+        id: ApiKeyId::from_stored(row.id),
+        name: row.name,
+        secret_hash: row.secret_hash,
+        scopes,
+        created_at: moment(row.created_at),
+        expires_at: row.expires_at.map(moment),
+        revoked_at: row.revoked_at.map(moment),
+    })
+}

@@ -1,0 +1,151 @@
+//! One connection type over SQLite and PostgreSQL, opened with the settings that durability needs.
+
+use std::fmt;
+
+use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
+use diesel::pg::PgConnection;
+use diesel::sqlite::SqliteConnection;
+
+use crate::error::{Error, Result};
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub enum DbConn {
+    /// PostgreSQL.
+    Postgres(PgConnection),
+    /// SQLite; stands last because it would accept any address.
+    Sqlite(SqliteConnection),
+}
+
+/// Runs one body compiled for each concrete connection, for what `MultiConnection` cannot express.
+macro_rules! on_each {
+    ($conn:expr, |$inner:ident| $body:expr) => {
+        match $conn {
+            $crate::store::conn::DbConn::Postgres($inner) => $body,
+            $crate::store::conn::DbConn::Sqlite($inner) => $body,
+        }
+    };
+}
+pub(crate) use on_each;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// Where the database is: `database.url`, understood.
+#[derive(Clone)]
+pub struct Target {
+    /// Which database.
+    pub engine: Engine,
+    address: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({:?})", self.engine)
+    }
+}
+
+impl Target {
+    /// Reads `sqlite://path` or `postgres://…`.
+    ///
+    /// # Errors
+    /// What is wrong, without the address (it may hold a password).
+    pub fn parse(url: &str) -> Result<Target, String> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            if path.is_empty() {
+                return Err("sqlite:// needs a file path, as in sqlite://data/kmic-payments.sqlite3".to_owned());
+            }
+            return Ok(Target { engine: Engine::Sqlite, address: path.to_owned() });
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Target { engine: Engine::Postgres, address: url.to_owned() });
+        }
+        Err("the address must begin with sqlite:// or postgres://".to_owned())
+    }
+
+    /// The file of an embedded database.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        (self.engine == Engine::Sqlite).then(|| std::path::Path::new(&self.address))
+    }
+
+    /// Opens a connection for writes.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database does not answer.
+    pub(super) fn connect(&self) -> Result<DbConn> {
+        self.open().map_err(|error| Error::database_unavailable(error.to_string()))
+    }
+
+    /// Opens a connection that refuses to write.
+    pub(super) fn connect_read_only(&self) -> Result<DbConn> {
+        let mut conn = self.connect()?;
+        let statement = match self.engine {
+            Engine::Sqlite => "PRAGMA query_only = ON",
+            Engine::Postgres => "SET default_transaction_read_only = on",
+        };
+        conn.batch_execute(statement)?;
+        Ok(conn)
+    }
+
+    fn open(&self) -> Result<DbConn, Box<dyn std::error::Error>> {
+        match self.engine {
+            Engine::Sqlite => {
+                let mut conn = SqliteConnection::establish(&self.address)?;
+                // busy_timeout first: changing the journal mode needs a lock. FULL: what was answered survives power loss.
+                for pragma in [
+                    "PRAGMA busy_timeout = 5000",
+                    "PRAGMA journal_mode = WAL",
+                    "PRAGMA synchronous = FULL",
+                    "PRAGMA foreign_keys = ON",
+                    "PRAGMA cache_size = -8000",
+                ] {
+                    conn.batch_execute(pragma)?;
+                }
+                Ok(DbConn::Sqlite(conn))
+            }
+            Engine::Postgres => {
+                let mut conn = PgConnection::establish(&self.address)?;
+                conn.batch_execute(
+                    "SET application_name = 'kmic-payments'; SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+                     SET idle_in_transaction_session_timeout = '30s'; SET synchronous_commit = on; SET TIME ZONE 'UTC'",
+                )?;
+                Ok(DbConn::Postgres(conn))
+            }
+        }
+    }
+}
+
+/// Begins a transaction that may write. `IMMEDIATE` takes SQLite's write lock at once: a later upgrade would fail
+/// without waiting.
+pub(super) fn begin_write(conn: &mut DbConn) -> Result<()> {
+    match conn {
+        DbConn::Postgres(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN")?,
+        DbConn::Sqlite(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN IMMEDIATE")?,
+    }
+    Ok(())
+}
+
+/// Begins a transaction that sees one snapshot.
+pub(super) fn begin_read(conn: &mut DbConn) -> Result<()> {
+    match conn {
+        DbConn::Postgres(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN ISOLATION LEVEL REPEATABLE READ")?,
+        DbConn::Sqlite(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN DEFERRED")?,
+    }
+    Ok(())
+}
+
+/// Commits what was begun.
+pub(super) fn commit(conn: &mut DbConn) -> Result<()> {
+    Ok(<DbConn as Connection>::TransactionManager::commit_transaction(conn)?)
+}
+
+/// Undoes what was begun.
+pub(super) fn rollback(conn: &mut DbConn) -> Result<()> {
+    Ok(<DbConn as Connection>::TransactionManager::rollback_transaction(conn)?)
+}

@@ -1,0 +1,236 @@
+//! A database thread: takes waiting tasks and runs them, several writes in one commit.
+//!
+//! Every write of a commit runs in its own savepoint, so one that fails fails alone. A commit that fails fails all of
+//! its writes: whether it happened is not known, so they are not run again. Writes that were rolled back because of a
+//! passing fault (a deadlock, a lost connection before the commit) are run once more, each alone; closures are `Fn`, so
+//! they can be.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use diesel::connection::Connection;
+use tokio::sync::oneshot;
+
+use super::conn::{self, DbConn, Target};
+use super::Tx;
+use crate::error::{Error, Result};
+use crate::vault::Vault;
+
+/// A closure that waits for a database thread, and whoever waits for its result.
+pub(super) trait Task: Send {
+    /// Runs the closure inside the open transaction and keeps its result.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
+    /// Hands the result over.
+    fn deliver(self: Box<Self>);
+    /// Hands an error over instead of the result.
+    fn fail(self: Box<Self>, error: Error);
+}
+
+/// What a transaction has to do after a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Keep its writes.
+    Keep,
+    /// Undo its writes; the error is its own.
+    Undo,
+    /// The database failed in passing: undo everything and try each task alone.
+    Retry,
+}
+
+/// The usual task.
+pub(super) struct Job<T, F> {
+    work: F,
+    result: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job<T, F> {
+    pub(super) fn new(work: F, reply: oneshot::Sender<Result<T>>) -> Self {
+        Job { work, result: None, reply }
+    }
+}
+
+impl<T: Send, F: Fn(&mut Tx<'_>) -> Result<T> + Send> Task for Job<T, F> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
+        let result = (self.work)(tx);
+        let verdict = match &result {
+            Ok(_) => Verdict::Keep,
+            Err(Error::Unavailable { .. }) => Verdict::Retry,
+            Err(_) => Verdict::Undo,
+        };
+        self.result = Some(result);
+        verdict
+    }
+
+    fn deliver(self: Box<Self>) {
+        let result = self.result.unwrap_or_else(|| Err(Error::internal("a database task was never run")));
+        // Nobody waits any more when the caller gave up; the effect stands all the same.
+        let _ = self.reply.send(result);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+/// Carries "undo" out of diesel's transaction closure.
+struct Undone(Verdict);
+
+impl From<diesel::result::Error> for Undone {
+    fn from(_: diesel::result::Error) -> Self {
+        Undone(Verdict::Retry)
+    }
+}
+
+/// One database thread with its connection.
+pub(super) struct Runner {
+    pub(super) target: Target,
+    pub(super) vault: Arc<Vault>,
+    pub(super) read_only: bool,
+    pub(super) batch_limit: usize,
+}
+
+impl Runner {
+    /// Runs tasks until the store is dropped.
+    pub(super) fn run(self, tasks: &Receiver<Box<dyn Task>>) {
+        let mut connection: Option<DbConn> = None;
+        while let Ok(first) = tasks.recv() {
+            let mut batch = vec![first];
+            while batch.len() < self.batch_limit {
+                match tasks.try_recv() {
+                    Ok(task) => batch.push(task),
+                    Err(_) => break,
+                }
+            }
+            // A panic would be a defect in a query; the thread must outlive it, its connection need not.
+            let survived = catch_unwind(AssertUnwindSafe(|| self.serve(&mut connection, batch))).unwrap_or(false);
+            if !survived {
+                connection = None;
+            }
+        }
+    }
+
+    /// Runs the batch; `false` when the connection is not to be used again.
+    fn serve(&self, connection: &mut Option<DbConn>, mut batch: Vec<Box<dyn Task>>) -> bool {
+        if connection.is_none() {
+            let opened = if self.read_only { self.target.connect_read_only() } else { self.target.connect() };
+            match opened {
+                Ok(conn) => *connection = Some(conn),
+                Err(error) => {
+                    fail_all(batch, &error);
+                    return false;
+                }
+            }
+        }
+        let Some(conn) = connection.as_mut() else { return false };
+        if self.read_only {
+            return batch.into_iter().all(|task| self.run_alone(conn, task));
+        }
+        if batch.len() == 1 {
+            return batch.pop().is_none_or(|task| self.run_alone_with_retry(connection, task));
+        }
+        self.run_together(connection, batch)
+    }
+
+    /// One transaction for the whole batch, a savepoint for each task.
+    fn run_together(&self, connection: &mut Option<DbConn>, mut batch: Vec<Box<dyn Task>>) -> bool {
+        let Some(conn) = connection.as_mut() else { return false };
+        if let Err(error) = conn::begin_write(conn) {
+            fail_all(batch, &error);
+            return false;
+        }
+        for task in &mut batch {
+            let outcome = conn.transaction(|db| {
+                let verdict = task.run(&mut Tx { db, vault: &self.vault });
+                if verdict == Verdict::Keep { Ok(()) } else { Err(Undone(verdict)) }
+            });
+            if matches!(outcome, Err(Undone(Verdict::Retry))) {
+                let usable = conn::rollback(conn).is_ok();
+                if !usable {
+                    *connection = None;
+                }
+                return batch.into_iter().fold(usable, |_, task| self.run_alone_with_retry(connection, task));
+            }
+        }
+        match conn::commit(conn) {
+            Ok(()) => {
+                batch.into_iter().for_each(Task::deliver);
+                true
+            }
+            Err(error) => {
+                fail_all(batch, &error);
+                false
+            }
+        }
+    }
+
+    /// A transaction of its own; once more on a fresh connection when the database failed in passing.
+    fn run_alone_with_retry(&self, connection: &mut Option<DbConn>, mut task: Box<dyn Task>) -> bool {
+        for last_try in [false, true] {
+            if connection.is_none() {
+                match self.target.connect() {
+                    Ok(conn) => *connection = Some(conn),
+                    Err(error) => {
+                        task.fail(error);
+                        return false;
+                    }
+                }
+            }
+            let Some(conn) = connection.as_mut() else { return false };
+            match self.attempt(conn, &mut task) {
+                Ok(Verdict::Retry) if !last_try => *connection = None,
+                Ok(verdict) => {
+                    task.deliver();
+                    return verdict != Verdict::Retry;
+                }
+                Err(error) => {
+                    task.fail(error);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    fn run_alone(&self, conn: &mut DbConn, mut task: Box<dyn Task>) -> bool {
+        match self.attempt(conn, &mut task) {
+            Ok(verdict) => {
+                task.deliver();
+                verdict != Verdict::Retry
+            }
+            Err(error) => {
+                task.fail(error);
+                false
+            }
+        }
+    }
+
+    /// Begin, run, commit or roll back. An error means that begin or commit failed.
+    fn attempt(&self, conn: &mut DbConn, task: &mut Box<dyn Task>) -> Result<Verdict> {
+        if self.read_only {
+            conn::begin_read(conn)?;
+        } else {
+            conn::begin_write(conn)?;
+        }
+        let verdict = task.run(&mut Tx { db: &mut *conn, vault: &self.vault });
+        match verdict {
+            Verdict::Keep => conn::commit(conn)?,
+            Verdict::Undo => conn::rollback(conn)?,
+            // The connection is dropped by the caller; a failed rollback adds nothing.
+            Verdict::Retry => drop(conn::rollback(conn)),
+        }
+        Ok(verdict)
+    }
+}
+
+fn fail_all(batch: Vec<Box<dyn Task>>, error: &Error) {
+    let text = match error {
+        Error::Unavailable { internal, .. } | Error::Internal(internal) => internal.clone(),
+        other => other.to_string(),
+    };
+    tracing::error!(database.error = text, writes = batch.len(), "the database failed; its writes fail");
+    for task in batch {
+        task.fail(Error::database_unavailable(text.clone()));
+    }
+}

@@ -1,0 +1,34 @@
+//! The database: the only importer of diesel.
+//!
+//! [`Store::write`] is one durable transaction for the caller, although waiting writes share a commit; [`Store::read`] sees
+//! one snapshot. Both take a closure that runs on a database thread and so cannot await the provider half-way.
+
+pub mod api_keys;
+mod conn;
+mod error;
+pub mod events;
+pub mod idempotency;
+mod lane;
+pub mod migrate;
+pub mod notifications;
+pub mod operations;
+pub mod payments;
+mod pool;
+pub mod refunds;
+pub mod schema;
+pub mod transactions;
+pub mod transitions;
+mod types;
+
+pub use conn::{Engine, Target};
+pub use pool::{Lane, Store, StoreSettings};
+
+use crate::vault::Vault;
+use conn::DbConn;
+
+/// What a read or write closure works with: the connection inside its transaction, and the vault that seals what is
+/// confidential before it is written.
+pub struct Tx<'a> {
+    db: &'a mut DbConn,
+    vault: &'a Vault,
+}

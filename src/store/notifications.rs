@@ -1,0 +1,146 @@
+//! Notifications as they came: the verified ones, and in quarantine the others.
+
+use diesel::prelude::*;
+
+use super::conn::on_each;
+use super::schema::{notifications, quarantine};
+use super::types::{NaiveDateTime, moment};
+use super::Tx;
+use crate::app::{NotificationKind, NotificationRecord, Page};
+use crate::clock::Timestamp;
+use crate::domain::id::NotificationId;
+use crate::error::{Error, Result};
+
+/// At most so many are kept in quarantine.
+pub const QUARANTINE_LIMIT: i64 = 1000;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = notifications)]
+struct Row {
+    id: String,
+    kind: String,
+    digest: Vec<u8>,
+    is_json: bool,
+    body: Vec<u8>,
+    payment_id: Option<String>,
+    transaction_id: Option<i64>,
+    verdict: String,
+    reply: i32,
+    received_at: NaiveDateTime,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = quarantine)]
+struct QuarantineRow {
+    id: String,
+    kind: String,
+    body: Vec<u8>,
+    received_at: NaiveDateTime,
+}
+
+/// A notification with its body, opened.
+#[derive(Debug)]
+pub struct Stored {
+    /// What may be shown of it.
+    pub record: NotificationRecord,
+    /// The signed bytes.
+    pub body: Vec<u8>,
+    /// Whether they are JSON.
+    pub is_json: bool,
+}
+
+/// Whether this very notification was stored before.
+pub fn is_known(tx: &mut Tx<'_>, kind: NotificationKind, digest: &[u8; 32]) -> Result<bool> {
+    let found = diesel::select(diesel::dsl::exists(
+        notifications::table.filter(notifications::kind.eq(kind.as_str())).filter(notifications::digest.eq(digest.as_slice())),
+    ))
+    .get_result(tx.db)?;
+    Ok(found)
+}
+
+/// Stores a notification; one that is known already stays as it is.
+pub fn insert(tx: &mut Tx<'_>, stored: &Stored, digest: &[u8; 32]) -> Result<()> {
+    let record = &stored.record;
+    let row = Row {
+        id: record.id.to_string(),
+        kind: record.kind.clone(),
+        digest: digest.to_vec(),
+        is_json: stored.is_json,
+        body: tx.vault.seal(&context(&record.id), &stored.body),
+        payment_id: record.payment_id.clone(),
+        transaction_id: record.transaction_id,
+        verdict: record.verdict.clone(),
+        reply: record.reply,
+        received_at: record.received_at.naive_utc(),
+    };
+    on_each!(tx.db, |conn| diesel::insert_into(notifications::table).values(&row).on_conflict_do_nothing().execute(conn))?;
+    Ok(())
+}
+
+/// Notes what applying it again came to.
+pub fn set_verdict(tx: &mut Tx<'_>, id: &NotificationId, verdict: &str, payment_id: Option<&str>) -> Result<()> {
+    diesel::update(notifications::table.find(id.as_str()))
+        .set((notifications::verdict.eq(verdict), notifications::payment_id.eq(payment_id)))
+        .execute(tx.db)?;
+    Ok(())
+}
+
+/// One notification.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn get(tx: &mut Tx<'_>, id: &NotificationId) -> Result<Stored> {
+    let row: Row = notifications::table
+        .find(id.as_str())
+        .select(Row::as_select())
+        .first(tx.db)
+        .optional()?
+        .ok_or(Error::NotFound("notification"))?;
+    let body = tx.vault.open(&context(id), &row.body).map_err(|error| Error::internal(format!("notifications.body: {error}")))?;
+    Ok(Stored { is_json: row.is_json, body, record: to_record(row) })
+}
+
+/// A stretch of the list, newest first.
+pub fn list(tx: &mut Tx<'_>, page: &Page<NotificationId>) -> Result<Vec<NotificationRecord>> {
+    let before = page.before.as_ref().map_or("~", NotificationId::as_str);
+    let rows: Vec<Row> = notifications::table
+        .filter(notifications::id.lt(before))
+        .order(notifications::id.desc())
+        .limit(page.limit)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    Ok(rows.into_iter().map(to_record).collect())
+}
+
+/// Puts a notification with a bad signature away; the oldest go when there are too many.
+pub fn quarantine(tx: &mut Tx<'_>, id: &NotificationId, kind: NotificationKind, body: &[u8], at: Timestamp) -> Result<()> {
+    let sealed = tx.vault.seal(&context(id), body);
+    let row = QuarantineRow { id: id.to_string(), kind: kind.as_str().to_owned(), body: sealed, received_at: at.naive_utc() };
+    diesel::insert_into(quarantine::table).values(row).execute(tx.db)?;
+    let oldest_to_keep: Option<String> = quarantine::table
+        .select(quarantine::id)
+        .order(quarantine::id.desc())
+        .offset(QUARANTINE_LIMIT)
+        .first(tx.db)
+        .optional()?;
+    if let Some(id) = oldest_to_keep {
+        diesel::delete(quarantine::table.filter(quarantine::id.le(id))).execute(tx.db)?;
+    }
+    Ok(())
+}
+
+fn to_record(row: Row) -> NotificationRecord {
+    NotificationRecord {
+        id: NotificationId::from_stored(row.id),
+        kind: row.kind,
+        payment_id: row.payment_id,
+        transaction_id: row.transaction_id,
+        verdict: row.verdict,
+        reply: row.reply,
+        received_at: moment(row.received_at),
+    }
+}
+
+fn context(id: &NotificationId) -> String {
+    format!("notifications/body/{id}")
+}

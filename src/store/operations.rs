@@ -1,0 +1,123 @@
+//! Calls to the provider, written before they are sent.
+
+use diesel::prelude::*;
+
+use super::schema::operations;
+use super::types::{NaiveDateTime, known, moment};
+use super::Tx;
+use crate::clock::Timestamp;
+use crate::domain::id::{OperationId, PaymentId, RefundId};
+use crate::domain::payment::{Operation, OperationKind, OperationState};
+use crate::error::Result;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = operations)]
+struct Row {
+    id: String,
+    payment_id: String,
+    refund_id: Option<String>,
+    kind: String,
+    transaction_id: Option<i64>,
+    amount: Option<i64>,
+    state: String,
+    started_at: NaiveDateTime,
+    due_at: Option<NaiveDateTime>,
+    lookups: i32,
+}
+
+/// Writes the intent. `due_at` is when somebody should ask what became of it, should the answer stay out.
+pub fn insert(tx: &mut Tx<'_>, operation: &Operation, due_at: Timestamp) -> Result<()> {
+    let row = Row {
+        id: operation.id.to_string(),
+        payment_id: operation.payment_id.to_string(),
+        refund_id: operation.refund_id.as_ref().map(ToString::to_string),
+        kind: operation.kind.as_str().to_owned(),
+        transaction_id: operation.transaction_id,
+        amount: operation.amount,
+        state: operation.state.as_str().to_owned(),
+        started_at: operation.started_at.naive_utc(),
+        due_at: Some(due_at.naive_utc()),
+        lookups: operation.lookups,
+    };
+    diesel::insert_into(operations::table).values(row).execute(tx.db)?;
+    Ok(())
+}
+
+/// One operation.
+pub fn find(tx: &mut Tx<'_>, id: &OperationId) -> Result<Option<Operation>> {
+    let row = operations::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    row.map(from_row).transpose()
+}
+
+/// The operations of a payment whose effect may still come.
+pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Operation>> {
+    let rows = operations::table
+        .filter(operations::payment_id.eq(payment_id.as_str()))
+        .filter(operations::state.eq_any(open_states()))
+        .order(operations::id.asc())
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Closes an operation that is open; `false` when it no longer is.
+pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Option<&str>) -> Result<bool> {
+    let changed = diesel::update(operations::table.find(id.as_str()))
+        .filter(operations::state.eq_any(open_states()))
+        .set((operations::state.eq(state.as_str()), operations::due_at.eq(None::<NaiveDateTime>), operations::note.eq(note)))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+/// Notes that the answer was lost, or asked for in vain once more, and when to ask next. `false` when the operation was
+/// settled meanwhile.
+pub fn mark_undetermined(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, due_at: Timestamp, note: &str) -> Result<bool> {
+    let changed = diesel::update(operations::table.find(id.as_str()))
+        .filter(operations::state.eq_any(open_states()))
+        .set((
+            operations::state.eq(OperationState::Undetermined.as_str()),
+            operations::lookups.eq(lookups),
+            operations::due_at.eq(Some(due_at.naive_utc())),
+            operations::note.eq(Some(note)),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+/// Operations that somebody should ask about now, longest waiting first.
+pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>> {
+    let rows = operations::table
+        .filter(operations::state.eq_any(open_states()))
+        .filter(operations::due_at.le(now.naive_utc()))
+        .order(operations::due_at.asc())
+        .limit(limit)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Makes every started operation due now: its process is gone. Only for a database that one process uses.
+pub fn make_started_due(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
+    let changed = diesel::update(operations::table.filter(operations::state.eq(OperationState::Started.as_str())))
+        .set(operations::due_at.eq(Some(now.naive_utc())))
+        .execute(tx.db)?;
+    Ok(changed)
+}
+
+fn open_states() -> [&'static str; 2] {
+    [OperationState::Started.as_str(), OperationState::Undetermined.as_str()]
+}
+
+fn from_row(row: Row) -> Result<Operation> {
+    Ok(Operation {
+        id: OperationId::from_stored(row.id),
+        payment_id: PaymentId::from_stored(row.payment_id),
+        refund_id: row.refund_id.map(RefundId::from_stored),
+        kind: known("operations.kind", OperationKind::parse(&row.kind))?,
+        transaction_id: row.transaction_id,
+        amount: row.amount,
+        state: known("operations.state", OperationState::parse(&row.state))?,
+        started_at: moment(row.started_at),
+        lookups: row.lookups,
+    })
+}

@@ -1,0 +1,259 @@
+//! Payments: their rows, guarded updates and lists.
+
+use diesel::prelude::*;
+use serde_json::{Value, json};
+
+use super::schema::{payments, transactions};
+use super::types::{NaiveDateTime, currency, known, moment};
+use super::Tx;
+use crate::app::{Page, PaymentFilter};
+use crate::clock::Timestamp;
+use crate::domain::id::{ApiKeyId, PaymentId};
+use crate::domain::money::Money;
+use crate::domain::payment::{CaptureMode, Language, Method, Payer, Payment, Sums, ThreeDs};
+use crate::domain::state::{Certainty, Status};
+use crate::error::{Error, Result};
+use crate::vault::Vault;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = payments)]
+struct Row {
+    id: String,
+    sequence: i64,
+    status: String,
+    decide_by: Option<NaiveDateTime>,
+    currency: String,
+    amount: i64,
+    authorized: i64,
+    captured: i64,
+    refunded: i64,
+    refund_pending: i64,
+    refund_excess: i64,
+    invoice_id: String,
+    account_hash: Option<String>,
+    description: String,
+    capture_mode: String,
+    language: String,
+    method: String,
+    return_url: Option<String>,
+    metadata: String,
+    payer: Vec<u8>,
+    three_ds: Option<Vec<u8>>,
+    attention: Option<String>,
+    test_mode: Option<bool>,
+    created_by: String,
+    created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
+    expires_at: NaiveDateTime,
+}
+
+/// Writes a new payment.
+pub fn insert(tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
+    let row = to_row(payment, tx.vault);
+    diesel::insert_into(payments::table).values(row).execute(tx.db)?;
+    Ok(())
+}
+
+/// One payment.
+pub fn find(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>> {
+    let row = payments::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    row.map(|row| from_row(row, tx.vault)).transpose()
+}
+
+/// One payment that must be there.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn get(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
+    find(tx, id)?.ok_or(Error::NotFound("payment"))
+}
+
+/// Writes what may change of a payment, if it is still at `from_sequence` and in a state from which the table allows the
+/// move. `false` means that somebody else was first.
+pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<bool> {
+    let allowed: Vec<&str> = payment.status.reachable_from().map(Status::as_str).collect();
+    let three_ds = payment.three_ds.as_ref().map(|three_ds| seal_three_ds(&payment.id, three_ds, tx.vault));
+    let changed = diesel::update(payments::table.find(payment.id.as_str()))
+        .filter(payments::sequence.eq(from_sequence))
+        .filter(payments::status.eq_any(allowed))
+        .set((
+            payments::sequence.eq(payment.sequence),
+            payments::status.eq(payment.status.as_str()),
+            payments::decide_by.eq(payment.decide_by.map(Timestamp::naive_utc)),
+            payments::authorized.eq(payment.sums.authorized),
+            payments::captured.eq(payment.sums.captured),
+            payments::refunded.eq(payment.sums.refunded),
+            payments::refund_pending.eq(payment.sums.refund_pending),
+            payments::refund_excess.eq(payment.sums.refund_excess),
+            payments::three_ds.eq(three_ds),
+            payments::attention.eq(payment.attention.as_deref()),
+            payments::test_mode.eq(payment.test_mode),
+            payments::updated_at.eq(payment.updated_at.naive_utc()),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+/// Payments of one bill, newest first; at most 50.
+pub fn of_invoice(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Vec<Payment>> {
+    let rows = payments::table
+        .filter(payments::invoice_id.eq(invoice_id))
+        .order(payments::id.desc())
+        .limit(50)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(|row| from_row(row, tx.vault)).collect()
+}
+
+/// Payments that fit the filter, newest first.
+pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> Result<Vec<Payment>> {
+    let mut query = payments::table.select(Row::as_select()).into_boxed();
+    if let Some(invoice_id) = &filter.invoice_id {
+        query = query.filter(payments::invoice_id.eq(invoice_id.clone()));
+    }
+    if let Some(account_id) = &filter.account_id {
+        query = query.filter(payments::account_hash.eq(account_hash(tx.vault, account_id)));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(payments::status.eq(status.as_str()));
+    }
+    if let Some(transaction_id) = filter.transaction_id {
+        let owners = transactions::table.filter(transactions::transaction_id.eq(transaction_id)).select(transactions::payment_id);
+        query = query.filter(payments::id.eq_any(owners));
+    }
+    if let Some(from) = filter.created_from {
+        query = query.filter(payments::created_at.ge(from.naive_utc()));
+    }
+    if let Some(to) = filter.created_to {
+        query = query.filter(payments::created_at.lt(to.naive_utc()));
+    }
+    if let Some(before) = &page.before {
+        query = query.filter(payments::id.lt(before.as_str().to_owned()));
+    }
+    let rows = query.order(payments::id.desc()).limit(page.limit).load::<Row>(tx.db)?;
+    rows.into_iter().map(|row| from_row(row, tx.vault)).collect()
+}
+
+/// Payments that nobody paid until `now`, oldest first.
+pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Payment>> {
+    let rows = payments::table
+        .filter(payments::status.eq_any([Status::AwaitingPayer.as_str(), Status::AwaitingAuthentication.as_str()]))
+        .filter(payments::expires_at.le(now.naive_utc()))
+        .order(payments::expires_at.asc())
+        .limit(limit)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(|row| from_row(row, tx.vault)).collect()
+}
+
+fn account_hash(vault: &Vault, account_id: &str) -> String {
+    vault.search_hash("account_id", account_id)
+}
+
+fn to_row(payment: &Payment, vault: &Vault) -> Row {
+    Row {
+        id: payment.id.to_string(),
+        sequence: payment.sequence,
+        status: payment.status.as_str().to_owned(),
+        decide_by: payment.decide_by.map(Timestamp::naive_utc),
+        currency: payment.currency().code().to_owned(),
+        amount: payment.amount.minor,
+        authorized: payment.sums.authorized,
+        captured: payment.sums.captured,
+        refunded: payment.sums.refunded,
+        refund_pending: payment.sums.refund_pending,
+        refund_excess: payment.sums.refund_excess,
+        invoice_id: payment.invoice_id.clone(),
+        account_hash: payment.payer.account_id.as_deref().map(|account_id| account_hash(vault, account_id)),
+        description: payment.description.clone(),
+        capture_mode: payment.capture.as_str().to_owned(),
+        language: payment.language.as_str().to_owned(),
+        method: payment.method.as_str().to_owned(),
+        return_url: payment.return_url.clone(),
+        metadata: payment.metadata.clone(),
+        payer: vault.seal(&context(&payment.id, "payer"), payer_to_json(&payment.payer).to_string().as_bytes()),
+        three_ds: payment.three_ds.as_ref().map(|three_ds| seal_three_ds(&payment.id, three_ds, vault)),
+        attention: payment.attention.clone(),
+        test_mode: payment.test_mode,
+        created_by: payment.created_by.to_string(),
+        created_at: payment.created_at.naive_utc(),
+        updated_at: payment.updated_at.naive_utc(),
+        expires_at: payment.expires_at.naive_utc(),
+    }
+}
+
+fn from_row(row: Row, vault: &Vault) -> Result<Payment> {
+    let id = PaymentId::from_stored(row.id);
+    let payer = payer_from_json(&open(vault, &context(&id, "payer"), &row.payer)?);
+    let three_ds = row.three_ds.map(|sealed| open(vault, &context(&id, "three_ds"), &sealed)).transpose()?;
+    Ok(Payment {
+        sequence: row.sequence,
+        status: known("payments.status", Status::parse(&row.status))?,
+        certainty: if row.decide_by.is_some() { Certainty::Undetermined } else { Certainty::Proven },
+        decide_by: row.decide_by.map(moment),
+        amount: Money::new(row.amount, currency(&row.currency)?),
+        sums: Sums {
+            authorized: row.authorized,
+            captured: row.captured,
+            refunded: row.refunded,
+            refund_pending: row.refund_pending,
+            refund_excess: row.refund_excess,
+        },
+        invoice_id: row.invoice_id,
+        description: row.description,
+        capture: known("payments.capture_mode", CaptureMode::parse(&row.capture_mode))?,
+        language: known("payments.language", Language::parse(&row.language))?,
+        method: known("payments.method", Method::parse(&row.method))?,
+        return_url: row.return_url,
+        metadata: row.metadata,
+        payer,
+        three_ds: three_ds.as_ref().and_then(three_ds_from_json),
+        attention: row.attention,
+        test_mode: row.test_mode,
+        created_by: ApiKeyId::from_stored(row.created_by),
+        created_at: moment(row.created_at),
+        updated_at: moment(row.updated_at),
+        expires_at: moment(row.expires_at),
+        id,
+    })
+}
+
+fn context(id: &PaymentId, column: &str) -> String {
+    format!("payments/{column}/{id}")
+}
+
+fn open(vault: &Vault, context: &str, sealed: &[u8]) -> Result<Value> {
+    let plain = vault.open(context, sealed).map_err(|error| Error::internal(format!("{context}: {error}")))?;
+    serde_json::from_slice(&plain).map_err(|error| Error::internal(format!("{context}: {error}")))
+}
+
+fn payer_to_json(payer: &Payer) -> Value {
+    json!({ "account_id": payer.account_id, "email": payer.email, "phone": payer.phone, "name": payer.name, "ip_address": payer.ip_address })
+}
+
+fn payer_from_json(value: &Value) -> Payer {
+    Payer {
+        account_id: text(value, "account_id"),
+        email: text(value, "email"),
+        phone: text(value, "phone"),
+        name: text(value, "name"),
+        ip_address: text(value, "ip_address"),
+    }
+}
+
+fn seal_three_ds(id: &PaymentId, three_ds: &ThreeDs, vault: &Vault) -> Vec<u8> {
+    let value = json!({ "transaction_id": three_ds.transaction_id, "acs_url": three_ds.acs_url, "pa_req": three_ds.pa_req });
+    vault.seal(&context(id, "three_ds"), value.to_string().as_bytes())
+}
+
+fn three_ds_from_json(value: &Value) -> Option<ThreeDs> {
+    Some(ThreeDs {
+        transaction_id: value.get("transaction_id").and_then(Value::as_i64)?,
+        acs_url: text(value, "acs_url")?,
+        pa_req: text(value, "pa_req")?,
+    })
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value.get(key).and_then(Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,119 @@
+//! Refunds.
+
+use diesel::prelude::*;
+
+use super::schema::refunds;
+use super::types::{NaiveDateTime, currency, known, moment};
+use super::Tx;
+use crate::app::Page;
+use crate::clock::Timestamp;
+use crate::domain::id::{ApiKeyId, PaymentId, RefundId};
+use crate::domain::money::Money;
+use crate::domain::refund::{Refund, RefundStatus};
+use crate::domain::state::Certainty;
+use crate::error::Result;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = refunds)]
+struct Row {
+    id: String,
+    payment_id: String,
+    parent_transaction_id: i64,
+    currency: String,
+    amount: i64,
+    status: String,
+    decide_by: Option<NaiveDateTime>,
+    reason: Option<String>,
+    failure: Option<String>,
+    transaction_id: Option<i64>,
+    created_by: String,
+    created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
+}
+
+/// Writes a new refund.
+pub fn insert(tx: &mut Tx<'_>, refund: &Refund) -> Result<()> {
+    diesel::insert_into(refunds::table).values(to_row(refund)).execute(tx.db)?;
+    Ok(())
+}
+
+/// One refund.
+pub fn find(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<Refund>> {
+    let row = refunds::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    row.map(from_row).transpose()
+}
+
+/// All refunds of a payment, oldest first. Each takes at least one minor unit, and the API limits how many there are.
+pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Refund>> {
+    let rows = refunds::table
+        .filter(refunds::payment_id.eq(payment_id.as_str()))
+        .order(refunds::id.asc())
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// A stretch of a payment's refunds, newest first.
+pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, page: &Page<RefundId>) -> Result<Vec<Refund>> {
+    // '~' sorts behind every character of an id.
+    let before = page.before.as_ref().map_or("~", RefundId::as_str);
+    let rows = refunds::table
+        .filter(refunds::payment_id.eq(payment_id.as_str()))
+        .filter(refunds::id.lt(before))
+        .order(refunds::id.desc())
+        .limit(page.limit)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Writes the outcome of a refund that is still pending. `false` means that it no longer is.
+pub fn update_pending(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
+    let changed = diesel::update(refunds::table.find(refund.id.as_str()))
+        .filter(refunds::status.eq(RefundStatus::Pending.as_str()))
+        .set((
+            refunds::status.eq(refund.status.as_str()),
+            refunds::decide_by.eq(refund.decide_by.map(Timestamp::naive_utc)),
+            refunds::failure.eq(refund.failure.as_deref()),
+            refunds::transaction_id.eq(refund.transaction_id),
+            refunds::updated_at.eq(refund.updated_at.naive_utc()),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+fn to_row(refund: &Refund) -> Row {
+    Row {
+        id: refund.id.to_string(),
+        payment_id: refund.payment_id.to_string(),
+        parent_transaction_id: refund.parent_transaction_id,
+        currency: refund.amount.currency.code().to_owned(),
+        amount: refund.amount.minor,
+        status: refund.status.as_str().to_owned(),
+        decide_by: refund.decide_by.map(Timestamp::naive_utc),
+        reason: refund.reason.clone(),
+        failure: refund.failure.clone(),
+        transaction_id: refund.transaction_id,
+        created_by: refund.created_by.to_string(),
+        created_at: refund.created_at.naive_utc(),
+        updated_at: refund.updated_at.naive_utc(),
+    }
+}
+
+fn from_row(row: Row) -> Result<Refund> {
+    Ok(Refund {
+        id: RefundId::from_stored(row.id),
+        payment_id: PaymentId::from_stored(row.payment_id),
+        parent_transaction_id: row.parent_transaction_id,
+        amount: Money::new(row.amount, currency(&row.currency)?),
+        status: known("refunds.status", RefundStatus::parse(&row.status))?,
+        certainty: if row.decide_by.is_some() { Certainty::Undetermined } else { Certainty::Proven },
+        decide_by: row.decide_by.map(moment),
+        reason: row.reason,
+        failure: row.failure,
+        transaction_id: row.transaction_id,
+        created_by: ApiKeyId::from_stored(row.created_by),
+        created_at: moment(row.created_at),
+        updated_at: moment(row.updated_at),
+    })
+}

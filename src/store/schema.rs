@@ -1,0 +1,178 @@
+//! The tables, as `migrations/` makes them on both databases (a test compares). Column docs are in the migrations.
+#![expect(missing_docs, reason = "the columns are documented where they are made, in migrations/")]
+
+diesel::table! {
+    api_keys (id) {
+        id -> Text,
+        name -> Text,
+        secret_hash -> Binary,
+        scopes -> Text,
+        created_at -> Timestamp,
+        expires_at -> Nullable<Timestamp>,
+        revoked_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    transition_edges (from_status, to_status) {
+        from_status -> Text,
+        to_status -> Text,
+    }
+}
+
+diesel::table! {
+    payments (id) {
+        id -> Text,
+        sequence -> BigInt,
+        status -> Text,
+        decide_by -> Nullable<Timestamp>,
+        currency -> Text,
+        amount -> BigInt,
+        authorized -> BigInt,
+        captured -> BigInt,
+        refunded -> BigInt,
+        refund_pending -> BigInt,
+        refund_excess -> BigInt,
+        invoice_id -> Text,
+        account_hash -> Nullable<Text>,
+        description -> Text,
+        capture_mode -> Text,
+        language -> Text,
+        method -> Text,
+        return_url -> Nullable<Text>,
+        metadata -> Text,
+        payer -> Binary,
+        three_ds -> Nullable<Binary>,
+        attention -> Nullable<Text>,
+        test_mode -> Nullable<Bool>,
+        created_by -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+        expires_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    refunds (id) {
+        id -> Text,
+        payment_id -> Text,
+        parent_transaction_id -> BigInt,
+        currency -> Text,
+        amount -> BigInt,
+        status -> Text,
+        decide_by -> Nullable<Timestamp>,
+        reason -> Nullable<Text>,
+        failure -> Nullable<Text>,
+        transaction_id -> Nullable<BigInt>,
+        created_by -> Text,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    transactions (id) {
+        id -> Text,
+        payment_id -> Text,
+        transaction_id -> BigInt,
+        kind -> Text,
+        status -> Text,
+        currency -> Text,
+        amount -> BigInt,
+        captured -> BigInt,
+        parent_transaction_id -> Nullable<BigInt>,
+        refund_id -> Nullable<Text>,
+        reason_code -> Nullable<Integer>,
+        card_brand -> Nullable<Text>,
+        card_first_six -> Nullable<Text>,
+        card_last_four -> Nullable<Text>,
+        card_issuer -> Nullable<Text>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    operations (id) {
+        id -> Text,
+        payment_id -> Text,
+        refund_id -> Nullable<Text>,
+        kind -> Text,
+        transaction_id -> Nullable<BigInt>,
+        amount -> Nullable<BigInt>,
+        state -> Text,
+        started_at -> Timestamp,
+        due_at -> Nullable<Timestamp>,
+        lookups -> Integer,
+        note -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    transitions (payment_id, sequence) {
+        payment_id -> Text,
+        sequence -> BigInt,
+        from_status -> Text,
+        to_status -> Text,
+        cause_type -> Text,
+        cause_id -> Nullable<Text>,
+        actor -> Text,
+        transaction_id -> Nullable<BigInt>,
+        detail -> Text,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    events (id) {
+        id -> Text,
+        kind -> Text,
+        payment_id -> Text,
+        refund_id -> Nullable<Text>,
+        sequence -> BigInt,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (api_key_id, idempotency_key) {
+        api_key_id -> Text,
+        idempotency_key -> Text,
+        fingerprint -> Binary,
+        resource_id -> Text,
+        operation_id -> Nullable<Text>,
+        locked_until -> Timestamp,
+        status -> Nullable<Integer>,
+        location -> Nullable<Text>,
+        body -> Nullable<Binary>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    notifications (id) {
+        id -> Text,
+        kind -> Text,
+        digest -> Binary,
+        is_json -> Bool,
+        body -> Binary,
+        payment_id -> Nullable<Text>,
+        transaction_id -> Nullable<BigInt>,
+        verdict -> Text,
+        reply -> Integer,
+        received_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    quarantine (id) {
+        id -> Text,
+        kind -> Text,
+        body -> Binary,
+        received_at -> Timestamp,
+    }
+}
+
+diesel::joinable!(transactions -> payments (payment_id));
+
+diesel::allow_tables_to_appear_in_same_query!(api_keys, events, idempotency_keys, notifications, operations, payments, quarantine, refunds, transactions, transition_edges, transitions);

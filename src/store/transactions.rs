@@ -1,0 +1,112 @@
+//! The provider's transactions as we know them.
+
+use diesel::prelude::*;
+
+use super::schema::transactions;
+use super::types::{NaiveDateTime, currency, known, moment};
+use super::Tx;
+use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::id::{PaymentId, RefundId, TransactionRecordId};
+use crate::domain::money::Money;
+use crate::error::Result;
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = transactions, treat_none_as_null = true)]
+struct Row {
+    id: String,
+    payment_id: String,
+    transaction_id: i64,
+    kind: String,
+    status: String,
+    currency: String,
+    amount: i64,
+    captured: i64,
+    parent_transaction_id: Option<i64>,
+    refund_id: Option<String>,
+    reason_code: Option<i32>,
+    card_brand: Option<String>,
+    card_first_six: Option<String>,
+    card_last_four: Option<String>,
+    card_issuer: Option<String>,
+    created_at: NaiveDateTime,
+    updated_at: NaiveDateTime,
+}
+
+/// A transaction by the provider's number, with the payment it belongs to.
+pub fn find(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Option<(PaymentId, Transaction)>> {
+    let row = transactions::table
+        .filter(transactions::transaction_id.eq(transaction_id))
+        .select(Row::as_select())
+        .first(tx.db)
+        .optional()?;
+    row.map(|row| Ok((PaymentId::from_stored(row.payment_id.clone()), from_row(row)?))).transpose()
+}
+
+/// All transactions of a payment, oldest first.
+pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Transaction>> {
+    let rows = transactions::table
+        .filter(transactions::payment_id.eq(payment_id.as_str()))
+        .order(transactions::id.asc())
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Writes a transaction we did not know.
+pub fn insert(tx: &mut Tx<'_>, payment_id: &PaymentId, transaction: &Transaction) -> Result<()> {
+    diesel::insert_into(transactions::table).values(to_row(payment_id, transaction)).execute(tx.db)?;
+    Ok(())
+}
+
+/// Writes what more we learned of a transaction.
+pub fn update(tx: &mut Tx<'_>, payment_id: &PaymentId, transaction: &Transaction) -> Result<()> {
+    let row = to_row(payment_id, transaction);
+    diesel::update(transactions::table.filter(transactions::transaction_id.eq(transaction.transaction_id)))
+        .set(row)
+        .execute(tx.db)?;
+    Ok(())
+}
+
+fn to_row(payment_id: &PaymentId, transaction: &Transaction) -> Row {
+    Row {
+        id: transaction.id.to_string(),
+        payment_id: payment_id.to_string(),
+        transaction_id: transaction.transaction_id,
+        kind: transaction.kind.as_str().to_owned(),
+        status: transaction.status.as_str().to_owned(),
+        currency: transaction.amount.currency.code().to_owned(),
+        amount: transaction.amount.minor,
+        captured: transaction.captured,
+        parent_transaction_id: transaction.parent_transaction_id,
+        refund_id: transaction.refund_id.as_ref().map(ToString::to_string),
+        reason_code: transaction.reason_code,
+        card_brand: transaction.card.brand.clone(),
+        card_first_six: transaction.card.first_six.clone(),
+        card_last_four: transaction.card.last_four.clone(),
+        card_issuer: transaction.card.issuer.clone(),
+        created_at: transaction.created_at.naive_utc(),
+        updated_at: transaction.updated_at.naive_utc(),
+    }
+}
+
+fn from_row(row: Row) -> Result<Transaction> {
+    Ok(Transaction {
+        id: TransactionRecordId::from_stored(row.id),
+        transaction_id: row.transaction_id,
+        kind: known("transactions.kind", TransactionKind::parse(&row.kind))?,
+        status: known("transactions.status", TransactionStatus::parse(&row.status))?,
+        amount: Money::new(row.amount, currency(&row.currency)?),
+        captured: row.captured,
+        parent_transaction_id: row.parent_transaction_id,
+        refund_id: row.refund_id.map(RefundId::from_stored),
+        reason_code: row.reason_code,
+        card: Card {
+            brand: row.card_brand,
+            first_six: row.card_first_six,
+            last_four: row.card_last_four,
+            issuer: row.card_issuer,
+        },
+        created_at: moment(row.created_at),
+        updated_at: moment(row.updated_at),
+    })
+}

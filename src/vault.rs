@@ -1,0 +1,171 @@
+//! The one room with cryptography: encrypts what is confidential, makes lookup hashes and link signatures, draws secrets.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+const NONCE_LENGTH: usize = 24;
+const FORMAT: u8 = 1;
+
+/// Bytes from the operating system's generator. A machine that has none cannot run this service at all.
+#[expect(clippy::disallowed_methods, clippy::panic, reason = "the one place that draws random bytes; without them no id and no secret is safe")]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0u8; N];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        panic!("the operating system gives no random numbers: {error}");
+    }
+    bytes
+}
+
+/// SHA-256 over the parts, each preceded by its length so that parts cannot run into each other.
+pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// HMAC-SHA256.
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    // HMAC takes keys of any length; the fallback keeps the type total.
+    match Hmac::<Sha256>::new_from_slice(key) {
+        Ok(mut mac) => {
+            mac.update(message);
+            mac.finalize().into_bytes().into()
+        }
+        Err(_) => digest(&[key, message]),
+    }
+}
+
+/// Compares without telling by its time where the difference is.
+pub fn equal_in_constant_time(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}
+
+/// A 256-bit secret as 43 characters safe in headers and addresses.
+pub fn new_secret() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<32>())
+}
+
+/// Standard base64 of bytes.
+pub fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Reads standard base64.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+/// Base64 for addresses, without padding.
+pub fn base64_url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Reads base64 for addresses.
+pub fn from_base64_url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Keys derived from `privacy.encryption_key`: one to encrypt, one to search, one to sign links.
+pub struct Vault {
+    ciphers: Vec<XChaCha20Poly1305>,
+    search_key: [u8; 32],
+    link_key: [u8; 32],
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
+/// A sealed value that cannot be opened: another key, or changed bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value cannot be opened: privacy.encryption_key is not the one it was sealed with, or the bytes were changed")]
+pub struct CannotOpen;
+
+impl Vault {
+    /// `current` seals; `current` and `previous` open.
+    pub fn new(current: &[u8; 32], previous: &[[u8; 32]]) -> Vault {
+        let ciphers = std::iter::once(current)
+            .chain(previous)
+            .map(|key| XChaCha20Poly1305::new(&hmac_sha256(key, b"kmic-payments/seal/1").into()))
+            .collect();
+        Vault {
+            ciphers,
+            search_key: hmac_sha256(current, b"kmic-payments/search/1"),
+            link_key: hmac_sha256(current, b"kmic-payments/link/1"),
+        }
+    }
+
+    /// Encrypts for the place named by `context` (table, column, row); the value opens nowhere else.
+    pub fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
+        let nonce = random_bytes::<NONCE_LENGTH>();
+        let payload = Payload { msg: plain, aad: context.as_bytes() };
+        // Encryption fails only for messages beyond 256 GiB, which no body limit lets in.
+        let sealed = self.ciphers.first().and_then(|cipher| cipher.encrypt(&XNonce::from(nonce), payload).ok()).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(1 + NONCE_LENGTH + sealed.len());
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&nonce);
+        bytes.extend_from_slice(&sealed);
+        bytes
+    }
+
+    /// Decrypts what [`Vault::seal`] made for the same `context`.
+    ///
+    /// # Errors
+    /// When no key fits or a byte was changed.
+    pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+        let rest = sealed.strip_prefix(&[FORMAT]).ok_or(CannotOpen)?;
+        let (nonce, message) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(CannotOpen)?;
+        self.ciphers
+            .iter()
+            .find_map(|cipher| cipher.decrypt(&XNonce::from(*nonce), Payload { msg: message, aad: context.as_bytes() }).ok())
+            .ok_or(CannotOpen)
+    }
+
+    /// A hash by which a confidential value can be found again without being stored.
+    pub fn search_hash(&self, kind: &str, value: &str) -> String {
+        base64_url(&hmac_sha256(&self.search_key, &digest(&[kind.as_bytes(), value.as_bytes()])))
+    }
+
+    /// The signature of a link of ours, for `purpose` and `subject`.
+    pub fn sign_link(&self, purpose: &str, subject: &str) -> String {
+        base64_url(&hmac_sha256(&self.link_key, &digest(&[purpose.as_bytes(), subject.as_bytes()])))
+    }
+
+    /// Whether `signature` is what [`Vault::sign_link`] made.
+    pub fn link_holds(&self, purpose: &str, subject: &str, signature: &str) -> bool {
+        equal_in_constant_time(self.sign_link(purpose, subject).as_bytes(), signature.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_only_in_its_place_and_unchanged() {
+        let vault = Vault::new(&[7; 32], &[]);
+        let sealed = vault.seal("payers/pay_1", b"secret");
+        assert_eq!(vault.open("payers/pay_1", &sealed).unwrap(), b"secret");
+        assert_eq!(vault.open("payers/pay_2", &sealed), Err(CannotOpen));
+        for position in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[position] ^= 1;
+            assert_eq!(vault.open("payers/pay_1", &changed), Err(CannotOpen));
+        }
+        let rotated = Vault::new(&[8; 32], &[[7; 32]]);
+        assert_eq!(rotated.open("payers/pay_1", &sealed).unwrap(), b"secret");
+        assert!(vault.open("x", &[]).is_err());
+    }
+}

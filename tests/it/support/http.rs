@@ -1,0 +1,102 @@
+//! Answers as tests look at them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// An answer of the service.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub bytes: Vec<u8>,
+    /// Null when the body is not JSON.
+    pub json: Value,
+}
+
+impl Reply {
+    pub async fn receive(request: reqwest::RequestBuilder) -> Reply {
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let bytes = response.bytes().await.unwrap().to_vec();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Reply { status, headers, bytes, json }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The text at a JSON pointer; "" when there is none.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.json.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+    }
+
+    pub fn id(&self) -> &str {
+        self.text("/id")
+    }
+
+    pub fn page(&self) -> String {
+        String::from_utf8(self.bytes.clone()).unwrap()
+    }
+
+    /// The answer if it has this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Reply {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        self
+    }
+
+    /// Checks that this is a problem with this status and code, and returns the faulty fields as `pointer: code`.
+    #[track_caller]
+    pub fn expect_problem(&self, status: u16, code: &str) -> Vec<String> {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.text("/code"), code, "{}", self.json);
+        assert_eq!(self.json["status"], status);
+        assert!(!self.text("/title").is_empty() && !self.text("/detail").is_empty() && !self.text("/type").is_empty());
+        assert_eq!(self.text("/request_id"), self.header("x-request-id"));
+        let faults = self.json.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
+        let field = |fault: &Value, name: &str| fault.get(name).and_then(Value::as_str).unwrap_or("?").to_owned();
+        faults.iter().map(|fault| format!("{}: {}", field(fault, "pointer"), field(fault, "code"))).collect()
+    }
+}
+
+/// A form of a page.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub action: String,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Form {
+    /// As a browser posts it.
+    pub fn encoded(&self) -> String {
+        let encode = |text: &str| -> String {
+            let unreserved = |byte: u8| byte.is_ascii_alphanumeric();
+            text.bytes().map(|byte| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+        };
+        self.fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
+    }
+}
+
+/// The first form of a page that contains `mark`.
+pub fn form_of(page: &str, mark: &str) -> Form {
+    let form = page.split("<form").skip(1).filter_map(|form| form.split("</form>").next()).find(|form| form.contains(mark));
+    let form = form.unwrap_or_else(|| panic!("no form with {mark} in:\n{page}"));
+    let fields = form.split("<input").skip(1).filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value")?)));
+    Form { action: attribute(form, "action").unwrap(), fields: fields.collect() }
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let start = tag.find(&format!(" {name}=\""))? + name.len() + 3;
+    let value = tag[start..].split('"').next()?;
+    let entities = [("&quot;", "\""), ("&#x27;", "'"), ("&#39;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    Some(entities.iter().fold(value.to_owned(), |text, (entity, character)| text.replace(entity, character)))
+}

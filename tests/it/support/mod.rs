@@ -1,0 +1,30 @@
+//! What the tests stand on.
+
+mod app;
+mod books;
+mod database;
+mod http;
+mod postgres;
+
+pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
+pub use database::Engine;
+pub use http::{Form, Reply, form_of};
+
+/// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::support::Engine::Sqlite).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::support::Engine::Postgres).await;
+            })+
+        }
+    };
+}
