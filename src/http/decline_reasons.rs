@@ -7,8 +7,8 @@ use super::examples;
 use super::extract::{Answered, Key, ReadPayments, shown};
 use super::presenter::texts;
 use super::query;
+use super::records::{DeclineReasonView, DeclineReasonsView};
 use super::server::Shared;
-use super::view::{DeclineReasonView, DeclineReasonsView};
 use crate::domain::decline::{DeclineCategory, REASONS};
 
 /// List refusal reasons

@@ -6,8 +6,9 @@ use actix_web::web::Data;
 use super::examples;
 use super::extract::{Answered, Key, ReadPayments, shown};
 use super::query::QueryReader;
+use super::records::{EventList, EventView};
 use super::server::Shared;
-use super::view::{EventList, EventView, Moment};
+use super::view::Moment;
 use crate::app::Event;
 use crate::domain::id::EventId;
 

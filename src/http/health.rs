@@ -5,8 +5,8 @@ use actix_web::web::Data;
 
 use super::extract::{Answered, shown};
 use super::query;
+use super::records::Health;
 use super::server::Shared;
-use super::view::Health;
 
 /// Tell that the process lives
 ///

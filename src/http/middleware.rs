@@ -185,7 +185,44 @@ impl ResponseError for Finished {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service, read_body, try_call_service};
+    use actix_web::{App, web};
+
     use super::*;
+
+    async fn panics() -> HttpResponse {
+        panic!("card 4242424242424242")
+    }
+
+    #[actix_web::test]
+    async fn a_panic_becomes_an_answer_that_tells_nothing() {
+        let app = init_service(App::new().wrap(from_fn(observe)).route("/", web::get().to(panics))).await;
+        let request = TestRequest::get().uri("/").insert_header(("X-Request-Id", "mine")).to_request();
+        let error = try_call_service(&app, request).await.unwrap_err();
+        let response = error.error_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers().get(REQUEST_ID).unwrap(), "mine");
+        let body = String::from_utf8(response.into_body().try_into_bytes().unwrap().to_vec()).unwrap();
+        assert!(
+            body.contains("\"code\":\"internal_error\"")
+                && body.contains("\"request_id\":\"mine\"")
+                && !body.contains("4242"),
+            "{body}"
+        );
+    }
+
+    #[actix_web::test]
+    async fn errors_of_the_framework_become_problems() {
+        let quote = || async { Err::<HttpResponse, _>(actix_web::error::ErrorBadRequest("quoted request")) };
+        let app = init_service(App::new().wrap(from_fn(observe)).route("/v1/x", web::get().to(quote))).await;
+        let request = TestRequest::get().uri("/v1/x").insert_header(("X-Request-Id", "mine")).to_request();
+        let response = call_service(&app, request).await;
+        assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), problem::CONTENT_TYPE);
+        assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
+        let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
+        assert!(body.contains("malformed_request") && !body.contains("quoted"), "{body}");
+    }
 
     #[test]
     fn request_ids_are_harmless() {

@@ -9,11 +9,13 @@ use actix_web::web::{Data, Payload};
 use super::cursor::{self, Binding};
 use super::examples;
 use super::extract::{Answered, Key, Operate, body, path_id, shown, to_the_end};
+use super::parameters::Paging;
 use super::problem::Problem;
 use super::query::{self, QueryReader};
+use super::records::{NotificationList, NotificationView, ReplyView};
 use super::schemas::NotificationKindName;
 use super::server::Shared;
-use super::view::{Moment, NotificationList, NotificationView, ReplyView};
+use super::view::Moment;
 use crate::app::{NotificationKind, NotificationRecord, NotificationReply, Page, RawNotification};
 use crate::domain::id::NotificationId;
 use crate::error::Error;
@@ -102,10 +104,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// Newest first, with what became of each.
 #[utoipa::path(get, path = "/v1/notifications", tag = "Operations", security(("api_key" = ["ops:write"])),
-    params(
-        ("limit" = Option<i64>, Query, description = "Most entries, 20 by default.", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the stretch before."),
-    ),
+    params(Paging),
     responses((status = 200, description = "A stretch of the list.", body = NotificationList, example = json!(examples::list(examples::notification())))))]
 pub(super) async fn list_notifications(_key: Key<Operate>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let binding = Binding::new("notifications", &[]);

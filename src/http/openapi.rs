@@ -110,6 +110,20 @@ fn add_request_id(response: &mut Response) {
     response.headers.insert("X-Request-Id".to_owned(), RefOr::T(header));
 }
 
+/// What a repeat adds: a header where it succeeds, a code where the first request still runs.
+fn add_idempotency(status: &str, response: &mut Response) {
+    if status == "409" {
+        response.description.push_str(", `idempotency_in_progress`");
+    }
+    if !status.starts_with('2') {
+        return;
+    }
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    let description = "`true` when this repeats the answer to an earlier request with the same key.";
+    let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+    response.headers.insert("Idempotent-Replayed".to_owned(), RefOr::T(header));
+}
+
 /// Fields that may be left out are never `null`: only `null` where a field is required is kept.
 fn drop_null(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = schema else { return };
@@ -135,6 +149,16 @@ fn drop_null(schema: &mut RefOr<Schema>) {
     }
 }
 
+/// A body that may be left out is an object when it is there.
+fn drop_null_body(content: &mut RefOr<Content>) {
+    if let RefOr::T(Content { schema: Some(schema), .. }) = content
+        && let RefOr::T(Schema::OneOf(one_of)) = schema
+        && let Some(RefOr::Ref(reference)) = one_of.items.iter().find(|item| matches!(item, RefOr::Ref(_)))
+    {
+        *schema = RefOr::Ref(reference.clone());
+    }
+}
+
 fn drop_null_type(schema_type: &mut SchemaType) {
     if let SchemaType::Array(types) = schema_type {
         types.retain(|one| *one != Type::Null);
@@ -153,11 +177,17 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &m
 /// Adds what every operation of its kind can answer.
 fn complete_operation(operation: &mut Operation) {
     let sends = Sends::of(operation);
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.values_mut().for_each(drop_null_body);
+    }
     let parameters = operation.parameters.get_or_insert_default();
     parameters.push(RefOr::T(request_id_parameter()));
-    for response in operation.responses.responses.values_mut() {
+    for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response {
             add_request_id(response);
+            if sends.idempotency_key {
+                add_idempotency(status, response);
+            }
         }
     }
     for (status, applies) in sends.errors() {

@@ -11,12 +11,14 @@ use super::examples;
 use super::extract::{
     Answered, Key, Operate, ReadPayments, Submission, WritePayments, answered, path_id, shown, to_the_end,
 };
+use super::parameters::{IdempotencyKey, Paging, PaymentPath};
 use super::presenter::transition_view;
 use super::problem::Problem;
 use super::query::{self, QueryReader};
+use super::records::{PaymentList, TransitionList};
 use super::schemas::{CapturePayment, CreatePayment, Nothing, StatusName};
 use super::server::Shared;
-use super::view::{PaymentList, PaymentView, TransitionList};
+use super::view::PaymentView;
 use crate::app::{Page, PaymentFilter};
 use crate::domain::id::PaymentId;
 use crate::domain::state::Status;
@@ -37,7 +39,7 @@ pub(super) fn payment_id(request: &HttpRequest) -> Result<PaymentId, Problem> {
 /// follows. A refused card is 201 too: `status` tells. 202 means that the outcome is not known yet; read the payment
 /// until it is. A repeat with the same Idempotency-Key never charges twice.
 #[utoipa::path(post, path = "/v1/payments", tag = "Payments", security(("api_key" = ["payments:write"])),
-    params(("Idempotency-Key" = String, Header, description = "Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII characters.")),
+    params(IdempotencyKey),
     request_body(content = CreatePayment, examples(
         ("widget" = (summary = "The provider's window", value = json!(examples::create_widget()))),
         ("card_cryptogram" = (summary = "Card data encrypted in the browser", value = json!(examples::create_card_cryptogram()))),
@@ -68,7 +70,7 @@ pub(super) async fn create_payment(
 /// `wait` holds the answer until the payment changes, or that many seconds at most.
 #[utoipa::path(get, path = "/v1/payments/{id}", tag = "Payments", security(("api_key" = ["payments:read"])),
     params(
-        ("id" = String, Path, description = "Id of the payment."),
+        PaymentPath,
         ("wait" = Option<i64>, Query, description = "Seconds to wait for a change, 0 to 30.", minimum = 0, maximum = 30),
     ),
     responses((status = 200, description = "The payment as it stands.", body = PaymentView, example = json!(examples::paid_payment()))))]
@@ -95,8 +97,7 @@ pub(super) async fn get_payment(_key: Key<ReadPayments>, request: HttpRequest, s
         ("transaction_id" = Option<i64>, Query, description = "The provider's number of one of its transactions."),
         ("created_from" = Option<String>, Query, description = "Created at or after this moment (RFC 3339)."),
         ("created_to" = Option<String>, Query, description = "Created before this moment (RFC 3339)."),
-        ("limit" = Option<i64>, Query, description = "Most entries, 20 by default.", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the stretch before, with the same filter."),
+        Paging,
     ),
     responses((status = 200, description = "A stretch of the list.", body = PaymentList, example = json!(examples::list(examples::payment())))))]
 pub(super) async fn list_payments(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
@@ -143,11 +144,7 @@ fn filter_binding(filter: &PaymentFilter) -> Binding {
 ///
 /// The recorded history, oldest first. Rows are only ever added.
 #[utoipa::path(get, path = "/v1/payments/{id}/transitions", tag = "Payments", security(("api_key" = ["payments:read"])),
-    params(
-        ("id" = String, Path, description = "Id of the payment."),
-        ("limit" = Option<i64>, Query, description = "Most entries, 20 by default.", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the stretch before."),
-    ),
+    params(PaymentPath, Paging),
     responses((status = 200, description = "A stretch of the history.", body = TransitionList, example = json!(examples::list(examples::transition())))))]
 pub(super) async fn list_transitions(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = payment_id(&request)?;
@@ -166,10 +163,7 @@ pub(super) async fn list_transitions(_key: Key<ReadPayments>, request: HttpReque
 ///
 /// Takes the money of an authorized payment: all of it, or `amount` and the rest is released. Possible once.
 #[utoipa::path(post, path = "/v1/payments/{id}/capture", tag = "Payments", security(("api_key" = ["payments:write"])),
-    params(
-        ("id" = String, Path, description = "Id of the payment."),
-        ("Idempotency-Key" = String, Header, description = "Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII characters."),
-    ),
+    params(PaymentPath, IdempotencyKey),
     request_body(content = Option<CapturePayment>, example = json!(examples::capture())),
     responses(
         (status = 200, description = "Captured.", body = PaymentView, example = json!(examples::paid_payment())),
@@ -197,10 +191,7 @@ pub(super) async fn capture_payment(
 ///
 /// Releases held money, or withdraws a payment that nobody has paid yet. Taken money is given back by a refund instead.
 #[utoipa::path(post, path = "/v1/payments/{id}/cancel", tag = "Payments", security(("api_key" = ["payments:write"])),
-    params(
-        ("id" = String, Path, description = "Id of the payment."),
-        ("Idempotency-Key" = String, Header, description = "Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII characters."),
-    ),
+    params(PaymentPath, IdempotencyKey),
     request_body(content = Option<Nothing>, example = json!({})),
     responses(
         (status = 200, description = "Cancelled.", body = PaymentView, example = json!(examples::cancelled_payment())),
@@ -227,7 +218,7 @@ pub(super) async fn cancel_payment(
 ///
 /// Looks the payment up at the provider and records what it says. A repeat asks again and changes nothing else.
 #[utoipa::path(post, path = "/v1/payments/{id}/sync", tag = "Operations", security(("api_key" = ["ops:write"])),
-    params(("id" = String, Path, description = "Id of the payment.")),
+    params(PaymentPath),
     responses((status = 200, description = "The payment as it stands now.", body = PaymentView, example = json!(examples::paid_payment()))))]
 pub(super) async fn sync_payment(key: Key<Operate>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = payment_id(&request)?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::intent;
+use super::records::{CauseView, RefundFailureView, RefundView, TransitionView};
 use super::view::{
-    CardView, CauseView, DeclineView, MethodView, Moment, NextActionView, OutcomeView, PayerView, PaymentView,
-    RefundFailureView, RefundView, SupportView, TextsView, TransactionView, TransitionView,
+    CardView, DeclineView, MethodView, Moment, NextActionView, OutcomeView, PayerView, PaymentView, SupportView,
+    TextsView, TransactionView,
 };
 use crate::app::{PaymentDetails, Present, StoredAnswer, Transition};
 use crate::clock::Timestamp;

@@ -9,12 +9,13 @@ use super::bodies;
 use super::cursor::{self, Binding};
 use super::examples;
 use super::extract::{Answered, Key, ReadPayments, Submission, WriteRefunds, answered, path_id, shown, to_the_end};
+use super::parameters::{IdempotencyKey, Paging, PaymentPath};
 use super::payments::payment_id;
 use super::presenter::refund_view;
 use super::query::{self, QueryReader};
+use super::records::{RefundList, RefundView};
 use super::schemas::CreateRefund;
 use super::server::Shared;
-use super::view::{RefundList, RefundView};
 use crate::app::Page;
 use crate::domain::id::RefundId;
 
@@ -23,10 +24,7 @@ use crate::domain::id::RefundId;
 /// Gives back `amount`, or all that is left. 202 means that the outcome is not known yet; until it is, the amount counts
 /// as given back. A repeat with the same Idempotency-Key never gives back twice.
 #[utoipa::path(post, path = "/v1/payments/{id}/refunds", tag = "Refunds", security(("api_key" = ["refunds:write"])),
-    params(
-        ("id" = String, Path, description = "Id of the payment."),
-        ("Idempotency-Key" = String, Header, description = "Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII characters."),
-    ),
+    params(PaymentPath, IdempotencyKey),
     request_body(content = Option<CreateRefund>, example = json!(examples::create_refund())),
     responses(
         (status = 201, description = "Created. The provider may have refused it: see `status`.", headers(("Location" = String, description = "Address of the refund.")),
@@ -56,11 +54,7 @@ pub(super) async fn create_refund(
 ///
 /// Newest first, failed ones included.
 #[utoipa::path(get, path = "/v1/payments/{id}/refunds", tag = "Refunds", security(("api_key" = ["payments:read"])),
-    params(
-        ("id" = String, Path, description = "Id of the payment."),
-        ("limit" = Option<i64>, Query, description = "Most entries, 20 by default.", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the stretch before."),
-    ),
+    params(PaymentPath, Paging),
     responses((status = 200, description = "A stretch of the list.", body = RefundList, example = json!(examples::list(examples::refund())))))]
 pub(super) async fn list_refunds(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = payment_id(&request)?;

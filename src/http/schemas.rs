@@ -117,6 +117,7 @@ names!(
 
 /// An amount to be paid, taken or given back.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what fields.rs reads")]
 pub(super) struct MoneyInput {
     /// Decimal string above zero with exactly the currency's digits; a JSON number is refused.
@@ -129,6 +130,7 @@ pub(super) struct MoneyInput {
 
 /// Who pays. All fields may be left out, save `ip_address` with card data.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what bodies.rs reads")]
 pub(super) struct PayerInput {
     /// The site's id of the payer.
@@ -150,6 +152,7 @@ pub(super) struct PayerInput {
 
 /// How the payer pays.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what bodies.rs reads")]
 pub(super) struct PaymentMethodInput {
     /// The kind of method.
@@ -165,6 +168,7 @@ pub(super) struct PaymentMethodInput {
 
 /// A payment to be created.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what bodies.rs reads")]
 pub(super) struct CreatePayment {
     /// What is to be paid.
@@ -199,6 +203,7 @@ pub(super) struct CreatePayment {
 
 /// A refund to be made.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what bodies.rs reads")]
 pub(super) struct CreateRefund {
     /// How much; all that is left by default.
@@ -212,6 +217,7 @@ pub(super) struct CreateRefund {
 
 /// A capture of held money.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what bodies.rs reads")]
 pub(super) struct CapturePayment {
     /// How much; all that is held by default.
@@ -224,6 +230,7 @@ pub(super) struct Nothing {}
 
 /// The bank's answer to 3-D Secure.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents what bodies.rs reads")]
 pub(super) struct FinishThreeDs {
     /// The form field `MD` as the bank sent it.

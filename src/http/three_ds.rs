@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use secrecy::SecretString;
 
 use super::extract::{Answered, Key, Submission, WritePayments, answered, body, to_the_end};
+use super::parameters::{IdempotencyKey, PaymentPath};
 use super::payments::payment_id;
 use super::presenter::THREE_DS_LINK;
 use super::problem::Problem;
@@ -28,10 +29,7 @@ const FORM_LIMIT_BYTES: usize = 131_072;
 ///
 /// For sites that take the payer back from the bank themselves. A repeat never charges twice.
 #[utoipa::path(post, path = "/v1/payments/{id}/three-ds", tag = "3-D Secure", security(("api_key" = ["payments:write"])),
-    params(
-        ("id" = String, Path, description = "Id of the payment."),
-        ("Idempotency-Key" = String, Header, description = "Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII characters."),
-    ),
+    params(PaymentPath, IdempotencyKey),
     request_body(content = FinishThreeDs, example = json!(examples::finish_three_ds())),
     responses(
         (status = 200, description = "Finished. The bank may have refused: see `status`.", body = PaymentView, example = json!(examples::paid_payment())),
@@ -61,7 +59,7 @@ pub(super) async fn finish_three_ds(
 /// For the payer's browser: a page that posts it to the bank. A payment that no longer waits sends it on to `return_url`.
 #[utoipa::path(get, path = "/v1/three-ds/{id}/redirect", tag = "3-D Secure",
     params(
-        ("id" = String, Path, description = "Id of the payment."),
+        PaymentPath,
         ("signature" = String, Query, description = "Proof that the link is ours; part of `next_action.redirect_url`."),
     ),
     responses(
@@ -85,7 +83,7 @@ pub(super) async fn redirect_to_bank(request: HttpRequest, shared: Data<Shared>)
 /// For the payer's browser: finishes 3-D Secure and sends it on to `return_url`. A repeat never charges twice.
 #[utoipa::path(post, path = "/v1/three-ds/{id}/return", tag = "3-D Secure",
     params(
-        ("id" = String, Path, description = "Id of the payment."),
+        PaymentPath,
         ("signature" = String, Query, description = "Proof that the link is ours; part of `next_action.term_url`."),
     ),
     request_body(content = BankForm, content_type = "application/x-www-form-urlencoded", example = json!({"MD": "3541977847", "PaRes": "eJxVUttugkAQ"})),

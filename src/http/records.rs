@@ -1,0 +1,216 @@
+//! What answers about refunds, history, notifications, events and the service look like; see [`super::view`].
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::schemas::{CauseName, ContactName, DeclineCategoryName, NotificationKindName, RefundStatusName, StatusName};
+use super::view::{Moment, MoneyView, OutcomeView, PaymentView, SupportView, TextsView};
+
+/// Why a refund failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefundFailure)]
+pub(super) struct RefundFailureView<'a> {
+    /// What the provider said.
+    pub message: &'a str,
+}
+
+/// A refund as it stands. Fields that do not apply are absent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refund)]
+pub(super) struct RefundView<'a> {
+    /// Our id.
+    #[schema(example = "ref_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// The payment it gives back from.
+    pub payment_id: &'a str,
+    /// How much.
+    pub amount: MoneyView,
+    /// Where it is.
+    #[schema(value_type = RefundStatusName)]
+    pub status: &'static str,
+    /// How sure that is.
+    pub outcome: OutcomeView,
+    /// Why, as the site said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Why the provider refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RefundFailureView<'a>>,
+    /// The provider's number of the refund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Moment,
+    /// When it last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Moment,
+}
+
+/// What caused a change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Cause)]
+pub(super) struct CauseView<'a> {
+    /// The kind of cause.
+    #[schema(value_type = CauseName)]
+    pub r#type: &'static str,
+    /// The request, operation or notification it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+}
+
+/// One change of a payment, as it was recorded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Transition)]
+pub(super) struct TransitionView<'a> {
+    /// 1, 2, 3, … for each payment.
+    pub sequence: i64,
+    /// The state before; absent for the creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<StatusName>)]
+    pub from: Option<&'static str>,
+    /// The state after; the same as before where something else changed.
+    #[schema(value_type = StatusName)]
+    pub to: &'static str,
+    /// What caused it.
+    pub cause: CauseView<'a>,
+    /// The API key, `cloudpayments`, or the worker that acted.
+    pub actor: &'a str,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+    /// The provider's transaction it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
+    /// More about it.
+    #[schema(value_type = Object)]
+    pub detail: &'a RawValue,
+}
+
+/// A received notification, its body left out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Notification)]
+pub(super) struct NotificationView<'a> {
+    /// Our id.
+    #[schema(example = "ntf_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// Its kind, by the address it came to.
+    #[schema(value_type = NotificationKindName)]
+    pub kind: &'a str,
+    /// The payment it was booked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<&'a str>,
+    /// The provider's transaction it speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
+    /// What became of it: `applied`, `no_change`, `unmatched`, `unreadable`, `ignored`, and for Check `accepted` or
+    /// `refused`.
+    pub verdict: &'a str,
+    /// The code we answered.
+    pub reply: i32,
+    /// When it first came.
+    #[schema(value_type = String, format = DateTime)]
+    pub received_at: Moment,
+}
+
+/// One event for the site.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(super) struct EventView<'a> {
+    /// Our id; events are told apart by it.
+    #[schema(example = "evt_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// What happened: `payment.paid`, `refund.succeeded`, …; new kinds may appear.
+    #[schema(example = "payment.paid")]
+    pub r#type: &'a str,
+    /// The payment it is about; read it for its present state.
+    pub payment_id: &'a str,
+    /// The refund it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund_id: Option<&'a str>,
+    /// Number of the row of the payment's history it was written with.
+    pub sequence: i64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+}
+
+/// One group of refusal reasons.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclineReason)]
+pub(super) struct DeclineReasonView {
+    /// Stable name of the group.
+    #[schema(value_type = DeclineCategoryName)]
+    pub category: &'static str,
+    /// For the payer.
+    pub message: TextsView,
+    /// Whom the payer should call about it.
+    #[schema(value_type = ContactName)]
+    pub contact: &'static str,
+    /// The provider's numbers in this group.
+    pub reason_codes: Vec<i32>,
+}
+
+/// Every group of refusal reasons.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclineReasons)]
+pub(super) struct DeclineReasonsView<'a> {
+    /// The groups.
+    pub data: Vec<DeclineReasonView>,
+    /// Whom the payer can call in any case.
+    pub support: SupportView<'a>,
+}
+
+/// The state of the service.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    #[schema(example = "ok")]
+    pub status: &'static str,
+}
+
+/// The answer that the provider wants.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NotificationReply)]
+pub(super) struct ReplyView {
+    /// 0: taken, or for Check "go on". Check is refused with 10 (unknown invoice), 11 (wrong account), 12 (wrong amount
+    /// or currency), 13 (cannot be paid) or 20 (expired).
+    pub code: u8,
+}
+
+macro_rules! list_view {
+    ($(#[$doc:meta])* $name:ident, $schema:ident, $entry:ident) => {
+        $(#[$doc])*
+        #[derive(Serialize, ToSchema)]
+        #[schema(as = $schema)]
+        pub(super) struct $name<'a> {
+            /// The entries.
+            pub data: Vec<$entry<'a>>,
+            /// Where the list goes on; `null` at its end.
+            #[schema(required = true)]
+            pub next_cursor: Option<String>,
+        }
+    };
+}
+
+list_view!(
+    /// A stretch of the list of payments, newest first.
+    PaymentList, PaymentList, PaymentView
+);
+list_view!(
+    /// A stretch of a payment's refunds, newest first.
+    RefundList, RefundList, RefundView
+);
+list_view!(
+    /// A stretch of a payment's history, oldest first.
+    TransitionList, TransitionList, TransitionView
+);
+list_view!(
+    /// A stretch of the received notifications, newest first.
+    NotificationList, NotificationList, NotificationView
+);
+list_view!(
+    /// A stretch of the events, oldest first.
+    EventList, EventList, EventView
+);
