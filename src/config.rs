@@ -311,7 +311,8 @@ impl Reader<'_> {
         let server = self.server();
         let database = self.database();
         let cloudpayments = self.cloudpayments();
-        let default_expires_in_s = self.number("payments.default_expires_in_s", 60, 2_592_000).map(|number: u32| i64::from(number));
+        let default_expires_in_s =
+            self.number("payments.default_expires_in_s", 60, 2_592_000).map(|number: u32| i64::from(number));
         let privacy = self.privacy();
         let settle_interval = self.millis("worker.settle_interval_ms", 10, 3_600_000);
         let expire_interval = self.millis("worker.expire_interval_ms", 10, 3_600_000);
@@ -402,10 +403,14 @@ impl Reader<'_> {
     }
 
     fn privacy(&mut self) -> Option<PrivacySettings> {
-        let current = self.required("privacy.encryption_key").and_then(|text| self.key("privacy.encryption_key", &text));
+        let current =
+            self.required("privacy.encryption_key").and_then(|text| self.key("privacy.encryption_key", &text));
         let texts = self.raw.text("privacy.previous_keys");
-        let previous: Vec<Option<[u8; 32]>> =
-            texts.split(',').filter(|text| !text.trim().is_empty()).map(|text| self.key("privacy.previous_keys", text)).collect();
+        let previous: Vec<Option<[u8; 32]>> = texts
+            .split(',')
+            .filter(|text| !text.trim().is_empty())
+            .map(|text| self.key("privacy.previous_keys", text))
+            .collect();
         Some(PrivacySettings { encryption_key: current?, previous_keys: previous.into_iter().collect::<Option<_>>()? })
     }
 
@@ -417,7 +422,8 @@ impl Reader<'_> {
         };
         let filter = self.raw.text("log.filter");
         if filter.parse::<tracing_subscriber::EnvFilter>().is_err() {
-            self.faults.push("log.filter: is not a filter; write for example info or kmic_payments=debug,warn".to_owned());
+            self.faults
+                .push("log.filter: is not a filter; write for example info or kmic_payments=debug,warn".to_owned());
         }
         Some(LogSettings { json: json?, filter })
     }
@@ -453,14 +459,19 @@ mod tests {
     #[test]
     fn every_missing_setting_is_named_at_once() {
         let faults = defaults().check().unwrap_err().0.join("\n");
-        for key in ["server.public_url", "cloudpayments.public_id", "cloudpayments.api_secret", "privacy.encryption_key"] {
+        for key in
+            ["server.public_url", "cloudpayments.public_id", "cloudpayments.api_secret", "privacy.encryption_key"]
+        {
             assert!(faults.contains(key), "{key} is missing in:\n{faults}");
         }
     }
 
     #[test]
     fn contradictions_and_unknown_keys_are_faults() {
-        let mut raw = complete().with("database.url", "mysql://x").with("cloudpayments.base_url", "http://example.kz").with("server.workers", "0");
+        let mut raw = complete()
+            .with("database.url", "mysql://x")
+            .with("cloudpayments.base_url", "http://example.kz")
+            .with("server.workers", "0");
         raw.0["server"]["prot"] = Value::from(1);
         let faults = raw.check().unwrap_err().0.join("\n");
         for key in ["database.url", "cloudpayments.base_url", "server.workers", "server.prot"] {

@@ -59,7 +59,8 @@ impl Running {
         let lock = lock_database(settings)?;
         prepare_database(settings).await?;
         let vault = Arc::new(Vault::new(&settings.privacy.encryption_key, &settings.privacy.previous_keys));
-        let store = Store::start(&store_settings(settings), &vault).map_err(|error| Error::internal(format!("no threads for the database: {error}")))?;
+        let store = Store::start(&store_settings(settings), &vault)
+            .map_err(|error| Error::internal(format!("no threads for the database: {error}")))?;
         if lock.is_some() {
             recover(&store, world.clock.now()).await?;
         }
@@ -67,11 +68,17 @@ impl Running {
         let app = Arc::new(App::new(Parts {
             store: store.clone(),
             provider: provider(settings)?,
-            signatures: Signatures::new(settings.cloudpayments.api_secret.clone(), settings.cloudpayments.api_secret_previous.clone()),
+            signatures: Signatures::new(
+                settings.cloudpayments.api_secret.clone(),
+                settings.cloudpayments.api_secret_previous.clone(),
+            ),
             present: presenter.clone(),
             clock: Arc::clone(&world.clock),
             ids: Arc::clone(&world.ids),
-            settings: AppSettings { default_expires_in_s: settings.default_expires_in_s, call_deadline_s: call_deadline_s(settings) },
+            settings: AppSettings {
+                default_expires_in_s: settings.default_expires_in_s,
+                call_deadline_s: call_deadline_s(settings),
+            },
         }));
         let parts = http::Parts { app: Arc::clone(&app), presenter, vault, clock: world.clock, ids: world.ids };
         let (address, server) = http::start(parts, &http_settings(settings))
@@ -106,9 +113,11 @@ fn lock_database(settings: &Settings) -> Result<Option<File>> {
     let Some(path) = settings.database.target.file() else { return Ok(None) };
     let lock_path = path.with_extension("lock");
     if let Some(folder) = lock_path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| Error::internal(format!("cannot create {}: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Error::internal(format!("cannot create {}: {error}", folder.display())))?;
     }
-    let file = File::create(&lock_path).map_err(|error| Error::internal(format!("cannot create {}: {error}", lock_path.display())))?;
+    let file = File::create(&lock_path)
+        .map_err(|error| Error::internal(format!("cannot create {}: {error}", lock_path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(_) => Err(Error::internal(format!("another process serves {}; stop it first", path.display()))),
@@ -119,7 +128,9 @@ async fn prepare_database(settings: &Settings) -> Result<()> {
     let (target, migrate_now) = (settings.database.target.clone(), settings.database.migrate_on_start);
     let prepared = tokio::task::spawn_blocking(move || {
         if migrate_now {
-            return migrate::migrate(&target).map(|applied| applied.iter().for_each(|name| tracing::info!(migration = name, "applied a migration")));
+            return migrate::migrate(&target).map(|applied| {
+                applied.iter().for_each(|name| tracing::info!(migration = name, "applied a migration"))
+            });
         }
         match migrate::is_current(&target)? {
             true => Ok(()),
@@ -132,7 +143,9 @@ async fn prepare_database(settings: &Settings) -> Result<()> {
 /// What a process that is gone left behind: its calls are asked about at once, its keys answer with the live payment.
 async fn recover(store: &Store, now: Timestamp) -> Result<()> {
     let (calls, keys) = store
-        .write(Lane::of("recover"), move |tx| Ok((operations::make_started_due(tx, now)?, idempotency::unlock_all(tx, now)?)))
+        .write(Lane::of("recover"), move |tx| {
+            Ok((operations::make_started_due(tx, now)?, idempotency::unlock_all(tx, now)?))
+        })
         .await?;
     if calls + keys > 0 {
         tracing::warn!(calls, keys, "the last process was cut off; its calls are being settled");

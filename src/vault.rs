@@ -14,7 +14,11 @@ const NONCE_LENGTH: usize = 24;
 const FORMAT: u8 = 1;
 
 /// Bytes from the operating system's generator. A machine that has none cannot run this service at all.
-#[expect(clippy::disallowed_methods, clippy::panic, reason = "the one place that draws random bytes; without them no id and no secret is safe")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "the one place that draws random bytes; without them no id and no secret is safe"
+)]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0u8; N];
     if let Err(error) = getrandom::fill(&mut bytes) {
@@ -90,7 +94,9 @@ impl fmt::Debug for Vault {
 
 /// A sealed value that cannot be opened: another key, or changed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed value cannot be opened: privacy.encryption_key is not the one it was sealed with, or the bytes were changed")]
+#[error(
+    "a sealed value cannot be opened: privacy.encryption_key is not the one it was sealed with, or the bytes were changed"
+)]
 pub struct CannotOpen;
 
 impl Vault {
@@ -112,7 +118,11 @@ impl Vault {
         let nonce = random_bytes::<NONCE_LENGTH>();
         let payload = Payload { msg: plain, aad: context.as_bytes() };
         // Encryption fails only for messages beyond 256 GiB, which no body limit lets in.
-        let sealed = self.ciphers.first().and_then(|cipher| cipher.encrypt(&XNonce::from(nonce), payload).ok()).unwrap_or_default();
+        let sealed = self
+            .ciphers
+            .first()
+            .and_then(|cipher| cipher.encrypt(&XNonce::from(nonce), payload).ok())
+            .unwrap_or_default();
         let mut bytes = Vec::with_capacity(1 + NONCE_LENGTH + sealed.len());
         bytes.push(FORMAT);
         bytes.extend_from_slice(&nonce);
@@ -129,7 +139,9 @@ impl Vault {
         let (nonce, message) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(CannotOpen)?;
         self.ciphers
             .iter()
-            .find_map(|cipher| cipher.decrypt(&XNonce::from(*nonce), Payload { msg: message, aad: context.as_bytes() }).ok())
+            .find_map(|cipher| {
+                cipher.decrypt(&XNonce::from(*nonce), Payload { msg: message, aad: context.as_bytes() }).ok()
+            })
             .ok_or(CannotOpen)
     }
 

@@ -45,7 +45,13 @@ pub struct NewKey {
 }
 
 /// Makes a key. Nothing is stored yet.
-pub fn create_api_key(name: &str, scopes: Vec<Scope>, now: Timestamp, expires_at: Option<Timestamp>, ids: &dyn IdSource) -> NewKey {
+pub fn create_api_key(
+    name: &str,
+    scopes: Vec<Scope>,
+    now: Timestamp,
+    expires_at: Option<Timestamp>,
+    ids: &dyn IdSource,
+) -> NewKey {
     let id = ApiKeyId::generate(now, ids);
     let body = id.as_str().trim_start_matches(ApiKeyId::PREFIX);
     let secret = format!("{SECRET_PREFIX}{body}_{}", vault::new_secret());
@@ -82,7 +88,12 @@ impl App {
         let key = match self.keys.get(&id, now) {
             Some(key) => key,
             None => {
-                let found = self.parts.store.read(move |tx| api_keys::find(tx, &id)).await?.ok_or(Error::Unauthenticated(ADVICE))?;
+                let found = self
+                    .parts
+                    .store
+                    .read(move |tx| api_keys::find(tx, &id))
+                    .await?
+                    .ok_or(Error::Unauthenticated(ADVICE))?;
                 self.keys.put(&found, now);
                 found
             }
@@ -96,6 +107,6 @@ impl App {
         if key.expires_at.is_some_and(|expiry| expiry <= now) {
             return Err(Error::Unauthenticated("this API key has expired; use another one"));
         }
-        Ok(Caller { key_id: key.id, scopes: key.scopes })
+        Ok(Caller { key_id: key.id, scopes: key.scopes, request_id: None })
     }
 }

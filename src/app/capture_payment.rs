@@ -29,7 +29,13 @@ impl App {
     ///
     /// # Errors
     /// Conflict when the payment is not authorized, more than held is asked for, or another call is under way.
-    pub async fn capture_payment(&self, caller: &Caller, idempotency: Idempotency, id: PaymentId, amount: Option<Money>) -> Result<Answer> {
+    pub async fn capture_payment(
+        &self,
+        caller: &Caller,
+        idempotency: Idempotency,
+        id: PaymentId,
+        amount: Option<Money>,
+    ) -> Result<Answer> {
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         self.settle_open(&id, caller).await?;
         match self.begin_capture(&keyed, &id, amount).await? {
@@ -69,7 +75,12 @@ impl App {
     }
 
     /// Concludes; where the provider refused, what we know may be old: ask it.
-    pub(super) async fn finish_call(&self, keyed: Keyed, operation: Operation, conclusion: Conclusion) -> Result<Answer> {
+    pub(super) async fn finish_call(
+        &self,
+        keyed: Keyed,
+        operation: Operation,
+        conclusion: Conclusion,
+    ) -> Result<Answer> {
         let refused = matches!(conclusion, Conclusion::Refused(_));
         let (payment_id, actor) = (operation.payment_id.clone(), keyed.caller.key_id.to_string());
         let result = self.conclude_request(keyed, operation, conclusion).await;
@@ -80,7 +91,7 @@ impl App {
     }
 
     async fn begin_capture(&self, keyed: &Keyed, id: &PaymentId, amount: Option<Money>) -> Result<Begun> {
-        let recorder = self.recorder(CauseType::Api, None, keyed.caller.key_id.as_str());
+        let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let template = self.operation_template(OperationKind::Capture, id);
         let (keyed, id) = (keyed.clone(), id.clone());
@@ -90,15 +101,25 @@ impl App {
             }
             let payment = payments::get(tx, &id)?;
             if payment.status != Status::Authorized {
-                return Err(Error::conflict(Conflict::InvalidState, format!("only an authorized payment can be captured; this one is {}", payment.status)));
+                return Err(Error::conflict(
+                    Conflict::InvalidState,
+                    format!("only an authorized payment can be captured; this one is {}", payment.status),
+                ));
             }
             refuse_while_open(tx, &payment)?;
             let amount = amount.unwrap_or(payment.money(payment.sums.authorized));
             if amount.currency != payment.currency() || amount.minor > payment.sums.authorized {
                 let held = payment.money(payment.sums.authorized);
-                return Err(Error::conflict(Conflict::CaptureExceedsAuthorized, format!("{held} is held; capture that or less")));
+                return Err(Error::conflict(
+                    Conflict::CaptureExceedsAuthorized,
+                    format!("{held} is held; capture that or less"),
+                ));
             }
-            let operation = Operation { transaction_id: record::counted_transaction(tx, &payment)?, amount: Some(amount.minor), ..template.clone() };
+            let operation = Operation {
+                transaction_id: record::counted_transaction(tx, &payment)?,
+                amount: Some(amount.minor),
+                ..template.clone()
+            };
             operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;
             let note = Note { always: true, transaction_id: operation.transaction_id, ..Note::default() }
                 .with("operation", "capture")
@@ -111,7 +132,7 @@ impl App {
     }
 
     async fn begin_cancel(&self, keyed: &Keyed, id: &PaymentId) -> Result<Begun> {
-        let recorder = self.recorder(CauseType::Api, None, keyed.caller.key_id.as_str());
+        let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let template = self.operation_template(OperationKind::Void, id);
         let present = std::sync::Arc::clone(&self.parts.present);
@@ -125,23 +146,30 @@ impl App {
             match payment.status {
                 Status::AwaitingPayer | Status::AwaitingAuthentication => {
                     refuse_while_paying(tx, &payment, recorder.at)?;
-                    let details = recorder.settle(tx, payment, Note { rest_in: Some(Status::Cancelled), ..Note::default() })?;
+                    let details =
+                        recorder.settle(tx, payment, Note { rest_in: Some(Status::Cancelled), ..Note::default() })?;
                     let answer = present.payment(&details, false);
                     idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
                     Ok(Begun::Answer(answer))
                 }
                 Status::Authorized => {
-                    let operation = Operation { transaction_id: record::counted_transaction(tx, &payment)?, ..template.clone() };
+                    let operation =
+                        Operation { transaction_id: record::counted_transaction(tx, &payment)?, ..template.clone() };
                     operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;
-                    let note = Note { always: true, transaction_id: operation.transaction_id, ..Note::default() }.with("operation", "void");
+                    let note = Note { always: true, transaction_id: operation.transaction_id, ..Note::default() }
+                        .with("operation", "void");
                     let currency = payment.currency();
                     recorder.settle(tx, payment, note)?;
                     Ok(Begun::Call(operation, currency))
                 }
-                status if status.is_captured() => {
-                    Err(Error::conflict(Conflict::InvalidState, format!("the payment is {status}: the money was taken; refund it instead")))
-                }
-                status => Err(Error::conflict(Conflict::InvalidState, format!("a payment that is {status} cannot be cancelled"))),
+                status if status.is_captured() => Err(Error::conflict(
+                    Conflict::InvalidState,
+                    format!("the payment is {status}: the money was taken; refund it instead"),
+                )),
+                status => Err(Error::conflict(
+                    Conflict::InvalidState,
+                    format!("a payment that is {status} cannot be cancelled"),
+                )),
             }
         })
         .await
@@ -165,7 +193,14 @@ impl App {
 }
 
 /// Takes the key for work on a payment.
-pub(super) fn claim(tx: &mut Tx<'_>, keyed: &Keyed, id: &PaymentId, operation: &Operation, at: Timestamp, deadline_s: i64) -> Result<Option<Repeat>> {
+pub(super) fn claim(
+    tx: &mut Tx<'_>,
+    keyed: &Keyed,
+    id: &PaymentId,
+    operation: &Operation,
+    at: Timestamp,
+    deadline_s: i64,
+) -> Result<Option<Repeat>> {
     payments::get(tx, id)?;
     idempotent::claim(tx, &keyed.caller, &keyed.idempotency, id.as_str(), Some(&operation.id), at, deadline_s)
 }
@@ -176,7 +211,10 @@ pub(super) fn refuse_while_open(tx: &mut Tx<'_>, payment: &Payment) -> Result<()
     match open.iter().find(|operation| operation.kind != OperationKind::Refund) {
         Some(operation) => Err(Error::conflict(
             Conflict::OperationInProgress,
-            format!("a {} of this payment is under way or its outcome is not known yet; read the payment and try again", operation.kind.as_str()),
+            format!(
+                "a {} of this payment is under way or its outcome is not known yet; read the payment and try again",
+                operation.kind.as_str()
+            ),
         )),
         None => Ok(()),
     }
@@ -184,11 +222,14 @@ pub(super) fn refuse_while_open(tx: &mut Tx<'_>, payment: &Payment) -> Result<()
 
 /// A payer who was just told to go on must not find the payment withdrawn under their hands.
 fn refuse_while_paying(tx: &mut Tx<'_>, payment: &Payment, now: Timestamp) -> Result<()> {
-    let paying = transactions::of_payment(tx, &payment.id)?
-        .iter()
-        .any(|transaction| transaction.status == TransactionStatus::Checked && now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S);
+    let paying = transactions::of_payment(tx, &payment.id)?.iter().any(|transaction| {
+        transaction.status == TransactionStatus::Checked && now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S
+    });
     if paying {
-        return Err(Error::conflict(Conflict::OperationInProgress, "the payer is paying right now; read the payment in a minute"));
+        return Err(Error::conflict(
+            Conflict::OperationInProgress,
+            "the payer is paying right now; read the payment in a minute",
+        ));
     }
     Ok(())
 }

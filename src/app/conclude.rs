@@ -19,7 +19,7 @@ const FIRST_LOOKUP_S: i64 = 5;
 #[derive(Debug, Clone)]
 pub(super) enum Conclusion {
     /// The provider told of the transaction.
-    Fact(Fact),
+    Fact(Box<Fact>),
     /// The payer has to go to their bank.
     ThreeDs(ThreeDs),
     /// Exactly the operation's amount was taken.
@@ -41,7 +41,7 @@ pub(super) enum Conclusion {
 impl From<Outcome<ChargeAnswer>> for Conclusion {
     fn from(outcome: Outcome<ChargeAnswer>) -> Conclusion {
         match outcome {
-            Outcome::Answered(ChargeAnswer::Transaction(fact)) => Conclusion::Fact(fact),
+            Outcome::Answered(ChargeAnswer::Transaction(fact)) => Conclusion::Fact(Box::new(fact)),
             Outcome::Answered(ChargeAnswer::ThreeDs(three_ds)) => Conclusion::ThreeDs(three_ds),
             other => without_answer(other),
         }
@@ -75,7 +75,10 @@ impl Conclusion {
                 OperationKind::Charge | OperationKind::Authorize | OperationKind::Refund => None,
                 OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => {
                     let said = message.as_deref().unwrap_or("no reason given");
-                    Some(Error::conflict(Conflict::ProviderRefused, format!("CloudPayments refused: {said}; read the payment again")))
+                    Some(Error::conflict(
+                        Conflict::ProviderRefused,
+                        format!("CloudPayments refused: {said}; read the payment again"),
+                    ))
                 }
             },
             _ => None,
@@ -95,7 +98,9 @@ fn without_answer<T>(outcome: Outcome<T>) -> Conclusion {
 
 fn unavailable(reason: &NotSent) -> Error {
     Error::Unavailable {
-        detail: "CloudPayments cannot be reached now; nothing was sent; repeat the request with the same Idempotency-Key".to_owned(),
+        detail:
+            "CloudPayments cannot be reached now; nothing was sent; repeat the request with the same Idempotency-Key"
+                .to_owned(),
         internal: reason.to_string(),
         retry_after_s: 2,
     }
@@ -108,7 +113,12 @@ pub(super) struct Concluded {
 }
 
 /// Writes down what an operation came to. Repeatable: evidence that arrived before is not undone.
-pub(super) fn conclude(tx: &mut Tx<'_>, recorder: &Recorder, operation: &Operation, conclusion: &Conclusion) -> Result<Concluded> {
+pub(super) fn conclude(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    operation: &Operation,
+    conclusion: &Conclusion,
+) -> Result<Concluded> {
     let payment = payments::get(tx, &operation.payment_id)?;
     let details = match conclusion {
         Conclusion::Fact(fact) => book_fact(tx, recorder, payment, operation, fact)?,
@@ -119,7 +129,8 @@ pub(super) fn conclude(tx: &mut Tx<'_>, recorder: &Recorder, operation: &Operati
         }
         Conclusion::Captured => book_capture(tx, recorder, payment, operation)?,
         Conclusion::Voided => {
-            let fact = plain_fact(operation.transaction_id.unwrap_or_default(), TransactionStatus::Voided, payment.amount);
+            let fact =
+                plain_fact(operation.transaction_id.unwrap_or_default(), TransactionStatus::Voided, payment.amount);
             book_fact(tx, recorder, payment, operation, &fact)?
         }
         Conclusion::Refunded(transaction_id) => book_refund(tx, recorder, payment, operation, *transaction_id)?,
@@ -127,15 +138,25 @@ pub(super) fn conclude(tx: &mut Tx<'_>, recorder: &Recorder, operation: &Operati
             let text = message.as_deref().unwrap_or("refused without a reason");
             book_nothing(tx, recorder, payment, operation, OperationState::Settled, text)?
         }
-        Conclusion::NotSent(reason) => book_nothing(tx, recorder, payment, operation, OperationState::NotSent, &reason.to_string())?,
-        Conclusion::Absent => book_nothing(tx, recorder, payment, operation, OperationState::NotSent, "not in the provider's register")?,
+        Conclusion::NotSent(reason) => {
+            book_nothing(tx, recorder, payment, operation, OperationState::NotSent, &reason.to_string())?
+        }
+        Conclusion::Absent => {
+            book_nothing(tx, recorder, payment, operation, OperationState::NotSent, "not in the provider's register")?
+        }
         Conclusion::Unknown(reason) => book_unknown(tx, recorder, payment, operation, reason)?,
     };
     let refund = operation.refund_id.as_ref().map(|id| super::idempotent::refund(tx, id)).transpose()?;
     Ok(Concluded { details, refund })
 }
 
-fn book_fact(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation: &Operation, fact: &Fact) -> Result<PaymentDetails> {
+fn book_fact(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    payment: Payment,
+    operation: &Operation,
+    fact: &Fact,
+) -> Result<PaymentDetails> {
     match recorder.learn(tx, &payment, fact, None)? {
         Learned::Something | Learned::Nothing => {}
         // The answer tells of a transaction that is not this payment's, or moves money without saying how much.
@@ -154,7 +175,12 @@ fn book_fact(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation: 
     recorder.settle(tx, payment, note)
 }
 
-fn book_capture(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation: &Operation) -> Result<PaymentDetails> {
+fn book_capture(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    payment: Payment,
+    operation: &Operation,
+) -> Result<PaymentDetails> {
     let transaction_id = operation.transaction_id.unwrap_or_default();
     let amount = operation.amount.unwrap_or(payment.amount.minor);
     recorder.learn_capture(tx, &payment, transaction_id, amount)?;
@@ -163,8 +189,16 @@ fn book_capture(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operatio
     recorder.settle(tx, payment, Note::about(transaction_id).with("captured", captured))
 }
 
-fn book_refund(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation: &Operation, transaction_id: i64) -> Result<PaymentDetails> {
-    let Some(refund_id) = operation.refund_id.clone() else { return Err(Error::internal("a refund operation without its refund")) };
+fn book_refund(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    payment: Payment,
+    operation: &Operation,
+    transaction_id: i64,
+) -> Result<PaymentDetails> {
+    let Some(refund_id) = operation.refund_id.clone() else {
+        return Err(Error::internal("a refund operation without its refund"));
+    };
     let refund = super::idempotent::refund(tx, &refund_id)?;
     let fact = Fact {
         kind: TransactionKind::Refund,
@@ -173,7 +207,8 @@ fn book_refund(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation
     };
     recorder.learn(tx, &payment, &fact, Some(&refund_id))?;
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
-    let mut note = Note::about(transaction_id).with("refund_id", refund_id.as_str()).with("refunded", refund.amount.to_decimal());
+    let mut note =
+        Note::about(transaction_id).with("refund_id", refund_id.as_str()).with("refunded", refund.amount.to_decimal());
     if refund.status == RefundStatus::Pending {
         note.always = true;
         note.events.push(("refund.succeeded", Some(refund_id)));
@@ -182,7 +217,14 @@ fn book_refund(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation
 }
 
 /// The operation surely did not happen.
-fn book_nothing(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation: &Operation, state: OperationState, text: &str) -> Result<PaymentDetails> {
+fn book_nothing(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    payment: Payment,
+    operation: &Operation,
+    state: OperationState,
+    text: &str,
+) -> Result<PaymentDetails> {
     let was_open = operations::close(tx, &operation.id, state, Some(text))?;
     let mut note = Note { always: was_open, transaction_id: operation.transaction_id, ..Note::default() }
         .with("operation", operation.kind.as_str())
@@ -219,7 +261,13 @@ fn fail_refund(tx: &mut Tx<'_>, recorder: &Recorder, operation: &Operation, text
     Ok(())
 }
 
-fn book_unknown(tx: &mut Tx<'_>, recorder: &Recorder, payment: Payment, operation: &Operation, reason: &str) -> Result<PaymentDetails> {
+fn book_unknown(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    payment: Payment,
+    operation: &Operation,
+    reason: &str,
+) -> Result<PaymentDetails> {
     let due_at = recorder.at.plus_seconds(FIRST_LOOKUP_S);
     let still_open = operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, reason)?;
     let mut note = Note { transaction_id: operation.transaction_id, ..Note::default() };
@@ -265,7 +313,12 @@ pub(super) struct Keyed {
 
 impl App {
     /// Writes down what the call of a request came to, with the answer kept under its key in the same transaction.
-    pub(super) async fn conclude_request(&self, keyed: Keyed, operation: Operation, conclusion: Conclusion) -> Result<StoredAnswer> {
+    pub(super) async fn conclude_request(
+        &self,
+        keyed: Keyed,
+        operation: Operation,
+        conclusion: Conclusion,
+    ) -> Result<StoredAnswer> {
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
         let failure = conclusion.failure(operation.kind);
         let present = std::sync::Arc::clone(&self.parts.present);
@@ -285,7 +338,14 @@ impl App {
     }
 }
 
-fn keep(tx: &mut Tx<'_>, keyed: &Keyed, answer: &StoredAnswer, is_final: bool, failed: bool, at: Timestamp) -> Result<()> {
+fn keep(
+    tx: &mut Tx<'_>,
+    keyed: &Keyed,
+    answer: &StoredAnswer,
+    is_final: bool,
+    failed: bool,
+    at: Timestamp,
+) -> Result<()> {
     let (key_id, idempotency) = (&keyed.caller.key_id, &keyed.idempotency);
     if failed {
         idempotency::release(tx, key_id, idempotency)

@@ -93,7 +93,13 @@ impl App {
     }
 
     /// A new attempt of an operation, not written yet.
-    pub(super) fn operation(&self, payment: &Payment, kind: OperationKind, transaction_id: Option<i64>, now: Timestamp) -> Operation {
+    pub(super) fn operation(
+        &self,
+        payment: &Payment,
+        kind: OperationKind,
+        transaction_id: Option<i64>,
+        now: Timestamp,
+    ) -> Operation {
         Operation {
             id: OperationId::generate(now, self.parts.ids.as_ref()),
             payment_id: payment.id.clone(),
@@ -109,7 +115,7 @@ impl App {
 
     /// One durable step: the key, the payment with its history, and the intent to charge or the final answer.
     async fn begin_payment(&self, keyed: &Keyed, payment: &Payment, operation: Option<&Operation>) -> Result<Begun> {
-        let recorder = self.recorder(CauseType::Api, None, keyed.caller.key_id.as_str());
+        let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let present = std::sync::Arc::clone(&self.parts.present);
         let (keyed, payment, operation) = (keyed.clone(), payment.clone(), operation.cloned());
@@ -119,9 +125,15 @@ impl App {
             .write(lane, move |tx| {
                 let operation_id = operation.as_ref().map(|operation| &operation.id);
                 let at = payment.created_at;
-                if let Some(repeat) =
-                    idempotent::claim(tx, &keyed.caller, &keyed.idempotency, payment.id.as_str(), operation_id, at, deadline_s)?
-                {
+                if let Some(repeat) = idempotent::claim(
+                    tx,
+                    &keyed.caller,
+                    &keyed.idempotency,
+                    payment.id.as_str(),
+                    operation_id,
+                    at,
+                    deadline_s,
+                )? {
                     return Ok(Begun::Repeat(repeat));
                 }
                 recorder.create(tx, &payment)?;
@@ -129,7 +141,8 @@ impl App {
                     operations::insert(tx, operation, at.plus_seconds(deadline_s))?;
                     return Ok(Begun::Charge);
                 }
-                let answer = present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
+                let answer =
+                    present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
                 idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
                 Ok(Begun::Answer(answer))
             })

@@ -17,7 +17,7 @@ const MAX_REFUNDS: usize = 100;
 
 enum Begun {
     Repeat(Repeat),
-    Call(Operation, Refund),
+    Call(Box<(Operation, Refund)>),
 }
 
 impl App {
@@ -25,11 +25,18 @@ impl App {
     ///
     /// # Errors
     /// Conflict when nothing or not enough is left; a failed precondition when `expected_refundable` is not what is left.
-    pub async fn create_refund(&self, caller: &Caller, idempotency: Idempotency, id: PaymentId, new: NewRefund) -> Result<Answer> {
+    pub async fn create_refund(
+        &self,
+        caller: &Caller,
+        idempotency: Idempotency,
+        id: PaymentId,
+        new: NewRefund,
+    ) -> Result<Answer> {
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         match self.begin_refund(&keyed, &id, new).await? {
             Begun::Repeat(repeat) => self.repeat(repeat, true).await,
-            Begun::Call(operation, refund) => {
+            Begun::Call(begun) => {
+                let (operation, refund) = *begun;
                 let outcome = self
                     .parts
                     .provider
@@ -42,23 +49,34 @@ impl App {
 
     /// One durable step: the key, the refund that reserves its amount, and the intent to call.
     async fn begin_refund(&self, keyed: &Keyed, id: &PaymentId, new: NewRefund) -> Result<Begun> {
-        let recorder = self.recorder(CauseType::Api, None, keyed.caller.key_id.as_str());
+        let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let refund_id = RefundId::generate(recorder.at, self.parts.ids.as_ref());
-        let template = Operation { refund_id: Some(refund_id.clone()), ..self.operation_template(OperationKind::Refund, id) };
+        let template =
+            Operation { refund_id: Some(refund_id.clone()), ..self.operation_template(OperationKind::Refund, id) };
         let (keyed, id) = (keyed.clone(), id.clone());
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::get(tx, &id)?;
-            if let Some(repeat) =
-                idempotent::claim(tx, &keyed.caller, &keyed.idempotency, refund_id.as_str(), Some(&template.id), recorder.at, deadline_s)?
-            {
+            if let Some(repeat) = idempotent::claim(
+                tx,
+                &keyed.caller,
+                &keyed.idempotency,
+                refund_id.as_str(),
+                Some(&template.id),
+                recorder.at,
+                deadline_s,
+            )? {
                 return Ok(Begun::Repeat(repeat));
             }
             let amount = amount_to_refund(&payment, &new)?;
             if refunds::of_payment(tx, &id)?.len() >= MAX_REFUNDS {
-                return Err(Error::conflict(Conflict::TooManyRefunds, format!("a payment can have {MAX_REFUNDS} refunds at most")));
+                return Err(Error::conflict(
+                    Conflict::TooManyRefunds,
+                    format!("a payment can have {MAX_REFUNDS} refunds at most"),
+                ));
             }
-            let parent = record::counted_transaction(tx, &payment)?.ok_or_else(|| Error::internal("captured money without a transaction"))?;
+            let parent = record::counted_transaction(tx, &payment)?
+                .ok_or_else(|| Error::internal("captured money without a transaction"))?;
             let refund = Refund {
                 id: refund_id.clone(),
                 payment_id: id.clone(),
@@ -82,7 +100,7 @@ impl App {
                 .with("refund_id", refund_id.as_str())
                 .with("amount", amount.to_decimal());
             recorder.settle(tx, payment, note)?;
-            Ok(Begun::Call(operation, refund))
+            Ok(Begun::Call(Box::new((operation, refund))))
         })
         .await
     }
@@ -95,11 +113,16 @@ fn amount_to_refund(payment: &Payment, new: &NewRefund) -> Result<Money> {
     }
     let left = payment.money(payment.sums.refundable());
     if let Some(expected) = new.expected_refundable.filter(|expected| *expected != left) {
-        return Err(Error::PreconditionFailed(format!("expected_refundable is {expected}, but {left} is refundable; read the payment again")));
+        return Err(Error::PreconditionFailed(format!(
+            "expected_refundable is {expected}, but {left} is refundable; read the payment again"
+        )));
     }
     let amount = new.amount.unwrap_or(left);
     if left.minor == 0 || amount.currency != left.currency || amount.minor > left.minor {
-        return Err(Error::conflict(Conflict::RefundExceedsCaptured, format!("{left} is refundable; refund that or less")));
+        return Err(Error::conflict(
+            Conflict::RefundExceedsCaptured,
+            format!("{left} is refundable; refund that or less"),
+        ));
     }
     Ok(amount)
 }

@@ -49,7 +49,9 @@ impl App {
             }
         }
         match self.parts.provider.find(&payment.invoice_id).await {
-            Outcome::Answered(fact) => facts.extend(fact.filter(|fact| fact.payment_id.as_deref() == Some(payment.id.as_str()))),
+            Outcome::Answered(fact) => {
+                facts.extend(fact.filter(|fact| fact.payment_id.as_deref() == Some(payment.id.as_str())))
+            }
             _ => return Ok(None),
         }
         Ok(Some(facts))
@@ -59,7 +61,9 @@ impl App {
         let recorder = self.recorder(CauseType::Expiry, None, WORKER);
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::get(tx, &id)?;
-            if matches!(payment.status, Status::AwaitingPayer | Status::AwaitingAuthentication) && payment.expires_at <= recorder.at {
+            if matches!(payment.status, Status::AwaitingPayer | Status::AwaitingAuthentication)
+                && payment.expires_at <= recorder.at
+            {
                 recorder.settle(tx, payment, Note { rest_in: Some(Status::Expired), ..Note::default() })?;
             }
             Ok(())

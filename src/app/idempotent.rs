@@ -63,7 +63,9 @@ fn resolve(tx: &mut Tx<'_>, claimed: Claim, at: Timestamp) -> Result<Option<Repe
         Claim::Answered(answer) => Ok(Some(Repeat::Answered(answer))),
         Claim::Begun { resource_id, operation_id, locked_until } => {
             let running = match operation_id {
-                Some(id) => operations::find(tx, &id)?.is_some_and(|operation| operation.state == OperationState::Started),
+                Some(id) => {
+                    operations::find(tx, &id)?.is_some_and(|operation| operation.state == OperationState::Started)
+                }
                 None => true,
             };
             if running && at < locked_until {

@@ -90,7 +90,12 @@ impl App {
     /// # Errors
     /// [`crate::error::Error::Unavailable`].
     pub async fn check_ready(&self) -> Result<()> {
-        self.parts.store.read(|tx| crate::store::api_keys::find(tx, &crate::domain::id::ApiKeyId::from_stored(String::new())).map(drop)).await
+        self.parts
+            .store
+            .read(|tx| {
+                crate::store::api_keys::find(tx, &crate::domain::id::ApiKeyId::from_stored(String::new())).map(drop)
+            })
+            .await
     }
 
     fn now(&self) -> Timestamp {
@@ -98,7 +103,11 @@ impl App {
     }
 
     fn recorder(&self, kind: CauseType, id: Option<String>, actor: &str) -> Recorder {
-        Recorder { ids: Arc::clone(&self.parts.ids), at: self.now(), cause: Cause { kind, id, actor: actor.to_owned() } }
+        Recorder {
+            ids: Arc::clone(&self.parts.ids),
+            at: self.now(),
+            cause: Cause { kind, id, actor: actor.to_owned() },
+        }
     }
 
     /// A write that changes a payment: in the payment's lane, and those who wait for a change are told.

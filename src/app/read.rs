@@ -62,7 +62,8 @@ impl App {
             .read(move |tx| {
                 let found = payments::list(tx, &filter, &Page { before: page.before.clone(), limit: page.limit + 1 })?;
                 let mut listing = cut(found, page.limit);
-                let items = listing.items.drain(..).map(|payment| with_transactions(tx, payment)).collect::<Result<_>>()?;
+                let items =
+                    listing.items.drain(..).map(|payment| with_transactions(tx, payment)).collect::<Result<_>>()?;
                 Ok(Listing { items, more: listing.more })
             })
             .await
@@ -91,7 +92,10 @@ impl App {
             .store
             .read(move |tx| {
                 payments::get(tx, &id)?;
-                Ok(cut(refunds::list(tx, &id, &Page { before: page.before.clone(), limit: page.limit + 1 })?, page.limit))
+                Ok(cut(
+                    refunds::list(tx, &id, &Page { before: page.before.clone(), limit: page.limit + 1 })?,
+                    page.limit,
+                ))
             })
             .await
     }
@@ -120,7 +124,10 @@ impl App {
         self.parts
             .store
             .read(move |tx| {
-                Ok(cut(notifications::list(tx, &Page { before: page.before.clone(), limit: page.limit + 1 })?, page.limit))
+                Ok(cut(
+                    notifications::list(tx, &Page { before: page.before.clone(), limit: page.limit + 1 })?,
+                    page.limit,
+                ))
             })
             .await
     }

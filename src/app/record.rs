@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Event, PaymentDetails, Transition};
 use crate::clock::{IdSource, Timestamp};
-use crate::domain::evidence::{Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive};
+use crate::domain::evidence::{
+    Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
+};
 use crate::domain::id::{EventId, RefundId, TransactionRecordId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
@@ -66,6 +68,33 @@ impl Note {
         Note { transaction_id: Some(transaction_id), ..Note::default() }
     }
 
+    /// The note for something new that a notification or a lookup told. What our own call was answered has notes of its
+    /// own, see `conclude`.
+    pub(super) fn of_fact(payment: &Payment, fact: &Fact) -> Note {
+        let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
+        match (fact.kind, fact.status) {
+            (TransactionKind::Payment, TransactionStatus::Declined) => {
+                if let Some(code) = fact.reason_code {
+                    note = note.with("reason_code", code);
+                }
+                if payment.method.is_hosted() {
+                    // The payment goes on; the attempt is history.
+                    note.always = true;
+                    note.events.push(("payment.attempt_declined", None));
+                }
+            }
+            (TransactionKind::Refund, TransactionStatus::Completed) => {
+                if let Some(amount) = fact.amount {
+                    note = note.with("refunded", amount.to_decimal());
+                }
+                note.always = true;
+                note.events.push(("refund.succeeded", fact.refund_id.as_deref().and_then(RefundId::parse)));
+            }
+            _ => {}
+        }
+        note
+    }
+
     /// Adds to the detail.
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Note {
         self.detail.insert(key.to_owned(), value.into());
@@ -81,7 +110,13 @@ impl Recorder {
     }
 
     /// Keeps what a fact says of its transaction. `refund_id` is the refund of ours that the fact is known to be about.
-    pub(super) fn learn(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact, refund_id: Option<&RefundId>) -> Result<Learned> {
+    pub(super) fn learn(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &Payment,
+        fact: &Fact,
+        refund_id: Option<&RefundId>,
+    ) -> Result<Learned> {
         let known = transactions::find(tx, fact.transaction_id)?;
         let refund = match fact.kind {
             TransactionKind::Refund => self.refund_behind(tx, payment, fact, refund_id)?,
@@ -113,9 +148,20 @@ impl Recorder {
     }
 
     /// A capture of ours was answered: exactly `amount` was taken, whatever a notification said before.
-    pub(super) fn learn_capture(&self, tx: &mut Tx<'_>, payment: &Payment, transaction_id: i64, amount: i64) -> Result<()> {
+    pub(super) fn learn_capture(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &Payment,
+        transaction_id: i64,
+        amount: i64,
+    ) -> Result<()> {
         if let Some((_, transaction)) = transactions::find(tx, transaction_id)? {
-            let captured = Transaction { status: TransactionStatus::Completed, captured: amount, updated_at: self.at, ..transaction };
+            let captured = Transaction {
+                status: TransactionStatus::Completed,
+                captured: amount,
+                updated_at: self.at,
+                ..transaction
+            };
             transactions::update(tx, &payment.id, &captured)?;
         }
         Ok(())
@@ -127,12 +173,18 @@ impl Recorder {
         let open = self.close_resolved(tx, &payment, &transactions)?;
         let refunds = refunds::of_payment(tx, &payment.id)?;
         let next = self.next(&payment, &transactions, &refunds, open.as_ref(), &note);
-        let payment = if note.always || changed(&payment, &next) { self.write(tx, &payment, next, note)? } else { payment };
+        let payment =
+            if note.always || changed(&payment, &next) { self.write(tx, &payment, next, note)? } else { payment };
         Ok(PaymentDetails { payment, transactions: shown(transactions) })
     }
 
     /// Closes the open call whose effect the transactions show, and returns the one that stays open.
-    fn close_resolved(&self, tx: &mut Tx<'_>, payment: &Payment, transactions: &[Transaction]) -> Result<Option<Operation>> {
+    fn close_resolved(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &Payment,
+        transactions: &[Transaction],
+    ) -> Result<Option<Operation>> {
         let mut open = None;
         for operation in operations::open_of_payment(tx, &payment.id)? {
             if operation.kind == OperationKind::Refund {
@@ -147,7 +199,14 @@ impl Recorder {
         Ok(open)
     }
 
-    fn next(&self, payment: &Payment, transactions: &[Transaction], refunds: &[Refund], open: Option<&Operation>, note: &Note) -> Payment {
+    fn next(
+        &self,
+        payment: &Payment,
+        transactions: &[Transaction],
+        refunds: &[Refund],
+        open: Option<&Operation>,
+        note: &Note,
+    ) -> Payment {
         let shares: Vec<RefundShare> = refunds
             .iter()
             .map(|refund| RefundShare {
@@ -193,7 +252,8 @@ impl Recorder {
         if next.certainty != before.certainty {
             detail.insert("certainty".to_owned(), json!(next.certainty.as_str()));
         }
-        let new_attention = next.attention.as_deref().filter(|attention| before.attention.as_deref() != Some(attention));
+        let new_attention =
+            next.attention.as_deref().filter(|attention| before.attention.as_deref() != Some(attention));
         if let Some(attention) = new_attention {
             detail.insert("attention".to_owned(), json!(attention));
             self.announce(tx, &next, "payment.needs_attention", None)?;
@@ -208,7 +268,14 @@ impl Recorder {
         Ok(next)
     }
 
-    fn append(&self, tx: &mut Tx<'_>, payment: &Payment, from: Option<Status>, transaction_id: Option<i64>, detail: Map<String, Value>) -> Result<()> {
+    fn append(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &Payment,
+        from: Option<Status>,
+        transaction_id: Option<i64>,
+        detail: Map<String, Value>,
+    ) -> Result<()> {
         let transition = Transition {
             sequence: payment.sequence,
             from,
@@ -234,11 +301,19 @@ impl Recorder {
     }
 
     /// The refund of ours that a refund fact is about: told by our own call, or by the data we sent along.
-    fn refund_behind(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact, told: Option<&RefundId>) -> Result<Option<Refund>> {
+    fn refund_behind(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &Payment,
+        fact: &Fact,
+        told: Option<&RefundId>,
+    ) -> Result<Option<Refund>> {
         let id = told.cloned().or_else(|| fact.refund_id.as_deref().and_then(RefundId::parse));
         let Some(id) = id else { return Ok(None) };
         let refund = refunds::find(tx, &id)?;
-        Ok(refund.filter(|refund| refund.payment_id == payment.id && fact.amount.is_none_or(|amount| amount == refund.amount)))
+        Ok(refund.filter(|refund| {
+            refund.payment_id == payment.id && fact.amount.is_none_or(|amount| amount == refund.amount)
+        }))
     }
 
     fn complete_refund(&self, tx: &mut Tx<'_>, refund: Refund, transaction_id: i64) -> Result<()> {
@@ -306,8 +381,13 @@ fn captured(kind: TransactionKind, status: TransactionStatus, amount: Money) -> 
 fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>) -> Transaction {
     let status = before.status.max(fact.status);
     let told = fact.amount.filter(|amount| amount.currency == before.amount.currency);
-    let amount = told.filter(|told| told.minor > before.amount.minor && fact.kind == before.kind).unwrap_or(before.amount);
-    let taken = if before.captured > 0 { before.captured } else { captured(before.kind, status, told.unwrap_or(before.amount)) };
+    let amount =
+        told.filter(|told| told.minor > before.amount.minor && fact.kind == before.kind).unwrap_or(before.amount);
+    let taken = if before.captured > 0 {
+        before.captured
+    } else {
+        captured(before.kind, status, told.unwrap_or(before.amount))
+    };
     let fill = |known: &Option<String>, told: &Option<String>| known.clone().or_else(|| told.clone());
     Transaction {
         status,
@@ -326,7 +406,8 @@ fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>) -> Trans
 }
 
 fn same(one: &Transaction, other: &Transaction) -> bool {
-    (one.status, one.amount, one.captured, one.reason_code) == (other.status, other.amount, other.captured, other.reason_code)
+    (one.status, one.amount, one.captured, one.reason_code)
+        == (other.status, other.amount, other.captured, other.reason_code)
         && one.refund_id == other.refund_id
         && one.card == other.card
 }
@@ -336,11 +417,15 @@ fn is_resolved(operation: &Operation, transactions: &[Transaction]) -> bool {
     let payments = || transactions.iter().filter(|transaction| transaction.kind == TransactionKind::Payment);
     let target = || payments().find(|transaction| Some(transaction.transaction_id) == operation.transaction_id);
     match operation.kind {
-        OperationKind::Charge | OperationKind::Authorize => payments().any(|transaction| transaction.status > TransactionStatus::Checked),
-        OperationKind::ThreeDs => target().is_some_and(|transaction| transaction.status > TransactionStatus::AwaitingAuthentication),
-        OperationKind::Capture | OperationKind::Void => {
-            target().is_some_and(|transaction| matches!(transaction.status, TransactionStatus::Completed | TransactionStatus::Voided))
+        OperationKind::Charge | OperationKind::Authorize => {
+            payments().any(|transaction| transaction.status > TransactionStatus::Checked)
         }
+        OperationKind::ThreeDs => {
+            target().is_some_and(|transaction| transaction.status > TransactionStatus::AwaitingAuthentication)
+        }
+        OperationKind::Capture | OperationKind::Void => target().is_some_and(|transaction| {
+            matches!(transaction.status, TransactionStatus::Completed | TransactionStatus::Voided)
+        }),
         OperationKind::Refund => false,
     }
 }

@@ -102,7 +102,7 @@ impl App {
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::get(tx, &id)?;
             if recorder.learn(tx, &payment, &fact, None)? == Learned::Something {
-                let note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
+                let note = Note::of_fact(&payment, &fact);
                 recorder.settle(tx, payment, note)?;
             }
             Ok(())
@@ -117,7 +117,11 @@ impl App {
             let lost = Conclusion::Unknown("the service stopped while the call was under way".to_owned());
             self.conclude_lookup(operation.clone(), lost, actor).await?;
         }
-        let operation = Operation { state: OperationState::Undetermined, lookups: operation.lookups.saturating_add(1), ..operation };
+        let operation = Operation {
+            state: OperationState::Undetermined,
+            lookups: operation.lookups.saturating_add(1),
+            ..operation
+        };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
         match self.ask(&payment, &operation).await {
@@ -138,7 +142,8 @@ impl App {
         let due_at = self.now().plus_seconds(pause_s);
         let id = operation.payment_id.clone();
         self.write_payment(&id, move |tx| {
-            operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, "asked, not known yet").map(drop)
+            operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, "asked, not known yet")
+                .map(drop)
         })
         .await
     }
@@ -156,7 +161,9 @@ impl App {
         }
         match operation.kind {
             OperationKind::Charge | OperationKind::Authorize => self.ask_for_charge(payment, operation, age_s).await,
-            OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => self.ask_for_target(operation, age_s).await,
+            OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => {
+                self.ask_for_target(operation, age_s).await
+            }
             OperationKind::Refund => self.ask_for_refund(operation, age_s).await,
         }
     }
@@ -169,7 +176,9 @@ impl App {
             OperationKind::Capture => {
                 Conclusion::of_done(provider.capture(transaction_id, amount, request_id).await, Conclusion::Captured)
             }
-            OperationKind::Void => Conclusion::of_done(provider.void(transaction_id, request_id).await, Conclusion::Voided),
+            OperationKind::Void => {
+                Conclusion::of_done(provider.void(transaction_id, request_id).await, Conclusion::Voided)
+            }
             OperationKind::Refund => {
                 let refund_id = operation.refund_id.as_ref().map(ToString::to_string).unwrap_or_default();
                 provider.refund(transaction_id, amount, &refund_id, request_id).await.into()
@@ -181,33 +190,39 @@ impl App {
     }
 
     async fn ask_for_charge(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Conclusion> {
-        let ours = |fact: &Fact| fact.kind == TransactionKind::Payment && fact.payment_id.as_deref() == Some(payment.id.as_str());
+        let ours = |fact: &Fact| {
+            fact.kind == TransactionKind::Payment && fact.payment_id.as_deref() == Some(payment.id.as_str())
+        };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
             && ours(&fact)
         {
-            return Some(Conclusion::Fact(fact));
+            return Some(Conclusion::Fact(Box::new(fact)));
         }
         match self.search_register(operation.started_at, ours).await? {
-            Some(fact) => Some(Conclusion::Fact(fact)),
+            Some(fact) => Some(Conclusion::Fact(Box::new(fact))),
             None => (age_s > PROVIDER_WORKS_S).then_some(Conclusion::Absent),
         }
     }
 
     async fn ask_for_target(&self, operation: &Operation, age_s: i64) -> Option<Conclusion> {
-        let Outcome::Answered(Some(fact)) = self.parts.provider.get(operation.transaction_id?).await else { return None };
+        let Outcome::Answered(Some(fact)) = self.parts.provider.get(operation.transaction_id?).await else {
+            return None;
+        };
         let unchanged = match operation.kind {
             OperationKind::ThreeDs => fact.status == TransactionStatus::AwaitingAuthentication,
             _ => fact.status == TransactionStatus::Authorized,
         };
         if !unchanged {
-            return Some(Conclusion::Fact(fact));
+            return Some(Conclusion::Fact(Box::new(fact)));
         }
-        (age_s > PROVIDER_WORKS_S).then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
+        (age_s > PROVIDER_WORKS_S)
+            .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
     async fn ask_for_refund(&self, operation: &Operation, age_s: i64) -> Option<Conclusion> {
         let refund_id = operation.refund_id.as_ref()?.to_string();
-        let ours = |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
+        let ours =
+            |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
         match self.search_register(operation.started_at, ours).await? {
             Some(fact) => Some(Conclusion::Refunded(fact.transaction_id)),
             None => (age_s > PROVIDER_WORKS_S)
@@ -223,7 +238,9 @@ impl App {
         for number in 1..=MAX_PAGES {
             let Outcome::Answered(page) = self.parts.provider.list(from, to, number).await else { return None };
             let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| fact.status > known.status);
-            if let Some(fact) = page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(|fact| fact.status).filter(stronger) {
+            if let Some(fact) =
+                page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(|fact| fact.status).filter(stronger)
+            {
                 best = Some(fact);
             }
             if page.unreadable > 0 && best.is_none() {

@@ -72,7 +72,12 @@ impl Applied {
 impl App {
     /// Takes a notification in. Never fails: whatever goes wrong, the provider gets an answer it understands.
     pub async fn take_notification(&self, raw: RawNotification) -> NotificationReply {
-        if !self.parts.signatures.holds(&raw.signed, raw.is_json, raw.content_hmac.as_deref(), raw.x_content_hmac.as_deref()) {
+        if !self.parts.signatures.holds(
+            &raw.signed,
+            raw.is_json,
+            raw.content_hmac.as_deref(),
+            raw.x_content_hmac.as_deref(),
+        ) {
             self.put_in_quarantine(raw).await;
             return NotificationReply::BadSignature;
         }
@@ -80,7 +85,11 @@ impl App {
         let content = match cloudpayments::parse(&raw.signed, raw.is_json) {
             Ok(content) => Some(content),
             Err(reason) => {
-                tracing::error!(notification.kind = raw.kind.as_str(), reason, "a signed notification cannot be read; it is stored");
+                tracing::error!(
+                    notification.kind = raw.kind.as_str(),
+                    reason,
+                    "a signed notification cannot be read; it is stored"
+                );
                 None
             }
         };
@@ -111,7 +120,8 @@ impl App {
     pub async fn replay_notification(&self, caller: &Caller, id: NotificationId) -> Result<NotificationRecord> {
         let wanted = id.clone();
         let stored = self.parts.store.read(move |tx| notifications::get(tx, &wanted)).await?;
-        let kind = NotificationKind::parse(&stored.record.kind).ok_or_else(|| Error::internal("a notification of no known kind"))?;
+        let kind = NotificationKind::parse(&stored.record.kind)
+            .ok_or_else(|| Error::internal("a notification of no known kind"))?;
         let incoming = Incoming {
             id: id.clone(),
             kind,
@@ -128,7 +138,12 @@ impl App {
                 // A Check asks about a moment that is over.
                 if incoming.kind != NotificationKind::Check {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
-                    notifications::set_verdict(tx, &incoming.id, applied.verdict, applied.payment_id.as_ref().map(PaymentId::as_str))?;
+                    notifications::set_verdict(
+                        tx,
+                        &incoming.id,
+                        applied.verdict,
+                        applied.payment_id.as_ref().map(PaymentId::as_str),
+                    )?;
                 }
                 Ok(notifications::get(tx, &incoming.id)?.record)
             })
@@ -147,7 +162,11 @@ impl App {
                 if !check && notifications::is_known(tx, incoming.kind, &incoming.digest)? {
                     return Ok(Applied::nowhere("repeat"));
                 }
-                let applied = if check { answer_check(tx, &recorder, &incoming)? } else { apply_facts(tx, &recorder, &incoming)? };
+                let applied = if check {
+                    answer_check(tx, &recorder, &incoming)?
+                } else {
+                    apply_facts(tx, &recorder, &incoming)?
+                };
                 notifications::insert(tx, &to_store(&incoming, &applied, recorder.at), &incoming.digest)?;
                 Ok(applied)
             })
@@ -253,7 +272,8 @@ fn only_one(candidates: Vec<Payment>, content: &Notification) -> Option<Payment>
         return candidates.into_iter().next();
     }
     let sum = content.money();
-    let mut same_sum: Vec<Payment> = candidates.into_iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
+    let mut same_sum: Vec<Payment> =
+        candidates.into_iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
     if same_sum.len() > 1 {
         same_sum.retain(|payment| payment.status.is_open());
     }
@@ -293,7 +313,9 @@ fn check_code(payment: &Payment, known: &[Transaction], content: &Notification, 
             && match transaction.status {
                 TransactionStatus::Authorized | TransactionStatus::Completed => true,
                 TransactionStatus::Checked => now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S,
-                TransactionStatus::AwaitingAuthentication | TransactionStatus::Declined | TransactionStatus::Voided => false,
+                TransactionStatus::AwaitingAuthentication | TransactionStatus::Declined | TransactionStatus::Voided => {
+                    false
+                }
             }
     });
     if other_account {
@@ -323,7 +345,11 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
     let Some(payment) = resolve(tx, content)? else { return Ok(Applied::nowhere("unmatched")) };
     let payment_id = payment.id.clone();
     let Some(fact) = content.fact(kind, Some(payment.currency())) else {
-        let note = Note { transaction_id: content.transaction_id, attention: Some("unreadable_notification"), ..Note::default() };
+        let note = Note {
+            transaction_id: content.transaction_id,
+            attention: Some("unreadable_notification"),
+            ..Note::default()
+        };
         recorder.settle(tx, payment, note)?;
         return Ok(Applied { payment_id: Some(payment_id), verdict: "unreadable", reply: 0 });
     };
@@ -331,7 +357,7 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
     let verdict = match learned {
         Learned::Nothing => "no_change",
         Learned::Something => {
-            recorder.settle(tx, payment.clone(), note_of(kind, &payment, &fact))?;
+            recorder.settle(tx, payment.clone(), Note::of_fact(&payment, &fact))?;
             "applied"
         }
         Learned::OtherPayment | Learned::Unreadable => {
@@ -341,30 +367,4 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
         }
     };
     Ok(Applied { payment_id: Some(payment_id), verdict, reply: 0 })
-}
-
-fn note_of(kind: NotificationFact, payment: &Payment, fact: &crate::domain::evidence::Fact) -> Note {
-    let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
-    match kind {
-        NotificationFact::Fail => {
-            if let Some(code) = fact.reason_code {
-                note = note.with("reason_code", code);
-            }
-            if payment.method.is_hosted() {
-                // The payment goes on; the attempt is history.
-                note.always = true;
-                note.events.push(("payment.attempt_declined", None));
-            }
-        }
-        NotificationFact::Refund => {
-            if let Some(amount) = fact.amount {
-                note = note.with("refunded", amount.to_decimal());
-            }
-            note.always = true;
-            let refund_id = fact.refund_id.as_deref().and_then(crate::domain::id::RefundId::parse);
-            note.events.push(("refund.succeeded", refund_id));
-        }
-        NotificationFact::Check | NotificationFact::Pay | NotificationFact::Confirm | NotificationFact::Cancel => {}
-    }
-    note
 }

@@ -54,7 +54,7 @@ impl App {
     /// The payer's browser is back from the bank. A second visit finds the payment settled and changes nothing.
     ///
     /// # Errors
-    /// Conflict when `md` is not the transaction that waits; unavailable when nothing could be sent.
+    /// Conflict when `md` is not the transaction that waits. When nothing could be sent, the payment still waits.
     pub async fn three_ds_return(&self, id: PaymentId, md: i64, pa_res: SecretString) -> Result<PaymentDetails> {
         let before = self.payment(id.clone()).await?;
         if before.payment.status != Status::AwaitingAuthentication {
@@ -63,7 +63,9 @@ impl App {
         let operation = match self.begin_three_ds(None, PAYER, &id, md).await {
             Ok(Begun::Call(operation, _)) => operation,
             // The browser posted twice; the other post does the work.
-            Ok(_) | Err(Error::Conflict { why: Conflict::OperationInProgress | Conflict::InvalidState, .. }) => return self.payment(id).await,
+            Ok(_) | Err(Error::Conflict { why: Conflict::OperationInProgress | Conflict::InvalidState, .. }) => {
+                return self.payment(id).await;
+            }
             Err(error) => return Err(error),
         };
         let outcome = self.parts.provider.finish_three_ds(md, &pa_res, operation.id.as_str()).await;
@@ -73,7 +75,8 @@ impl App {
     }
 
     async fn begin_three_ds(&self, keyed: Option<&Keyed>, actor: &str, id: &PaymentId, md: i64) -> Result<Begun> {
-        let recorder = self.recorder(CauseType::Api, None, actor);
+        let request_id = keyed.and_then(|keyed| keyed.caller.request_id.clone());
+        let recorder = self.recorder(CauseType::Api, request_id, actor);
         let deadline_s = self.parts.settings.call_deadline_s;
         let operation = Operation { transaction_id: Some(md), ..self.operation_template(OperationKind::ThreeDs, id) };
         let (keyed, id) = (keyed.cloned(), id.clone());
@@ -100,11 +103,14 @@ fn check_waits(tx: &mut Tx<'_>, payment: &Payment, md: i64) -> Result<()> {
         let advice = format!("the payment is {}; only one that awaits authentication can be finished", payment.status);
         return Err(Error::conflict(Conflict::InvalidState, advice));
     }
-    let waits = transactions::of_payment(tx, &payment.id)?
-        .iter()
-        .any(|transaction| transaction.transaction_id == md && transaction.status == TransactionStatus::AwaitingAuthentication);
+    let waits = transactions::of_payment(tx, &payment.id)?.iter().any(|transaction| {
+        transaction.transaction_id == md && transaction.status == TransactionStatus::AwaitingAuthentication
+    });
     if !waits {
-        return Err(Error::conflict(Conflict::WrongTransaction, "md is not the transaction that waits; send the md that came with next_action"));
+        return Err(Error::conflict(
+            Conflict::WrongTransaction,
+            "md is not the transaction that waits; send the md that came with next_action",
+        ));
     }
     Ok(())
 }

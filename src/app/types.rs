@@ -18,6 +18,8 @@ pub struct Caller {
     pub key_id: ApiKeyId,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// The request it makes, for the history.
+    pub request_id: Option<String>,
 }
 
 /// The caller's mark of one request, and a digest of all that the request says.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationFaultKind, NotificationKind, Sandbox, SandboxConfig, cryptogram};
+use cloudpayments_sandbox::{
+    ApiFaultKind, Fault, NotificationFaultKind, NotificationKind, Sandbox, SandboxConfig, cryptogram,
+};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use serde_json::{Value, json};
 
@@ -17,7 +19,8 @@ const NO_FUNDS: &str = "4000056655665556";
 const THREE_DS: &str = "4242424242424242";
 
 pub(super) async fn run() -> Outcome {
-    let folder = std::env::temp_dir().join(format!("kmic-payments-demo-{}", vault::base64_url(&vault::random_bytes::<9>())));
+    let folder =
+        std::env::temp_dir().join(format!("kmic-payments-demo-{}", vault::base64_url(&vault::random_bytes::<9>())));
     let told = tell(&folder).await;
     if let Err(error) = std::fs::remove_dir_all(&folder) {
         eprintln!("the temporary folder {} is left behind: {error}", folder.display());
@@ -26,7 +29,9 @@ pub(super) async fn run() -> Outcome {
 }
 
 async fn tell(folder: &std::path::Path) -> Outcome {
-    let sandbox = Sandbox::start(SandboxConfig { bind: "127.0.0.1:0".to_owned(), ..SandboxConfig::default() }).await.map_err(text)?;
+    let sandbox = Sandbox::start(SandboxConfig { bind: "127.0.0.1:0".to_owned(), ..SandboxConfig::default() })
+        .await
+        .map_err(text)?;
     let bind = format!("127.0.0.1:{}", free_port().map_err(text)?);
     let url = format!("http://{bind}");
     let database = format!("sqlite://{}", folder.join("demo.sqlite3").display());
@@ -130,7 +135,10 @@ impl Story {
         let payment = self.create("DEMO-4", card(NO_FUNDS)).await?;
         expect(&payment, "declined")?;
         for language in ["kk", "ru", "en"] {
-            println!("   {language}: {}", payment.pointer(&format!("/decline/message/{language}")).and_then(Value::as_str).unwrap_or("-"));
+            println!(
+                "   {language}: {}",
+                payment.pointer(&format!("/decline/message/{language}")).and_then(Value::as_str).unwrap_or("-")
+            );
         }
         self.timeline(&payment).await
     }
@@ -178,7 +186,9 @@ impl Story {
                 field("/to"),
                 field("/actor"),
                 field("/cause/type"),
-                row.get("detail").filter(|detail| detail.as_object().is_some_and(|object| !object.is_empty())).unwrap_or(&Value::Null),
+                row.get("detail")
+                    .filter(|detail| detail.as_object().is_some_and(|object| !object.is_empty()))
+                    .unwrap_or(&Value::Null),
             );
         }
         println!();
@@ -193,7 +203,8 @@ impl Story {
     }
 
     async fn get(&self, path: &str) -> Result<Answer, String> {
-        receive(self.http.get(format!("{}{path}", self.url)).header(AUTHORIZATION, format!("Bearer {}", self.api_key))).await
+        receive(self.http.get(format!("{}{path}", self.url)).header(AUTHORIZATION, format!("Bearer {}", self.api_key)))
+            .await
     }
 
     async fn get_page(&self, url: &str) -> Result<String, String> {
@@ -207,14 +218,17 @@ impl Story {
         let fields: Vec<String> = form
             .split("<input")
             .skip(1)
-            .filter_map(|input| Some(format!("{}={}", attribute(input, "name")?, percent_encode(&attribute(input, "value")?))))
+            .filter_map(|input| {
+                Some(format!("{}={}", attribute(input, "name")?, percent_encode(&attribute(input, "value")?)))
+            })
             .collect();
         let request = self.http.post(action).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         receive(request.body(fields.join("&"))).await
     }
 
     async fn call_sandbox(&self, path: &str, body: Value) -> Outcome {
-        let request = self.http.post(format!("{}{path}", self.sandbox.base_url())).header(CONTENT_TYPE, "application/json");
+        let request =
+            self.http.post(format!("{}{path}", self.sandbox.base_url())).header(CONTENT_TYPE, "application/json");
         let answer = receive(request.body(body.to_string())).await?;
         println!("   at the provider: {}", answer.body.get("status").unwrap_or(&answer.body));
         Ok(())
@@ -238,7 +252,15 @@ fn form_behind<'a>(page: &'a str, mark: &str) -> Option<&'a str> {
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let start = tag.find(&format!(" {name}=\""))? + name.len() + 3;
     let value = tag.get(start..)?.split('"').next()?;
-    Some(value.replace("&quot;", "\"").replace("&#x27;", "'").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    Some(
+        value
+            .replace("&quot;", "\"")
+            .replace("&#x27;", "'")
+            .replace("&#39;", "'")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
 }
 
 fn percent_encode(text: &str) -> String {

@@ -35,7 +35,13 @@ pub(super) struct DevArguments {
 }
 
 /// Settings for a service beside a sandbox.
-pub(super) fn settings(sandbox: &Sandbox, bind: &str, public_url: &str, database_url: &str, encryption_key: &str) -> Result<Settings, String> {
+pub(super) fn settings(
+    sandbox: &Sandbox,
+    bind: &str,
+    public_url: &str,
+    database_url: &str,
+    encryption_key: &str,
+) -> Result<Settings, String> {
     Raw::load(None)
         .map_err(text)?
         .with("server.bind", bind)
@@ -62,7 +68,9 @@ pub(super) async fn run(arguments: DevArguments) -> Outcome {
     .await
     .map_err(|error| format!("the sandbox cannot listen on {}: {error}", arguments.sandbox_bind))?;
     let secrets = Secrets::open(&arguments.data)?;
-    let database = arguments.database_url.unwrap_or_else(|| format!("sqlite://{}", arguments.data.join("kmic-payments.sqlite3").display()));
+    let database = arguments
+        .database_url
+        .unwrap_or_else(|| format!("sqlite://{}", arguments.data.join("kmic-payments.sqlite3").display()));
     let settings = settings(&sandbox, &arguments.bind, &public_url, &database, &secrets.encryption_key)?;
     telemetry::init(&settings.log);
     let running = Running::start(&settings, World::default()).await.map_err(report)?;
@@ -98,7 +106,8 @@ impl Secrets {
     fn open(folder: &Path) -> Result<Secrets, String> {
         std::fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         let path = folder.join("dev-secrets.json");
-        let kept: Value = std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let kept: Value =
+            std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let read = |key: &str| kept.get(key).and_then(Value::as_str).map(str::to_owned);
         let encryption_key = read("encryption_key").unwrap_or_else(|| vault::base64(&vault::random_bytes::<32>()));
         let secrets = Secrets { path, encryption_key, api_key: read("api_key") };
@@ -108,7 +117,8 @@ impl Secrets {
 
     fn save(&self) -> Outcome {
         let value = json!({ "encryption_key": self.encryption_key, "api_key": self.api_key });
-        std::fs::write(&self.path, value.to_string()).map_err(|error| format!("cannot write {}: {error}", self.path.display()))
+        std::fs::write(&self.path, value.to_string())
+            .map_err(|error| format!("cannot write {}: {error}", self.path.display()))
     }
 
     /// The kept key if the database still knows it, else a new one.

@@ -72,7 +72,9 @@ fn parse_span(text: &str) -> Result<i64, String> {
 pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
     let store = open(&raw)?;
     match command {
-        KeysCommand::Create { name, scopes, expires_in, format } => create(&store, &name, &scopes, expires_in, format).await,
+        KeysCommand::Create { name, scopes, expires_in, format } => {
+            create(&store, &name, &scopes, expires_in, format).await
+        }
         KeysCommand::List { format } => list(&store, format).await,
         KeysCommand::Revoke { id } => revoke(&store, &id).await,
     }
@@ -158,7 +160,9 @@ fn describe(key: &api_keys::ApiKey, secret: Option<&str>) -> serde_json::Value {
     });
     let more = match secret {
         Some(secret) => json!({ "secret": secret }),
-        None => json!({ "created_at": key.created_at.to_string(), "revoked_at": key.revoked_at.map(|at| at.to_string()) }),
+        None => {
+            json!({ "created_at": key.created_at.to_string(), "revoked_at": key.revoked_at.map(|at| at.to_string()) })
+        }
     };
     if let (Some(object), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {
         object.extend(more);

@@ -11,9 +11,8 @@
 use std::{error, fmt, str::FromStr};
 
 use DeclineCategory::{
-    CardRestricted, ExpiredCard, FraudSuspected, IncorrectCardData, InsufficientFunds,
-    IssuerUnavailable, LimitExceeded, OnlinePaymentsNotAllowed, Other, ProcessingError,
-    ThreeDsFailed,
+    CardRestricted, ExpiredCard, FraudSuspected, IncorrectCardData, InsufficientFunds, IssuerUnavailable,
+    LimitExceeded, OnlinePaymentsNotAllowed, Other, ProcessingError, ThreeDsFailed,
 };
 
 /// What a decline means for the payer; groups the codes of the CloudPayments documentation, reason
@@ -195,10 +194,7 @@ impl FromStr for DeclineCategory {
     type Err = UnknownCategory;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|category| category.as_str() == text)
-            .ok_or(UnknownCategory)
+        Self::ALL.into_iter().find(|category| category.as_str() == text).ok_or(UnknownCategory)
     }
 }
 
@@ -279,22 +275,15 @@ pub struct Classification {
 /// 0, "Approved", is no decline and therefore not listed.
 #[must_use]
 pub fn lookup(code: i32) -> Option<&'static Reason> {
-    let index = REASONS
-        .binary_search_by_key(&code, |reason| reason.code)
-        .ok()?;
+    let index = REASONS.binary_search_by_key(&code, |reason| reason.code).ok()?;
     REASONS.get(index)
 }
 
 /// The meaning of any code of a declined transaction (CloudPayments documentation, reason codes).
 #[must_use]
 pub fn classify(code: i32) -> Classification {
-    let (category, retryable) =
-        lookup(code).map_or((Other, false), |reason| (reason.category, reason.retryable));
-    Classification {
-        code,
-        category,
-        retryable,
-    }
+    let (category, retryable) = lookup(code).map_or((Other, false), |reason| (reason.category, reason.retryable));
+    Classification { code, category, retryable }
 }
 
 /// What the provider made of our answer to its Check notification (CloudPayments documentation,

@@ -217,7 +217,9 @@ fn counted_transaction<'a>(known: &Known<'a>) -> Option<&'a Transaction> {
         .transactions
         .iter()
         .filter(|transaction| transaction.status >= TransactionStatus::Authorized && fits(transaction, known))
-        .max_by_key(|transaction| (transaction.status != TransactionStatus::Voided, transaction.status, -transaction.transaction_id))
+        .max_by_key(|transaction| {
+            (transaction.status != TransactionStatus::Voided, transaction.status, -transaction.transaction_id)
+        })
 }
 
 /// Whether a transaction with money is the one that was asked for: a payment of exactly this sum and currency. What was
@@ -229,7 +231,9 @@ fn fits(transaction: &Transaction, known: &Known<'_>) -> bool {
         && transaction.amount.currency == known.amount.currency
         && transaction.captured <= known.amount.minor
         && transaction.captured > 0;
-    transaction.kind == TransactionKind::Payment && (right_sum || taken_in_part) && transaction.captured <= known.amount.minor
+    transaction.kind == TransactionKind::Payment
+        && (right_sum || taken_in_part)
+        && transaction.captured <= known.amount.minor
 }
 
 fn sums_of(counted: &Transaction, known: &Known<'_>) -> Sums {
@@ -260,7 +264,10 @@ fn is_refund_of(transaction: &Transaction, payment_transaction: i64) -> bool {
 
 fn status_without_money(known: &Known<'_>) -> Status {
     let has = |status| {
-        known.transactions.iter().any(|transaction| transaction.kind == TransactionKind::Payment && transaction.status == status)
+        known
+            .transactions
+            .iter()
+            .any(|transaction| transaction.kind == TransactionKind::Payment && transaction.status == status)
     };
     match known.status {
         // Hosted payments rest where they are until money shows or somebody ends them.

@@ -12,8 +12,8 @@ pub struct Currency(&'static str);
 
 /// Every currency the service knows, by ISO 4217 letters.
 pub const CURRENCIES: &[&str] = &[
-    "KZT", "RUB", "EUR", "USD", "GBP", "UAH", "BYN", "AZN", "CHF", "CZK", "CAD", "PLN", "SEK", "TRY", "CNY", "INR", "BRL",
-    "ZAR", "UZS", "BGN", "RON", "AUD", "HKD", "GEL", "KGS", "AMD", "AED",
+    "KZT", "RUB", "EUR", "USD", "GBP", "UAH", "BYN", "AZN", "CHF", "CZK", "CAD", "PLN", "SEK", "TRY", "CNY", "INR",
+    "BRL", "ZAR", "UZS", "BGN", "RON", "AUD", "HKD", "GEL", "KGS", "AMD", "AED",
 ];
 
 impl Currency {
@@ -79,8 +79,13 @@ impl AmountFault {
     /// What to do about it.
     pub fn advice(self, currency: Currency) -> String {
         match self {
-            AmountFault::NotDecimal => "send a decimal string such as \"12500.00\": digits, a dot, digits; no sign, exponent or blank".to_owned(),
-            AmountFault::WrongDigits => format!("{currency} has exactly {} digits after the dot, as in \"12500.00\"", currency.digits()),
+            AmountFault::NotDecimal => {
+                "send a decimal string such as \"12500.00\": digits, a dot, digits; no sign, exponent or blank"
+                    .to_owned()
+            }
+            AmountFault::WrongDigits => {
+                format!("{currency} has exactly {} digits after the dot, as in \"12500.00\"", currency.digits())
+            }
             AmountFault::Zero => "the amount must be above zero".to_owned(),
             AmountFault::TooLarge => format!("at most {MAX_WHOLE_DIGITS} digits before the dot"),
         }
@@ -186,7 +191,14 @@ mod tests {
 
     #[test]
     fn reads_every_spelling_of_the_provider() {
-        for (text, minor) in [("10", 1000), ("10.0", 1000), ("12.34", 1234), ("25000.00", 2_500_000), ("18000.5", 1_800_050), ("1.500", 150)] {
+        for (text, minor) in [
+            ("10", 1000),
+            ("10.0", 1000),
+            ("12.34", 1234),
+            ("25000.00", 2_500_000),
+            ("18000.5", 1_800_050),
+            ("1.500", 150),
+        ] {
             assert_eq!(Money::parse_provider(text, Currency::KZT).map(|money| money.minor), Some(minor), "{text}");
         }
         for text in ["12.345", "-1", "1e3", "", "1.", "1.2.3"] {

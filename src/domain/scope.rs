@@ -19,8 +19,14 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 6] =
-        [Scope::PaymentsRead, Scope::PaymentsWrite, Scope::RefundsWrite, Scope::ReportsRead, Scope::OpsWrite, Scope::PersonalDataWrite];
+    pub const ALL: [Scope; 6] = [
+        Scope::PaymentsRead,
+        Scope::PaymentsWrite,
+        Scope::RefundsWrite,
+        Scope::ReportsRead,
+        Scope::OpsWrite,
+        Scope::PersonalDataWrite,
+    ];
 
     /// The name in the API, on the command line and in the database.
     pub fn as_str(self) -> &'static str {

@@ -107,7 +107,8 @@ const fn edge(from: Option<Status>, to: Status, why: &'static str) -> Edge {
 /// Every allowed move. A move that is not here fails in the database (foreign key of `transitions`).
 pub const EDGES: &[Edge] = {
     use Status::{
-        Authorized, AwaitingAuthentication, AwaitingPayer, Cancelled, Declined, Expired, Paid, PartiallyRefunded, Processing, Refunded,
+        Authorized, AwaitingAuthentication, AwaitingPayer, Cancelled, Declined, Expired, Paid, PartiallyRefunded,
+        Processing, Refunded,
     };
     &[
         edge(None, AwaitingPayer, "created for the widget"),
@@ -149,7 +150,11 @@ pub const EDGES: &[Edge] = {
         edge(Some(PartiallyRefunded), Refunded, "the rest given back"),
         edge(Some(PartiallyRefunded), Paid, "another transaction of this payment turned out to be the one that counts"),
         edge(Some(Refunded), Refunded, "something to look at"),
-        edge(Some(Refunded), PartiallyRefunded, "another transaction of this payment turned out to be the one that counts"),
+        edge(
+            Some(Refunded),
+            PartiallyRefunded,
+            "another transaction of this payment turned out to be the one that counts",
+        ),
         edge(Some(Refunded), Paid, "another transaction of this payment turned out to be the one that counts"),
         edge(Some(Declined), Declined, "something to look at"),
         edge(Some(Declined), Authorized, "money was held after all"),
@@ -263,7 +268,10 @@ mod tests {
             assert_eq!(Status::parse(status.as_str()), Some(status));
         }
         for (index, one) in EDGES.iter().enumerate() {
-            assert!(!EDGES[index + 1..].iter().any(|other| (other.from, other.to) == (one.from, one.to)), "{one:?} twice");
+            assert!(
+                !EDGES[index + 1..].iter().any(|other| (other.from, other.to) == (one.from, one.to)),
+                "{one:?} twice"
+            );
         }
     }
 

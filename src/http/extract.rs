@@ -29,6 +29,8 @@ const LOOK_AGAIN_S: u64 = 1;
 
 /// What the middleware knows of the request under way.
 pub(super) struct RequestContext {
+    /// `X-Request-Id`.
+    pub id: String,
     /// The key, once it is verified.
     pub key_id: Option<ApiKeyId>,
 }
@@ -72,9 +74,10 @@ impl<G: Grant> FromRequest for Key<G> {
             let shared = request
                 .app_data::<Data<Shared>>()
                 .ok_or_else(|| Error::internal("the server was started without its state"))?;
-            let caller = shared.app.authenticate(bearer(request.headers())?).await?;
+            let mut caller = shared.app.authenticate(bearer(request.headers())?).await?;
             if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
                 context.key_id = Some(caller.key_id.clone());
+                caller.request_id = Some(context.id.clone());
             }
             shared.limits.count(&caller.key_id)?;
             if !caller.scopes.contains(&G::SCOPE) {

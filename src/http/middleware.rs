@@ -34,7 +34,7 @@ pub(super) async fn observe(
     let id = request_id(&request);
     let method = request.method().clone();
     let no_store = request.path().starts_with("/v1");
-    request.extensions_mut().insert(RequestContext { key_id: None });
+    request.extensions_mut().insert(RequestContext { id: id.clone(), key_id: None });
     // Of the highest level, so that no filter takes the id from the lines of the request.
     let span = tracing::error_span!("request", request.id = id.as_str());
     let handled = contain_panics(next.call(request)).instrument(span.clone()).await;

@@ -12,7 +12,7 @@ use super::view::{
 };
 use crate::app::{PaymentDetails, Present, StoredAnswer, Transition};
 use crate::clock::Timestamp;
-use crate::domain::decline::{self, Texts};
+use crate::domain::decline::{self, DeclineCategory, Texts};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::payment::{Method, Payer, Payment, ThreeDs};
 use crate::domain::refund::{Refund, RefundStatus};
@@ -159,15 +159,23 @@ impl Presenter {
         let refused = |transaction: &&Transaction| {
             transaction.kind == TransactionKind::Payment && transaction.status == TransactionStatus::Declined
         };
-        let last = details.transactions.iter().rev().find(refused).filter(|_| shown)?;
-        let reason = decline::classify(last.reason_code.unwrap_or_default());
+        let last = details.transactions.iter().rev().find(refused).filter(|_| shown);
+        let (reason_code, category, retryable) = match last {
+            Some(transaction) => {
+                let reason = decline::classify(transaction.reason_code.unwrap_or_default());
+                (Some(reason.code), reason.category, reason.retryable)
+            }
+            // The provider refused the request itself: there is no transaction and no code.
+            None if payment.status == Status::Declined => (None, DeclineCategory::ProcessingError, false),
+            None => return None,
+        };
         Some(DeclineView {
-            reason_code: reason.code,
-            category: reason.category.as_str(),
-            message: texts(reason.category.texts()),
-            contact: reason.category.contact().as_str(),
+            reason_code,
+            category: category.as_str(),
+            message: texts(category.texts()),
+            contact: category.contact().as_str(),
             support: self.support(),
-            retryable: reason.retryable,
+            retryable,
         })
     }
 }

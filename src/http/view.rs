@@ -165,7 +165,8 @@ pub(super) struct SupportView<'a> {
 pub(super) struct DeclineView<'a> {
     /// The provider's number of the reason; new numbers may appear.
     #[schema(example = 5051)]
-    pub reason_code: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<i32>,
     /// Our group of reasons; act upon this one.
     #[schema(value_type = DeclineCategoryName)]
     pub category: &'static str,

@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::schema::api_keys;
 use super::types::{NaiveDateTime, known, moment};
-use super::Tx;
 use crate::clock::Timestamp;
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::Scope;
@@ -79,7 +79,11 @@ pub fn revoke(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp) -> Result<bool> {
 }
 
 fn from_row(row: Row) -> Result<ApiKey> {
-    let scopes = row.scopes.split_whitespace().map(|scope| known("api_keys.scopes", Scope::parse(scope))).collect::<Result<_>>()?;
+    let scopes = row
+        .scopes
+        .split_whitespace()
+        .map(|scope| known("api_keys.scopes", Scope::parse(scope)))
+        .collect::<Result<_>>()?;
     Ok(ApiKey {
         id: ApiKeyId::from_stored(row.id),
         name: row.name,

@@ -134,7 +134,9 @@ pub(super) fn begin_write(conn: &mut DbConn) -> Result<()> {
 /// Begins a transaction that sees one snapshot.
 pub(super) fn begin_read(conn: &mut DbConn) -> Result<()> {
     match conn {
-        DbConn::Postgres(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN ISOLATION LEVEL REPEATABLE READ")?,
+        DbConn::Postgres(inner) => {
+            AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN ISOLATION LEVEL REPEATABLE READ")?
+        }
         DbConn::Sqlite(inner) => AnsiTransactionManager::begin_transaction_sql(inner, "BEGIN DEFERRED")?,
     }
     Ok(())

@@ -8,10 +8,14 @@ impl From<DieselError> for Error {
     fn from(error: DieselError) -> Error {
         match &error {
             DieselError::DatabaseError(
-                DatabaseErrorKind::SerializationFailure | DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::UnableToSendCommand,
                 info,
             ) => Error::database_unavailable(info.message().to_owned()),
-            DieselError::DatabaseError(_, info) if is_passing(info.message()) => Error::database_unavailable(info.message().to_owned()),
+            DieselError::DatabaseError(_, info) if is_passing(info.message()) => {
+                Error::database_unavailable(info.message().to_owned())
+            }
             DieselError::BrokenTransactionManager => Error::database_unavailable("broken transaction"),
             _ => Error::internal(format!("database: {error}")),
         }

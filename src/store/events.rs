@@ -1,10 +1,17 @@
 //! What the site is told, written with the change that it tells of.
+//!
+//! A reader that asks for what came after an event must never miss one. On SQLite the one writer numbers events in the
+//! order in which they are committed. On PostgreSQL two transactions may commit in another order than they took their
+//! numbers; there the order is (number of the transaction, position), and a transaction's events are shown only when no
+//! older transaction is still running, so that nothing is ever added before what was shown.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
 
+use super::Tx;
+use super::conn::DbConn;
 use super::schema::events;
 use super::types::{NaiveDateTime, moment};
-use super::Tx;
 use crate::app::Event;
 use crate::domain::id::{EventId, PaymentId};
 use crate::error::Result;
@@ -13,6 +20,8 @@ use crate::error::Result;
 #[diesel(table_name = events)]
 struct Row {
     id: String,
+    epoch: i64,
+    position: i64,
     kind: String,
     payment_id: String,
     refund_id: Option<String>,
@@ -20,10 +29,21 @@ struct Row {
     at: NaiveDateTime,
 }
 
+#[derive(QueryableByName)]
+struct Place {
+    #[diesel(sql_type = BigInt)]
+    epoch: i64,
+    #[diesel(sql_type = BigInt)]
+    position: i64,
+}
+
 /// Appends an event.
 pub fn append(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
+    let place = next_place(tx.db)?;
     let row = Row {
         id: event.id.to_string(),
+        epoch: place.epoch,
+        position: place.position,
         kind: event.kind.clone(),
         payment_id: event.payment_id.to_string(),
         refund_id: event.refund_id.clone(),
@@ -34,14 +54,44 @@ pub fn append(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
     Ok(())
 }
 
-/// A stretch of the feed, oldest first.
+fn next_place(db: &mut DbConn) -> Result<Place> {
+    let place = match db {
+        DbConn::Postgres(conn) => {
+            diesel::sql_query("SELECT txid_current() AS epoch, nextval('events_position') AS position")
+                .get_result(conn)?
+        }
+        DbConn::Sqlite(conn) => {
+            let last: Option<i64> =
+                events::table.filter(events::epoch.eq(0)).select(diesel::dsl::max(events::position)).first(conn)?;
+            Place { epoch: 0, position: last.unwrap_or(0) + 1 }
+        }
+    };
+    Ok(place)
+}
+
+/// A stretch of the feed, oldest first, after the event `after`; from the beginning when there is no such event.
 pub fn list(tx: &mut Tx<'_>, after: Option<&EventId>, limit: i64) -> Result<Vec<Event>> {
-    let rows = events::table
-        .filter(events::id.gt(after.map_or("", EventId::as_str)))
-        .order(events::id.asc())
-        .limit(limit)
-        .select(Row::as_select())
-        .load(tx.db)?;
+    let place: Option<(i64, i64)> = match after {
+        Some(id) => {
+            events::table.find(id.as_str()).select((events::epoch, events::position)).first(tx.db).optional()?
+        }
+        None => None,
+    };
+    let (epoch, position) = place.unwrap_or((-1, -1));
+    let later = events::epoch.gt(epoch).or(events::epoch.eq(epoch).and(events::position.gt(position)));
+    let order = (events::epoch.asc(), events::position.asc());
+    let rows: Vec<Row> = match tx.db {
+        DbConn::Postgres(conn) => events::table
+            .filter(later)
+            .filter(diesel::dsl::sql::<Bool>("epoch < txid_snapshot_xmin(txid_current_snapshot())"))
+            .order(order)
+            .limit(limit)
+            .select(Row::as_select())
+            .load(conn)?,
+        DbConn::Sqlite(conn) => {
+            events::table.filter(later).order(order).limit(limit).select(Row::as_select()).load(conn)?
+        }
+    };
     Ok(rows.into_iter().map(from_row).collect())
 }
 

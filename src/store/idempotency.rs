@@ -2,10 +2,10 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::conn::on_each;
 use super::schema::idempotency_keys;
 use super::types::{NaiveDateTime, known, moment};
-use super::Tx;
 use crate::app::{Idempotency, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, OperationId};
@@ -87,7 +87,10 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
         body: None,
         created_at: request.at.naive_utc(),
     };
-    let inserted = on_each!(tx.db, |conn| diesel::insert_into(idempotency_keys::table).values(&row).on_conflict_do_nothing().execute(conn))?;
+    let inserted = on_each!(tx.db, |conn| diesel::insert_into(idempotency_keys::table)
+        .values(&row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
     if inserted == 1 {
         return Ok(Claim::Fresh);
     }

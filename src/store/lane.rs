@@ -12,8 +12,8 @@ use crossbeam_channel::Receiver;
 use diesel::connection::Connection;
 use tokio::sync::oneshot;
 
-use super::conn::{self, DbConn, Target};
 use super::Tx;
+use super::conn::{self, DbConn, Target};
 use crate::error::{Error, Result};
 use crate::vault::Vault;
 

@@ -30,18 +30,23 @@ pub fn is_current(target: &Target) -> Result<bool> {
         DbConn::Sqlite(mut conn) => conn.has_pending_migration(SQLITE),
         DbConn::Postgres(mut conn) => conn.has_pending_migration(POSTGRES),
     };
-    pending.map(|pending| !pending).map_err(|error| Error::internal(format!("the migrations cannot be compared: {error}")))
+    pending
+        .map(|pending| !pending)
+        .map_err(|error| Error::internal(format!("the migrations cannot be compared: {error}")))
 }
 
-fn names<E>(applied: std::result::Result<Vec<diesel::migration::MigrationVersion<'_>>, E>) -> std::result::Result<Vec<String>, E> {
+fn names<E>(
+    applied: std::result::Result<Vec<diesel::migration::MigrationVersion<'_>>, E>,
+) -> std::result::Result<Vec<String>, E> {
     applied.map(|versions| versions.into_iter().map(|version| version.to_string()).collect())
 }
 
 fn create_folder(target: &Target) -> Result<()> {
     let folder = target.file().and_then(std::path::Path::parent).filter(|folder| !folder.as_os_str().is_empty());
     match folder {
-        Some(folder) => std::fs::create_dir_all(folder)
-            .map_err(|error| Error::internal(format!("cannot create the folder of the database, {}: {error}", folder.display()))),
+        Some(folder) => std::fs::create_dir_all(folder).map_err(|error| {
+            Error::internal(format!("cannot create the folder of the database, {}: {error}", folder.display()))
+        }),
         None => Ok(()),
     }
 }

@@ -2,10 +2,10 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::conn::on_each;
 use super::schema::{notifications, quarantine};
 use super::types::{NaiveDateTime, moment};
-use super::Tx;
 use crate::app::{NotificationKind, NotificationRecord, Page};
 use crate::clock::Timestamp;
 use crate::domain::id::NotificationId;
@@ -52,7 +52,9 @@ pub struct Stored {
 /// Whether this very notification was stored before.
 pub fn is_known(tx: &mut Tx<'_>, kind: NotificationKind, digest: &[u8; 32]) -> Result<bool> {
     let found = diesel::select(diesel::dsl::exists(
-        notifications::table.filter(notifications::kind.eq(kind.as_str())).filter(notifications::digest.eq(digest.as_slice())),
+        notifications::table
+            .filter(notifications::kind.eq(kind.as_str()))
+            .filter(notifications::digest.eq(digest.as_slice())),
     ))
     .get_result(tx.db)?;
     Ok(found)
@@ -73,7 +75,10 @@ pub fn insert(tx: &mut Tx<'_>, stored: &Stored, digest: &[u8; 32]) -> Result<()>
         reply: record.reply,
         received_at: record.received_at.naive_utc(),
     };
-    on_each!(tx.db, |conn| diesel::insert_into(notifications::table).values(&row).on_conflict_do_nothing().execute(conn))?;
+    on_each!(tx.db, |conn| diesel::insert_into(notifications::table)
+        .values(&row)
+        .on_conflict_do_nothing()
+        .execute(conn))?;
     Ok(())
 }
 
@@ -96,7 +101,10 @@ pub fn get(tx: &mut Tx<'_>, id: &NotificationId) -> Result<Stored> {
         .first(tx.db)
         .optional()?
         .ok_or(Error::NotFound("notification"))?;
-    let body = tx.vault.open(&context(id), &row.body).map_err(|error| Error::internal(format!("notifications.body: {error}")))?;
+    let body = tx
+        .vault
+        .open(&context(id), &row.body)
+        .map_err(|error| Error::internal(format!("notifications.body: {error}")))?;
     Ok(Stored { is_json: row.is_json, body, record: to_record(row) })
 }
 
@@ -113,9 +121,16 @@ pub fn list(tx: &mut Tx<'_>, page: &Page<NotificationId>) -> Result<Vec<Notifica
 }
 
 /// Puts a notification with a bad signature away; the oldest go when there are too many.
-pub fn quarantine(tx: &mut Tx<'_>, id: &NotificationId, kind: NotificationKind, body: &[u8], at: Timestamp) -> Result<()> {
+pub fn quarantine(
+    tx: &mut Tx<'_>,
+    id: &NotificationId,
+    kind: NotificationKind,
+    body: &[u8],
+    at: Timestamp,
+) -> Result<()> {
     let sealed = tx.vault.seal(&context(id), body);
-    let row = QuarantineRow { id: id.to_string(), kind: kind.as_str().to_owned(), body: sealed, received_at: at.naive_utc() };
+    let row =
+        QuarantineRow { id: id.to_string(), kind: kind.as_str().to_owned(), body: sealed, received_at: at.naive_utc() };
     diesel::insert_into(quarantine::table).values(row).execute(tx.db)?;
     let oldest_to_keep: Option<String> = quarantine::table
         .select(quarantine::id)

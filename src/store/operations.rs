@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::schema::operations;
 use super::types::{NaiveDateTime, known, moment};
-use super::Tx;
 use crate::clock::Timestamp;
 use crate::domain::id::{OperationId, PaymentId, RefundId};
 use crate::domain::payment::{Operation, OperationKind, OperationState};
@@ -64,14 +64,24 @@ pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Op
 pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Option<&str>) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id.as_str()))
         .filter(operations::state.eq_any(open_states()))
-        .set((operations::state.eq(state.as_str()), operations::due_at.eq(None::<NaiveDateTime>), operations::note.eq(note)))
+        .set((
+            operations::state.eq(state.as_str()),
+            operations::due_at.eq(None::<NaiveDateTime>),
+            operations::note.eq(note),
+        ))
         .execute(tx.db)?;
     Ok(changed == 1)
 }
 
 /// Notes that the answer was lost, or asked for in vain once more, and when to ask next. `false` when the operation was
 /// settled meanwhile.
-pub fn mark_undetermined(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, due_at: Timestamp, note: &str) -> Result<bool> {
+pub fn mark_undetermined(
+    tx: &mut Tx<'_>,
+    id: &OperationId,
+    lookups: i32,
+    due_at: Timestamp,
+    note: &str,
+) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id.as_str()))
         .filter(operations::state.eq_any(open_states()))
         .set((

@@ -3,9 +3,9 @@
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
+use super::Tx;
 use super::schema::{payments, transactions};
 use super::types::{NaiveDateTime, currency, known, moment};
-use super::Tx;
 use crate::app::{Page, PaymentFilter};
 use crate::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, PaymentId};
@@ -118,7 +118,9 @@ pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> 
         query = query.filter(payments::status.eq(status.as_str()));
     }
     if let Some(transaction_id) = filter.transaction_id {
-        let owners = transactions::table.filter(transactions::transaction_id.eq(transaction_id)).select(transactions::payment_id);
+        let owners = transactions::table
+            .filter(transactions::transaction_id.eq(transaction_id))
+            .select(transactions::payment_id);
         query = query.filter(payments::id.eq_any(owners));
     }
     if let Some(from) = filter.created_from {
@@ -242,7 +244,8 @@ fn payer_from_json(value: &Value) -> Payer {
 }
 
 fn seal_three_ds(id: &PaymentId, three_ds: &ThreeDs, vault: &Vault) -> Vec<u8> {
-    let value = json!({ "transaction_id": three_ds.transaction_id, "acs_url": three_ds.acs_url, "pa_req": three_ds.pa_req });
+    let value =
+        json!({ "transaction_id": three_ds.transaction_id, "acs_url": three_ds.acs_url, "pa_req": three_ds.pa_req });
     vault.seal(&context(id, "three_ds"), value.to_string().as_bytes())
 }
 

@@ -35,7 +35,9 @@ impl Lane {
     /// The lane of a payment, an idempotency key or anything else by its name.
     pub fn of(name: &str) -> Lane {
         // FNV-1a: spreads names evenly and needs no state.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Lane(hash)
     }
 }

@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::schema::refunds;
 use super::types::{NaiveDateTime, currency, known, moment};
-use super::Tx;
 use crate::app::Page;
 use crate::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, PaymentId, RefundId};

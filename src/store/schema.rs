@@ -126,6 +126,8 @@ diesel::table! {
 diesel::table! {
     events (id) {
         id -> Text,
+        epoch -> BigInt,
+        position -> BigInt,
         kind -> Text,
         payment_id -> Text,
         refund_id -> Nullable<Text>,
@@ -175,4 +177,16 @@ diesel::table! {
 
 diesel::joinable!(transactions -> payments (payment_id));
 
-diesel::allow_tables_to_appear_in_same_query!(api_keys, events, idempotency_keys, notifications, operations, payments, quarantine, refunds, transactions, transition_edges, transitions);
+diesel::allow_tables_to_appear_in_same_query!(
+    api_keys,
+    events,
+    idempotency_keys,
+    notifications,
+    operations,
+    payments,
+    quarantine,
+    refunds,
+    transactions,
+    transition_edges,
+    transitions
+);

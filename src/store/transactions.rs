@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::schema::transactions;
 use super::types::{NaiveDateTime, currency, known, moment};
-use super::Tx;
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, RefundId, TransactionRecordId};
 use crate::domain::money::Money;

@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use super::Tx;
 use super::schema::transitions;
 use super::types::{NaiveDateTime, known, moment};
-use super::Tx;
 use crate::app::Transition;
 use crate::domain::id::PaymentId;
 use crate::domain::state::{Cause, CauseType, Status};
@@ -59,12 +59,18 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, after: i64, limit: i64) -> 
 }
 
 fn from_row(row: Row) -> Result<Transition> {
-    let from = (row.from_status != NOTHING).then(|| known("transitions.from_status", Status::parse(&row.from_status))).transpose()?;
+    let from = (row.from_status != NOTHING)
+        .then(|| known("transitions.from_status", Status::parse(&row.from_status)))
+        .transpose()?;
     Ok(Transition {
         sequence: row.sequence,
         from,
         to: known("transitions.to_status", Status::parse(&row.to_status))?,
-        cause: Cause { kind: known("transitions.cause_type", CauseType::parse(&row.cause_type))?, id: row.cause_id, actor: row.actor },
+        cause: Cause {
+            kind: known("transitions.cause_type", CauseType::parse(&row.cause_type))?,
+            id: row.cause_id,
+            actor: row.actor,
+        },
         at: moment(row.at),
         transaction_id: row.transaction_id,
         detail: row.detail,

@@ -146,15 +146,19 @@ CREATE TABLE transitions (
     FOREIGN KEY (from_status, to_status) REFERENCES transition_edges (from_status, to_status)
 );
 
--- What the site is told, written with the change that it tells of.
+-- What the site is told, written with the change that it tells of. The feed is read in the order (epoch, position), to
+-- which rows are only ever added at the end: see src/store/events.rs.
 CREATE TABLE events (
     id TEXT PRIMARY KEY NOT NULL,
+    epoch BIGINT NOT NULL,
+    position BIGINT NOT NULL,
     kind TEXT NOT NULL,
     payment_id TEXT NOT NULL REFERENCES payments (id),
     refund_id TEXT,
     sequence BIGINT NOT NULL,
     at TIMESTAMP NOT NULL
 );
+CREATE UNIQUE INDEX events_feed ON events (epoch, position);
 
 CREATE TABLE idempotency_keys (
     api_key_id TEXT NOT NULL,

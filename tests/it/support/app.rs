@@ -71,7 +71,12 @@ impl TestApp {
 
     /// With other settings than usual. Workers do not run by themselves: `app.running.app.settle_step()`.
     pub async fn start_with(engine: Engine, adjust: impl Fn(Raw) -> Raw) -> TestApp {
-        let config = SandboxConfig { bind: "127.0.0.1:0".to_owned(), notification_delay_ms: 0, workers: 1, ..SandboxConfig::default() };
+        let config = SandboxConfig {
+            bind: "127.0.0.1:0".to_owned(),
+            notification_delay_ms: 0,
+            workers: 1,
+            ..SandboxConfig::default()
+        };
         let sandbox = Sandbox::start(config).await.unwrap();
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
@@ -178,7 +183,11 @@ impl TestApp {
         let field = |name: &str| action[name].as_str().unwrap().to_owned();
         let form = Form {
             action: field("acs_url"),
-            fields: vec![("PaReq".to_owned(), field("pa_req")), ("MD".to_owned(), field("md")), ("TermUrl".to_owned(), field("term_url"))],
+            fields: vec![
+                ("PaReq".to_owned(), field("pa_req")),
+                ("MD".to_owned(), field("md")),
+                ("TermUrl".to_owned(), field("term_url")),
+            ],
         };
         let page = self.submit(&form).await.expect(200).page();
         form_of(&page, &format!("id=\"{button}\""))
@@ -195,7 +204,9 @@ impl TestApp {
         let reply = self.get(&format!("/v1/payments/{payment_id}/transitions?limit=100")).await.expect(200);
         let rows = reply.json["data"].as_array().unwrap().clone();
         let text = |row: &Value, pointer: &str| row.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
-        rows.iter().map(|row| format!("{}>{} by {}", text(row, "/from"), text(row, "/to"), text(row, "/cause/type"))).collect()
+        rows.iter()
+            .map(|row| format!("{}>{} by {}", text(row, "/from"), text(row, "/to"), text(row, "/cause/type")))
+            .collect()
     }
 
     /// Ends the test: nothing is left to do, and the books agree with the provider's ledger.

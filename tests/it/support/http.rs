@@ -80,7 +80,9 @@ impl Form {
     pub fn encoded(&self) -> String {
         let encode = |text: &str| -> String {
             let unreserved = |byte: u8| byte.is_ascii_alphanumeric();
-            text.bytes().map(|byte| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+            text.bytes()
+                .map(|byte| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+                .collect()
         };
         self.fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
     }
@@ -88,9 +90,11 @@ impl Form {
 
 /// The first form of a page that contains `mark`.
 pub fn form_of(page: &str, mark: &str) -> Form {
-    let form = page.split("<form").skip(1).filter_map(|form| form.split("</form>").next()).find(|form| form.contains(mark));
+    let form =
+        page.split("<form").skip(1).filter_map(|form| form.split("</form>").next()).find(|form| form.contains(mark));
     let form = form.unwrap_or_else(|| panic!("no form with {mark} in:\n{page}"));
-    let fields = form.split("<input").skip(1).filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value")?)));
+    let fields =
+        form.split("<input").skip(1).filter_map(|input| Some((attribute(input, "name")?, attribute(input, "value")?)));
     Form { action: attribute(form, "action").unwrap(), fields: fields.collect() }
 }
 

@@ -124,10 +124,7 @@ enum StartError {
 /// result is kept, so without PostgreSQL every test fails at once with the same explanation.
 pub fn shared() -> Result<&'static PostgresServer, String> {
     static SHARED: OnceLock<Result<PostgresServer, String>> = OnceLock::new();
-    SHARED
-        .get_or_init(PostgresServer::start)
-        .as_ref()
-        .map_err(Clone::clone)
+    SHARED.get_or_init(PostgresServer::start).as_ref().map_err(Clone::clone)
 }
 
 impl PostgresServer {
@@ -147,10 +144,7 @@ impl PostgresServer {
             account,
             options,
             port: 0,
-            processes: Mutex::new(Processes {
-                server: None,
-                watchdog,
-            }),
+            processes: Mutex::new(Processes { server: None, watchdog }),
             directory,
         };
         server.init()?;
@@ -231,9 +225,7 @@ impl PostgresServer {
     }
 
     fn lock(&self) -> MutexGuard<'_, Processes> {
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn data(&self) -> PathBuf {
@@ -247,13 +239,8 @@ impl PostgresServer {
     /// A program of the server, running as the user that may run it and writing to the log.
     fn command(&self, program: &str) -> Result<Command, String> {
         let path = self.log();
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|log| Ok((log.try_clone()?, log)));
-        let (stdout, stderr) =
-            log.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let log = File::options().create(true).append(true).open(&path).and_then(|log| Ok((log.try_clone()?, log)));
+        let (stdout, stderr) = log.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         let mut command = Command::new(self.binaries.join(program));
         clean_environment(&mut command);
         command
@@ -274,9 +261,11 @@ impl PostgresServer {
 
     fn init(&self) -> Result<(), String> {
         let mut command = self.command("initdb")?;
-        command
-            .args(["--username", USER, "--auth", "trust", "--encoding", "UTF8"])
-            .args(["--locale", "C", "--no-sync"]);
+        command.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8"]).args([
+            "--locale",
+            "C",
+            "--no-sync",
+        ]);
         let mut processes = self.lock();
         let mut initdb = processes.spawn(command)?;
         let status = initdb.wait();
@@ -392,8 +381,7 @@ impl PostgresServer {
             "{problem}. It was started from {} in {}{}. The log says why:\n{}",
             self.binaries.display(),
             self.directory.path().display(),
-            self.account
-                .map_or(String::new(), |account| format!(" as uid {}", account.uid)),
+            self.account.map_or(String::new(), |account| format!(" as uid {}", account.uid)),
             last.unwrap_or_default().join("\n"),
         )
     }
@@ -404,17 +392,11 @@ impl PostgresServer {
     /// starting `psql`, and the client programs need not be installed.
     fn query(&self, database: &str, sql: &str) -> Result<Option<String>, String> {
         let failed = |error: std::io::Error| {
-            format!(
-                "cannot run `{sql}` on {}: {error}. Is the server running?",
-                self.url(database)
-            )
+            format!("cannot run `{sql}` on {}: {error}. Is the server running?", self.url(database))
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream =
-            TcpStream::connect_timeout(&address, Duration::from_secs(10)).map_err(failed)?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .map_err(failed)?;
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10)).map_err(failed)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(failed)?;
         let startup = format!("\0\u{3}\0\0user\0{USER}\0database\0{database}\0\0");
         send(&mut stream, b"", startup.as_bytes()).map_err(failed)?;
 
@@ -520,16 +502,13 @@ fn spawn_watchdog(directory: &Path) -> Result<Child, String> {
 /// Creates the directory of a server, and says whom it belongs to if not to us.
 fn create_directory() -> Result<(TempDir, Option<Account>), String> {
     let create = |root: &Path| {
-        tempfile::Builder::new()
-            .prefix("kmic-postgres-")
-            .tempdir_in(root)
-            .map_err(|error| {
-                format!(
-                    "cannot create a directory for PostgreSQL in {}: {error}. Set TMPDIR to a \
+        tempfile::Builder::new().prefix("kmic-postgres-").tempdir_in(root).map_err(|error| {
+            format!(
+                "cannot create a directory for PostgreSQL in {}: {error}. Set TMPDIR to a \
                      directory that can be written.",
-                    root.display()
-                )
-            })
+                root.display()
+            )
+        })
     };
     let directory = create(&std::env::temp_dir())?;
     let metadata = fs::metadata(directory.path())
@@ -540,20 +519,14 @@ fn create_directory() -> Result<(TempDir, Option<Account>), String> {
     }
 
     let account = unprivileged_account()?;
-    let directory = if is_open_to_all(&std::env::temp_dir()) {
-        directory
-    } else {
-        create(Path::new("/tmp"))?
-    };
-    std::os::unix::fs::chown(directory.path(), Some(account.uid), Some(account.gid)).map_err(
-        |error| {
-            format!(
-                "cannot give {} to uid {}: {error}. Run the tests as a user other than root.",
-                directory.path().display(),
-                account.uid
-            )
-        },
-    )?;
+    let directory = if is_open_to_all(&std::env::temp_dir()) { directory } else { create(Path::new("/tmp"))? };
+    std::os::unix::fs::chown(directory.path(), Some(account.uid), Some(account.gid)).map_err(|error| {
+        format!(
+            "cannot give {} to uid {}: {error}. Run the tests as a user other than root.",
+            directory.path().display(),
+            account.uid
+        )
+    })?;
     Ok((directory, Some(account)))
 }
 
@@ -580,17 +553,14 @@ fn unprivileged_account() -> Result<Account, String> {
 /// Whether any user can reach what is in the directory.
 fn is_open_to_all(directory: &Path) -> bool {
     directory.canonicalize().is_ok_and(|path| {
-        path.ancestors()
-            .all(|part| fs::metadata(part).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
+        path.ancestors().all(|part| fs::metadata(part).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
     })
 }
 
 /// Finds the directory with the programs of the server. Debian keeps it off PATH.
 fn find_binaries() -> Result<PathBuf, String> {
     let told = Command::new("pg_config").arg("--bindir").output().ok();
-    let told = told
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map(|path| PathBuf::from(path.trim()));
+    let told = told.and_then(|output| String::from_utf8(output.stdout).ok()).map(|path| PathBuf::from(path.trim()));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut candidates: Vec<PathBuf> = told.into_iter().collect();
     candidates.extend(versions("/usr/lib/postgresql", ""));
@@ -605,10 +575,7 @@ fn find_binaries() -> Result<PathBuf, String> {
             // PATH may have links to programs that need the files next to the real ones.
             let initdb = directory.join("initdb").canonicalize().ok()?;
             let directory = initdb.parent()?;
-            directory
-                .join("postgres")
-                .is_file()
-                .then(|| directory.to_owned())
+            directory.join("postgres").is_file().then(|| directory.to_owned())
         })
         .ok_or_else(|| format!("This test needs PostgreSQL, and `initdb` was not found. {INSTALL}"))
 }
@@ -645,11 +612,9 @@ fn free_port() -> Result<u16, String> {
             return Ok(port);
         }
     }
-    Err(
-        "no free port on 127.0.0.1 between 16384 and 32384. Stop the programs that listen there, \
+    Err("no free port on 127.0.0.1 between 16384 and 32384. Stop the programs that listen there, \
          or allow the tests to listen on 127.0.0.1."
-            .to_owned(),
-    )
+        .to_owned())
 }
 
 /// Keeps settings of the developer out: `PGDATA`, `PGPORT`, `PGOPTIONS` and a language for
@@ -767,11 +732,7 @@ mod tests {
         server.drop_database("postgres_rs_copy")?;
         server.drop_database("Odd \"template\"")?;
         let gone = server.query("postgres_rs_copy", "SELECT 1");
-        assert!(
-            gone.as_ref()
-                .is_err_and(|error| error.contains("does not exist")),
-            "{gone:?}"
-        );
+        assert!(gone.as_ref().is_err_and(|error| error.contains("does not exist")), "{gone:?}");
         Ok(())
     }
 
