@@ -10,6 +10,8 @@ use super::text::{self, Refusal};
 pub(super) struct ObjectReader<'f> {
     members: Vec<(String, Json)>,
     pointer: String,
+    /// What is no object was told already; what it lacks is not worth a fault.
+    is_object: bool,
     faults: &'f mut Vec<Fault>,
 }
 
@@ -20,14 +22,14 @@ impl<'f> ObjectReader<'f> {
     }
 
     fn at(json: Json, pointer: String, faults: &'f mut Vec<Fault>) -> ObjectReader<'f> {
-        let members = match json {
-            Json::Object(members) => members,
+        let (members, is_object) = match json {
+            Json::Object(members) => (members, true),
             _ => {
                 faults.push(Fault::new(pointer.clone(), "must_be_object", "send a JSON object"));
-                Vec::new()
+                (Vec::new(), false)
             }
         };
-        ObjectReader { members, pointer, faults }
+        ObjectReader { members, pointer, is_object, faults }
     }
 
     /// Whether the field was sent and not read yet.
@@ -54,7 +56,7 @@ impl<'f> ObjectReader<'f> {
 
     /// Writes down a missing field.
     pub(super) fn require(&mut self, name: &str) {
-        if !self.has(name) {
+        if self.is_object && !self.has(name) {
             self.fault(name, ("required", "the field is required".to_owned()));
         }
     }
