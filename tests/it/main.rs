@@ -5,4 +5,12 @@
 
 mod support;
 
+mod auth;
+mod bad_input;
+mod bad_request;
+mod card_data;
+mod conventions;
+mod idempotency;
+mod lists;
+mod openapi;
 mod smoke;

@@ -5,10 +5,12 @@ mod books;
 mod database;
 mod http;
 mod postgres;
+mod refused;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
 pub use database::Engine;
 pub use http::{Form, Reply, form_of};
+pub use refused::{with, without};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]

@@ -1,0 +1,136 @@
+//! Card numbers: refused wherever they come, and never said back.
+
+use serde_json::{Value, json};
+
+use crate::support::{APPROVED, Engine, Reply, TestApp, card, widget, with};
+
+crate::on_both!(
+    card_numbers_in_bodies_are_refused,
+    card_numbers_in_addresses_are_refused,
+    card_numbers_in_headers_are_refused,
+    numbers_that_are_no_card_numbers_pass,
+);
+
+const PLAIN: &str = "4242424242424242";
+const SPACED: &str = "4242 4242 4242 4242";
+
+/// No header and no part of the body holds the number, however it is written.
+fn expect_no_echo(reply: &Reply, sent: &str) {
+    let shown = format!("{:?} {}", reply.headers, String::from_utf8_lossy(&reply.bytes));
+    let digits: String = shown.chars().filter(char::is_ascii_digit).collect();
+    for secret in [PLAIN, SPACED, "4242-4242", "５５５５", "5555555555554444", "%204242"] {
+        assert!(!shown.contains(secret), "{sent}: {shown}");
+    }
+    assert!(!digits.contains(PLAIN), "{sent}: {shown}");
+}
+
+async fn card_numbers_in_bodies_are_refused(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let cases: Vec<(&str, Value, &str)> = vec![
+        ("/description", json!(format!("Card {SPACED}, thanks")), "/description: card_data_not_allowed"),
+        ("/description", json!("５５５５５５５５５５５５４４４４"), "/description: card_data_not_allowed"),
+        ("/description", json!("5555-5555-5555-4444"), "/description: card_data_not_allowed"),
+        ("/invoice_id", json!(SPACED), "/invoice_id: card_data_not_allowed"),
+        ("/payer/name", json!(SPACED), "/payer/name: card_data_not_allowed"),
+        ("/payer/account_id", json!(PLAIN), "/payer/account_id: card_data_not_allowed"),
+        ("/payer/email", json!(format!("{PLAIN}@example.kz")), "/payer/email: card_data_not_allowed"),
+        ("/payer/phone", json!(PLAIN), "/payer/phone: card_data_not_allowed"),
+        ("/payer/phone", json!("+378282246310005"), "/payer/phone: card_data_not_allowed"),
+        ("/metadata", json!({"note": SPACED}), "/metadata: card_data_not_allowed"),
+        ("/metadata", json!({"a": {"b": ["x", SPACED]}}), "/metadata: card_data_not_allowed"),
+        ("/metadata", json!({"a": 4_242_424_242_424_242_u64}), "/metadata: card_data_not_allowed"),
+        ("/metadata", json!({SPACED: "note"}), "/metadata: card_data_not_allowed"),
+        ("/return_url", json!(format!("https://kmic.kz/done?card={PLAIN}")), "/return_url: card_data_not_allowed"),
+        ("/amount/value", json!(PLAIN), "/amount/value: card_data_not_allowed"),
+        ("/method/cardholder_name", json!(SPACED), "/method/cardholder_name: card_data_not_allowed"),
+        ("/method/cryptogram", json!(PLAIN), "/method/cryptogram: card_data_not_allowed"),
+        // Refused for another reason, and not said back either.
+        ("/capture", json!(SPACED), "/capture: not_one_of"),
+        ("/amount/currency", json!(PLAIN), "/amount/currency: unknown_currency"),
+        ("/method/number", json!(PLAIN), "/method/number: unknown_field"),
+        ("/4242 4242 4242 4242", json!(1), "/(hidden): card_data_not_allowed"),
+    ];
+    for (pointer, value, expected) in cases {
+        let sent = format!("{pointer} = {value}");
+        let reply = app.create(with(card("KM-1", APPROVED), pointer, value)).await;
+        assert_eq!(reply.expect_problem(422, "invalid_request"), [expected], "{sent}");
+        expect_no_echo(&reply, &sent);
+    }
+    // What is wrong with the form of a body is told without quoting it.
+    for body in [format!("{{\"{SPACED}\":1,\"{SPACED}\":2}}"), format!("{{\"a\": {PLAIN} x"), PLAIN.to_owned()] {
+        let reply = app.post_bytes("/v1/payments", body.clone().into_bytes()).await;
+        assert!(matches!(reply.status, 400 | 422), "{body}: {}", reply.status);
+        expect_no_echo(&reply, &body);
+    }
+    app.expect_untouched("card numbers in bodies").await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    let reply = app.post(&format!("/v1/payments/{}/refunds", payment.id()), json!({"reason": SPACED})).await;
+    assert_eq!(reply.expect_problem(422, "invalid_request"), ["/reason: card_data_not_allowed"]);
+    expect_no_echo(&reply, "reason");
+    app.finish().await;
+}
+
+async fn card_numbers_in_addresses_are_refused(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let cases = [
+        ("/v1/payments/4242424242424242", 404, "not_found", vec![]),
+        ("/v1/payments/4242%204242%204242%204242", 404, "not_found", vec![]),
+        ("/v1/refunds/4242424242424242", 404, "not_found", vec![]),
+        ("/4242424242424242", 404, "not_found", vec![]),
+        ("/docs/4242424242424242", 404, "not_found", vec![]),
+        (
+            "/v1/payments?invoice_id=4242%204242%204242%204242",
+            422,
+            "invalid_request",
+            vec!["invoice_id: card_data_not_allowed"],
+        ),
+        (
+            "/v1/payments?account_id=4242+4242+4242+4242",
+            422,
+            "invalid_request",
+            vec!["account_id: card_data_not_allowed"],
+        ),
+        ("/v1/payments?4242424242424242=1", 422, "invalid_request", vec!["(hidden): card_data_not_allowed"]),
+        ("/v1/payments?card=4242424242424242", 422, "invalid_request", vec!["card: unknown_parameter"]),
+        ("/v1/payments?cursor=4242424242424242", 422, "invalid_request", vec!["cursor: invalid_cursor"]),
+        ("/v1/payments?status=4242424242424242", 422, "invalid_request", vec!["status: wrong_form"]),
+        ("/v1/payments?limit=4242424242424242", 422, "invalid_request", vec!["limit: wrong_form"]),
+        ("/v1/events?after=4242424242424242", 422, "invalid_request", vec!["after: wrong_form"]),
+    ];
+    for (path, status, code, expected) in cases {
+        let reply = app.get(path).await;
+        assert_eq!(reply.expect_problem(status, code), expected, "{path}");
+        expect_no_echo(&reply, path);
+    }
+    app.expect_untouched("card numbers in addresses").await;
+    app.finish().await;
+}
+
+async fn card_numbers_in_headers_are_refused(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    for key in [PLAIN, SPACED, "order-4242-4242-4242-4242"] {
+        let reply = app.post_as("/v1/payments", key, widget("KM-1")).await;
+        assert_eq!(reply.expect_problem(422, "invalid_request"), ["Idempotency-Key: card_data_not_allowed"], "{key}");
+        expect_no_echo(&reply, key);
+    }
+    app.expect_untouched("card numbers as keys").await;
+    for id in [PLAIN, "4242-4242-4242-4242", "x_4242.4242.4242.4242"] {
+        let reply = Reply::receive(app.request(reqwest::Method::GET, "/v1/payments").header("X-Request-Id", id)).await;
+        assert!(reply.header("x-request-id").starts_with("req_"), "{id}: {}", reply.header("x-request-id"));
+        expect_no_echo(&reply.expect(200), id);
+    }
+    let reply = app.call_as("GET", "/v1/payments", Some(&format!("Bearer {PLAIN}"))).await;
+    reply.expect_problem(401, "unauthenticated");
+    expect_no_echo(&reply, "Authorization");
+    app.finish().await;
+}
+
+async fn numbers_that_are_no_card_numbers_pass(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let body = with(widget("KM-2026-000123"), "/payer/account_id", json!("a5d3c9e1-bf2a-4abc-4242-424242424242"));
+    let body = with(body, "/description", json!("Policy 4242424242424241, IIN 960101300123"));
+    let body = with(body, "/metadata", json!({"contract": "2026-11-22/000123", "phone": "+7 727 345 01 25"}));
+    let payment = app.create(body).await.expect(201);
+    assert_eq!(payment.text("/description"), "Policy 4242424242424241, IIN 960101300123");
+    app.finish().await;
+}
