@@ -40,6 +40,7 @@ impl App {
         for operation in &due {
             self.settle_operation(operation.clone(), WORKER).await?;
         }
+        self.parts.metrics.worker("settle", due.len());
         Ok(due.len())
     }
 

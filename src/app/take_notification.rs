@@ -191,6 +191,7 @@ impl App {
     fn report(&self, kind: &NotificationKind, id: &NotificationId, applied: &Applied) {
         let payment_id = applied.payment_id.as_ref().map_or("", PaymentId::as_str);
         let kind = kind.as_str();
+        self.parts.metrics.notification(kind, applied.verdict);
         if matches!(applied.verdict, "unmatched" | "unreadable" | "contradiction") {
             tracing::error!(
                 notification.kind = kind,
@@ -213,6 +214,7 @@ impl App {
 
     async fn put_in_quarantine(&self, raw: RawNotification) {
         let now = self.now();
+        self.parts.metrics.notification(raw.kind.as_str(), "bad_signature");
         tracing::warn!(notification.kind = raw.kind.as_str(), "a notification without a valid signature");
         if !self.quarantine.lets_through(now) {
             return;
