@@ -287,7 +287,9 @@ fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Re
     let Some(content) = &incoming.content else {
         return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
     };
-    let Some(payment) = resolve(tx, content)? else {
+    // A transaction that we know does not stand for a bill that we do not.
+    let same_bill = |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
+    let Some(payment) = resolve(tx, content)?.filter(same_bill) else {
         return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
     };
     let known = transactions::of_payment(tx, &payment.id)?;

@@ -5,4 +5,11 @@
 
 mod support;
 
+mod cli;
+mod money_surprises;
+mod notification_order;
+mod notifications;
+mod schema;
 mod smoke;
+mod state_table;
+mod store;
