@@ -151,11 +151,13 @@ fn keys_are_made_listed_and_revoked() {
 
     expect_success(&run(&folder, &["keys", "revoke", id]));
     expect_failure(&run(&folder, &["keys", "revoke", id]));
-    let listed: Value = serde_json::from_str(&expect_success(&run(&folder, &["keys", "list", "--format", "json"]))).unwrap();
+    let listed: Value =
+        serde_json::from_str(&expect_success(&run(&folder, &["keys", "list", "--format", "json"]))).unwrap();
     let revoked = listed.as_array().unwrap().iter().find(|key| key["id"] == id).unwrap();
     assert!(revoked["revoked_at"].is_string());
 
-    let unknown = expect_failure(&run(&folder, &["keys", "create", "--name", "x", "--scopes", "payments:read,payments:all"]));
+    let unknown =
+        expect_failure(&run(&folder, &["keys", "create", "--name", "x", "--scopes", "payments:read,payments:all"]));
     assert!(unknown.contains("payments:all") && unknown.contains("payments:write"), "{unknown}");
     expect_failure(&run(&folder, &["keys", "revoke", "pay_1"]));
 }
@@ -223,13 +225,15 @@ impl Service {
     }
 
     fn charge(&self, body: &Body) -> reqwest::RequestBuilder {
-        let request = self.http.post(format!("{}/v1/payments", self.url)).header("Authorization", format!("Bearer {}", self.key));
+        let request =
+            self.http.post(format!("{}/v1/payments", self.url)).header("Authorization", format!("Bearer {}", self.key));
         let request = request.header("Content-Type", "application/json").header("Idempotency-Key", "the-only-key");
         request.body(body.to_string())
     }
 
     async fn get(&self, path: &str) -> Reply {
-        let request = self.http.get(format!("{}{path}", self.url)).header("Authorization", format!("Bearer {}", self.key));
+        let request =
+            self.http.get(format!("{}{path}", self.url)).header("Authorization", format!("Bearer {}", self.key));
         Reply::receive(request).await
     }
 

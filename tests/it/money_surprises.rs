@@ -11,6 +11,7 @@ crate::on_both!(
     a_pay_wins_over_expired_and_cancelled,
     a_pay_wins_over_declined,
     a_refund_from_the_cabinet_is_booked,
+    a_refund_from_the_cabinet_may_overtake_its_pay,
     more_is_given_back_in_the_cabinet_than_was_left,
     a_charge_of_a_plan_fits_nothing,
     two_payments_share_a_bill,
@@ -23,7 +24,12 @@ async fn pay(app: &TestApp, invoice: &str, transaction: &str, amount: &str, curr
     app.notify("pay", &pay_fields(invoice, transaction, amount, currency)).await;
 }
 
-fn pay_fields<'a>(invoice: &'a str, transaction: &'a str, amount: &'a str, currency: &'a str) -> [(&'static str, &'a str); 7] {
+fn pay_fields<'a>(
+    invoice: &'a str,
+    transaction: &'a str,
+    amount: &'a str,
+    currency: &'a str,
+) -> [(&'static str, &'a str); 7] {
     [
         ("TransactionId", transaction),
         ("Amount", amount),
@@ -119,7 +125,12 @@ async fn a_refund_from_the_cabinet_is_booked(engine: Engine) {
     let payment = app.create(widget("KM-1")).await.expect(201);
     pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
     let refund = |transaction| {
-        [("TransactionId", transaction), ("PaymentTransactionId", "5000000001"), ("Amount", "2500.00"), ("OperationType", "Refund")]
+        [
+            ("TransactionId", transaction),
+            ("PaymentTransactionId", "5000000001"),
+            ("Amount", "2500.00"),
+            ("OperationType", "Refund"),
+        ]
     };
     app.notify("refund", &refund("5000000002")).await;
     let seen = app.payment(payment.id()).await;
@@ -131,6 +142,29 @@ async fn a_refund_from_the_cabinet_is_booked(engine: Engine) {
     let stray = [("TransactionId", "5000000009"), ("PaymentTransactionId", "5000000008"), ("Amount", "1.00")];
     app.notify("refund", &stray).await;
     assert_eq!(app.verdicts().await[0], "refund unmatched");
+    app.stop().await;
+}
+
+async fn a_refund_from_the_cabinet_may_overtake_its_pay(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    let refund = [
+        ("TransactionId", "5000000002"),
+        ("PaymentTransactionId", "5000000001"),
+        ("Amount", "2500.00"),
+        ("OperationType", "Refund"),
+    ];
+    app.notify("refund", &refund).await;
+    assert_eq!(app.verdicts().await, ["refund unmatched"]);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/refunded/value")), ("partially_refunded", "2500.00"));
+    assert_eq!(app.verdicts().await, ["pay applied", "refund applied"]);
+    assert!(app.events_of(payment.id()).await.contains(&"refund.succeeded".to_owned()));
+    // Nothing is left to take up, and a repeat changes nothing.
+    assert_eq!(app.running.app.settle_step().await.unwrap(), 0);
+    app.notify("refund", &refund).await;
+    assert_eq!(app.payment(payment.id()).await.text("/refunded/value"), "2500.00");
     app.stop().await;
 }
 

@@ -64,12 +64,18 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 
 /// Status and sums.
 fn books(payment: &Reply) -> [String; 6] {
-    let pointers = ["/status", "/authorized/value", "/captured/value", "/refunded/value", "/refundable/value", "/attention"];
+    let pointers =
+        ["/status", "/authorized/value", "/captured/value", "/refunded/value", "/refundable/value", "/attention"];
     pointers.map(|pointer| payment.text(pointer).to_owned())
 }
 
 /// Tells the notices in every order, each order to a payment of its own, every second order with each notice twice.
-async fn in_every_order(engine: Engine, capture: &str, notices: impl Fn(&str, i64) -> Vec<Notice>, expected: [&str; 6]) {
+async fn in_every_order(
+    engine: Engine,
+    capture: &str,
+    notices: impl Fn(&str, i64) -> Vec<Notice>,
+    expected: [&str; 6],
+) {
     let app = TestApp::start(engine).await;
     let count = notices("", 0).len();
     for (number, order) in orders(count).into_iter().enumerate() {
@@ -134,7 +140,8 @@ async fn one_stage_with_two_refunds_in_every_order(engine: Engine) {
 
 async fn refused_attempts_and_a_paid_one_in_every_order(engine: Engine) {
     let notices = |invoice: &str, first: i64| {
-        let refused = [("Amount", "12500.00"), ("Currency", "KZT"), ("Reason", "InsufficientFunds"), ("ReasonCode", "5051")];
+        let refused =
+            [("Amount", "12500.00"), ("Currency", "KZT"), ("Reason", "InsufficientFunds"), ("ReasonCode", "5051")];
         vec![
             about("fail", invoice, first, &refused),
             about("fail", invoice, first + 1, &refused),
@@ -176,7 +183,12 @@ async fn everything_at_once(engine: Engine) {
         };
         tokio::join!(tell_all(one), tell_all(two), tell_all(three), tell_all(four));
         let seen = app.payment(payment.id()).await;
-        assert_eq!(books(&seen), ["partially_refunded", "12500.00", "9000.50", "1500.25", "7500.25", ""], "{}", seen.json);
+        assert_eq!(
+            books(&seen),
+            ["partially_refunded", "12500.00", "9000.50", "1500.25", "7500.25", ""],
+            "{}",
+            seen.json
+        );
         history_is_whole(&app, payment.id(), "partially_refunded").await;
     }
     app.stop().await;

@@ -43,7 +43,8 @@ async fn orders(app: &TestApp) {
 
 /// Checks come before what they ask about. The one with another payer's account is tested by itself.
 fn in_order() -> Vec<Fixture> {
-    let (checks, others): (Vec<Fixture>, Vec<Fixture>) = Fixture::all().into_iter().partition(|fixture| fixture.kind == "check");
+    let (checks, others): (Vec<Fixture>, Vec<Fixture>) =
+        Fixture::all().into_iter().partition(|fixture| fixture.kind == "check");
     let checks = checks.into_iter().filter(|fixture| fixture.name != "check_special_chars");
     checks.chain(others).collect()
 }
@@ -96,7 +97,8 @@ async fn a_changed_byte_is_refused(engine: Engine) {
         for position in [0, 15, length / 3, length / 2, length - 1] {
             let mut changed = fixture.body.clone();
             changed[position] = if changed[position] == b'1' { b'2' } else { b'1' };
-            let headers = [("Content-HMAC", fixture.content_hmac.as_str()), ("X-Content-HMAC", &fixture.x_content_hmac)];
+            let headers =
+                [("Content-HMAC", fixture.content_hmac.as_str()), ("X-Content-HMAC", &fixture.x_content_hmac)];
             expect_refused(&fixture.send_as(&app, &changed, &headers).await);
         }
         // Something at the end is a change as well.
@@ -125,7 +127,9 @@ async fn signatures_under_other_secrets_are_refused(engine: Engine) {
 
 async fn the_previous_secret_holds(engine: Engine) {
     let app = TestApp::start_with(engine, |settings| {
-        settings.with("cloudpayments.api_secret", "the-new-secret").with("cloudpayments.api_secret_previous", FIXTURE_SECRET)
+        settings
+            .with("cloudpayments.api_secret", "the-new-secret")
+            .with("cloudpayments.api_secret_previous", FIXTURE_SECRET)
     })
     .await;
     let payment = app.create(order("ord-1001", "automatic")).await.expect(201);
@@ -243,7 +247,8 @@ async fn what_fits_nothing_is_kept_and_shown(engine: Engine) {
 
     // Once its payment is there, a person applies it.
     let payment = app.create(order("ord-1001", "automatic")).await.expect(201);
-    let replay = app.post(&format!("/v1/notifications/{}/replay", row["id"].as_str().unwrap()), serde_json::json!({})).await;
+    let replay =
+        app.post(&format!("/v1/notifications/{}/replay", row["id"].as_str().unwrap()), serde_json::json!({})).await;
     assert_eq!(replay.expect(200).text("/verdict"), "applied");
     assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
 

@@ -108,7 +108,8 @@ async fn both_databases_are_alike() {
 #[test]
 fn both_migrations_say_the_same() {
     let statements = |sql: &str| -> Vec<String> {
-        let lines = sql.lines().filter(|line| !line.starts_with("CREATE TRIGGER") && !line.starts_with("CREATE FUNCTION"));
+        let lines =
+            sql.lines().filter(|line| !line.starts_with("CREATE TRIGGER") && !line.starts_with("CREATE FUNCTION"));
         lines.map(|line| line.replace("BYTEA", "BLOB")).collect()
     };
     assert_eq!(statements(UP_SQLITE), statements(UP_POSTGRES));

@@ -166,7 +166,8 @@ async fn a_write_that_fails_fails_alone(engine: Engine) {
         };
         assert!(expected, "{number}: {result:?}");
     }
-    let left: Vec<String> = (0..30).filter(|number| ![7, 12, 20].contains(number)).map(|number| format!("{number:02}")).collect();
+    let left: Vec<String> =
+        (0..30).filter(|number| ![7, 12, 20].contains(number)).map(|number| format!("{number:02}")).collect();
     assert_eq!(names(&store).await, [left, vec!["taken".to_owned()]].concat());
 }
 
@@ -266,7 +267,9 @@ async fn a_database_that_dies_and_comes_back() {
         assert!(answers.iter().skip(round * 20).take(15).all(Option::is_some));
         // Killed in the middle of five writes.
         let first = answers.len();
-        let five = async { tokio::join!(create(first), create(first + 1), create(first + 2), create(first + 3), create(first + 4)) };
+        let five = async {
+            tokio::join!(create(first), create(first + 1), create(first + 2), create(first + 3), create(first + 4))
+        };
         let (done, ()) = tokio::join!(five, async { tokio::task::block_in_place(|| server.kill()) });
         answers.extend([done.0, done.1, done.2, done.3, done.4]);
 

@@ -29,8 +29,13 @@ fn told() -> impl Strategy<Value = Told> {
     ];
     let amount = prop_oneof![3 => Just(AMOUNT), 1 => 1..=2 * AMOUNT];
     let currency = prop_oneof![9 => Just(Currency::KZT), 1 => Just(Currency::parse("USD").unwrap())];
-    let payment = (1i64..4, status, amount, currency.clone())
-        .prop_map(|(number, status, amount, currency)| Told { number, refund_of: None, status, amount, currency });
+    let payment = (1i64..4, status, amount, currency.clone()).prop_map(|(number, status, amount, currency)| Told {
+        number,
+        refund_of: None,
+        status,
+        amount,
+        currency,
+    });
     let refund = (10i64..16, 1i64..4, 1..=AMOUNT).prop_map(|(number, parent, amount)| Told {
         number,
         refund_of: Some(parent),

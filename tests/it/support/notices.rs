@@ -58,7 +58,8 @@ impl Fixture {
 
     /// With both signatures, as the provider sends it.
     pub async fn send(&self, app: &TestApp) -> Reply {
-        self.send_as(app, &self.body, &[("Content-HMAC", &self.content_hmac), ("X-Content-HMAC", &self.x_content_hmac)]).await
+        self.send_as(app, &self.body, &[("Content-HMAC", &self.content_hmac), ("X-Content-HMAC", &self.x_content_hmac)])
+            .await
     }
 
     /// With another body or other headers.
@@ -107,7 +108,9 @@ impl TestApp {
     pub async fn verdicts(&self) -> Vec<String> {
         let list = self.get("/v1/notifications?limit=100").await.expect(200);
         let rows = list.json["data"].as_array().unwrap();
-        rows.iter().map(|row| format!("{} {}", row["kind"].as_str().unwrap(), row["verdict"].as_str().unwrap())).collect()
+        rows.iter()
+            .map(|row| format!("{} {}", row["kind"].as_str().unwrap(), row["verdict"].as_str().unwrap()))
+            .collect()
     }
 
     /// The kinds of all events of a payment, oldest first.
