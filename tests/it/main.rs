@@ -5,4 +5,12 @@
 
 mod support;
 
+mod cards;
+mod lost_answers;
+mod races;
+mod refunds;
 mod smoke;
+mod status;
+mod three_ds;
+mod two_stage;
+mod widget;

@@ -4,11 +4,13 @@ mod app;
 mod books;
 mod database;
 mod http;
+mod look;
 mod postgres;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
 pub use database::Engine;
 pub use http::{Form, Reply, form_of};
+pub use look::{expect_sums, order, transaction_id, with};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]
