@@ -20,6 +20,8 @@ const REQUIRED: [&str; 4] =
 fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kmic-payments"));
     command.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null());
+    // Several programs run at once: none takes the port of the metrics.
+    set(&mut command, "server.admin_bind", "");
     command
 }
 

@@ -5,11 +5,19 @@
 
 mod support;
 
+mod cards;
 mod cli;
+mod lost_answers;
 mod money_surprises;
 mod notification_order;
 mod notifications;
+mod races;
+mod refunds;
 mod schema;
 mod smoke;
 mod state_table;
+mod status;
 mod store;
+mod three_ds;
+mod two_stage;
+mod widget;

@@ -44,7 +44,7 @@ fn pay_fields<'a>(
 async fn needs_attention(app: &TestApp, payment: &Reply, status: &str, attention: &str) {
     let seen = app.payment(payment.id()).await;
     assert_eq!((seen.text("/status"), seen.text("/attention")), (status, attention), "{}", seen.json);
-    let told = app.events_of(payment.id()).await;
+    let told = app.events(payment.id()).await;
     assert_eq!(told.iter().filter(|kind| *kind == "payment.needs_attention").count(), 1, "{told:?}");
 }
 
@@ -104,7 +104,7 @@ async fn a_pay_wins_over_expired_and_cancelled(engine: Engine) {
         pay(&app, invoice, transaction, "12500.00", "KZT").await;
         let seen = app.payment(payment.id()).await;
         assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "12500.00"));
-        assert!(app.events_of(payment.id()).await.contains(&"payment.paid".to_owned()));
+        assert!(app.events(payment.id()).await.contains(&"payment.paid".to_owned()));
     }
     app.stop().await;
 }
@@ -135,7 +135,7 @@ async fn a_refund_from_the_cabinet_is_booked(engine: Engine) {
     app.notify("refund", &refund("5000000002")).await;
     let seen = app.payment(payment.id()).await;
     assert_eq!((seen.text("/status"), seen.text("/refunded/value")), ("partially_refunded", "2500.00"));
-    assert!(app.events_of(payment.id()).await.contains(&"refund.succeeded".to_owned()));
+    assert!(app.events(payment.id()).await.contains(&"refund.succeeded".to_owned()));
     // What is left is 10 000.
     app.refund(payment.id(), "10000.01").await.expect_problem(409, "refund_exceeds_captured");
     // Of a payment that we know nothing of.
@@ -160,7 +160,7 @@ async fn a_refund_from_the_cabinet_may_overtake_its_pay(engine: Engine) {
     let seen = app.payment(payment.id()).await;
     assert_eq!((seen.text("/status"), seen.text("/refunded/value")), ("partially_refunded", "2500.00"));
     assert_eq!(app.verdicts().await, ["pay applied", "refund applied"]);
-    assert!(app.events_of(payment.id()).await.contains(&"refund.succeeded".to_owned()));
+    assert!(app.events(payment.id()).await.contains(&"refund.succeeded".to_owned()));
     // Nothing is left to take up, and a repeat changes nothing.
     assert_eq!(app.running.app.settle_step().await.unwrap(), 0);
     app.notify("refund", &refund).await;

@@ -112,12 +112,4 @@ impl TestApp {
             .map(|row| format!("{} {}", row["kind"].as_str().unwrap(), row["verdict"].as_str().unwrap()))
             .collect()
     }
-
-    /// The kinds of all events of a payment, oldest first.
-    pub async fn events_of(&self, payment_id: &str) -> Vec<String> {
-        let list = self.get("/v1/events?limit=100").await.expect(200);
-        let rows = list.json["data"].as_array().unwrap();
-        let ours = rows.iter().filter(|row| row["payment_id"] == payment_id);
-        ours.map(|row| row["type"].as_str().or(row["kind"].as_str()).unwrap().to_owned()).collect()
-    }
 }
