@@ -38,6 +38,7 @@ impl Settings {
             listener.and_then(|listener| listener.local_addr()).map_err(|error| format!("no port: {error}"))?;
         let variables = [
             ("SERVER__BIND", address.to_string()),
+            ("SERVER__ADMIN_BIND", "127.0.0.1:0".to_owned()),
             ("SERVER__PUBLIC_URL", format!("http://{address}")),
             ("SERVER__RATE_PER_SECOND", "0".to_owned()),
             ("DATABASE__URL", database_url.to_owned()),
