@@ -51,6 +51,8 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Address and port.
     pub bind: String,
+    /// Address and port of `/metrics`; none when switched off.
+    pub admin_bind: Option<String>,
     /// Base of our public addresses, without a slash at its end.
     pub public_url: String,
     /// Threads.
@@ -342,7 +344,12 @@ impl Reader<'_> {
         let rate_per_second = self.number("server.rate_per_second", 0, 1_000_000);
         let rate_burst = self.number("server.rate_burst", 0, 1_000_000);
         let shutdown_timeout_s = self.number("server.shutdown_timeout_s", 1, 600);
+        let admin_bind = Some(self.raw.text("server.admin_bind")).filter(|text| !text.is_empty());
+        if admin_bind.is_some() && admin_bind == bind {
+            self.faults.push("server.admin_bind: must not be the public address server.bind".to_owned());
+        }
         Some(ServerSettings {
+            admin_bind,
             bind: bind?,
             public_url: public_url?,
             workers: workers?,

@@ -13,6 +13,7 @@ use crate::cloudpayments::{Client, ClientSettings, Signatures};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::{self, HttpSettings, Presenter, PresenterSettings};
+use crate::metrics::Metrics;
 use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, operations};
 use crate::vault::Vault;
 use crate::worker::Workers;
@@ -46,6 +47,7 @@ pub struct Running {
     pub store: Store,
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
+    admin: Option<ServerHandle>,
     workers: Option<Workers>,
     _lock: Option<File>,
 }
@@ -64,10 +66,11 @@ impl Running {
         if lock.is_some() {
             recover(&store, world.clock.now()).await?;
         }
+        let metrics = Arc::new(Metrics::new().map_err(Error::internal)?);
         let presenter = Arc::new(Presenter::new(presenter_settings(settings), Arc::clone(&vault)));
         let app = Arc::new(App::new(Parts {
             store: store.clone(),
-            provider: provider(settings)?,
+            provider: provider(settings, &metrics)?,
             signatures: Signatures::new(
                 settings.cloudpayments.api_secret.clone(),
                 settings.cloudpayments.api_secret_previous.clone(),
@@ -75,17 +78,26 @@ impl Running {
             present: presenter.clone(),
             clock: Arc::clone(&world.clock),
             ids: Arc::clone(&world.ids),
+            metrics: Arc::clone(&metrics),
             settings: AppSettings {
                 default_expires_in_s: settings.default_expires_in_s,
                 call_deadline_s: call_deadline_s(settings),
             },
         }));
-        let parts = http::Parts { app: Arc::clone(&app), presenter, vault, clock: world.clock, ids: world.ids };
+        let parts = http::Parts {
+            app: Arc::clone(&app),
+            presenter,
+            vault,
+            clock: world.clock,
+            ids: world.ids,
+            metrics: Arc::clone(&metrics),
+        };
         let (address, server) = http::start(parts, &http_settings(settings))
             .map_err(|error| Error::internal(format!("cannot listen on {}: {error}", settings.server.bind)))?;
         let handle = server.handle();
+        let admin = start_admin(settings, &metrics)?;
         let workers = world.workers.then(|| Workers::start(&app, settings.settle_interval, settings.expire_interval));
-        Ok(Running { address, app, store, server: tokio::spawn(server), handle, workers, _lock: lock })
+        Ok(Running { address, app, store, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 
     /// Waits until the server ends by itself, which it should not.
@@ -99,6 +111,9 @@ impl Running {
     /// Accepts nothing more, lets requests under way finish, then ends.
     pub async fn stop(self) {
         self.handle.stop(true).await;
+        if let Some(admin) = self.admin {
+            admin.stop(false).await;
+        }
         if let Some(workers) = self.workers {
             workers.stop().await;
         }
@@ -106,6 +121,17 @@ impl Running {
             tracing::error!(%error, "the server ended badly");
         }
     }
+}
+
+/// `/metrics`, where it is switched on.
+fn start_admin(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<ServerHandle>> {
+    let Some(bind) = &settings.server.admin_bind else { return Ok(None) };
+    let (address, server) = http::start_admin(metrics, bind)
+        .map_err(|error| Error::internal(format!("cannot listen on server.admin_bind {bind}: {error}")))?;
+    tracing::info!(%address, "metrics");
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(Some(handle))
 }
 
 /// One process serves an embedded database: a second one would take this one's running calls for lost.
@@ -164,7 +190,7 @@ fn store_settings(settings: &Settings) -> StoreSettings {
     }
 }
 
-fn provider(settings: &Settings) -> Result<Client> {
+fn provider(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Client> {
     let provider = &settings.cloudpayments;
     Client::new(ClientSettings {
         base_url: provider.base_url.clone(),
@@ -175,6 +201,7 @@ fn provider(settings: &Settings) -> Result<Client> {
         queue_timeout: provider.queue_timeout,
         connect_timeout: provider.connect_timeout,
         request_timeout: provider.request_timeout,
+        metrics: Arc::clone(metrics),
     })
     .map_err(Error::internal)
 }

@@ -24,6 +24,7 @@ impl App {
         for payment in &due {
             self.expire(payment).await?;
         }
+        self.parts.metrics.worker("expire", due.len());
         Ok(due.len())
     }
 

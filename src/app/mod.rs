@@ -30,6 +30,7 @@ use crate::cloudpayments::{Client, Signatures};
 use crate::domain::id::PaymentId;
 use crate::domain::state::{Cause, CauseType};
 use crate::error::Result;
+use crate::metrics::Metrics;
 use crate::store::{Lane, Store, Tx};
 use record::Recorder;
 
@@ -62,6 +63,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness of ids.
     pub ids: Arc<dyn IdSource>,
+    /// Figures for operators.
+    pub metrics: Arc<Metrics>,
     /// How long things take.
     pub settings: AppSettings,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition};
 use crate::clock::{IdSource, Timestamp};
 use crate::domain::evidence::{
@@ -136,6 +137,7 @@ impl Recorder {
             None => match self.first_record(payment, fact, refund.as_ref().map(|refund| refund.id.clone())) {
                 Some(transaction) => {
                     transactions::insert(tx, &payment.id, &transaction)?;
+                    self.learn_early(tx, payment, fact)?;
                     Learned::Something
                 }
                 None => return Ok(Learned::Unreadable),
@@ -145,6 +147,22 @@ impl Recorder {
             self.complete_refund(tx, refund, fact.transaction_id)?;
         }
         Ok(learned)
+    }
+
+    /// Keeps what notifications told of a payment's transaction before we knew whose it is.
+    fn learn_early(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact) -> Result<()> {
+        if fact.kind == TransactionKind::Refund {
+            return Ok(());
+        }
+        for early in take_unmatched(tx, payment, fact.transaction_id)? {
+            if self.learn(tx, payment, &early, None)? == Learned::Something && early.kind == TransactionKind::Refund {
+                let refund_id = early.refund_id.as_deref().and_then(RefundId::parse);
+                // The row of the history that this becomes part of is the next one.
+                let next = Payment { sequence: payment.sequence + 1, ..payment.clone() };
+                self.announce(tx, &next, "refund.succeeded", refund_id)?;
+            }
+        }
+        Ok(())
     }
 
     /// A capture of ours was answered: exactly `amount` was taken, whatever a notification said before.

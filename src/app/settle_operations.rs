@@ -30,7 +30,8 @@ const STEP_LIMIT: i64 = 20;
 const WORKER: &str = "worker:settle";
 
 impl App {
-    /// Asks about every call whose answer is overdue. Returns how many it asked about.
+    /// Asks about every call whose answer is overdue, and takes up notifications whose payment became known. Returns how
+    /// many of both there were.
     ///
     /// # Errors
     /// Only of the database.
@@ -40,7 +41,9 @@ impl App {
         for operation in &due {
             self.settle_operation(operation.clone(), WORKER).await?;
         }
-        Ok(due.len())
+        let taken_up = self.take_up_unmatched().await?;
+        self.parts.metrics.worker("settle", due.len() + taken_up);
+        Ok(due.len() + taken_up)
     }
 
     /// Asks the provider about a payment now.

@@ -7,7 +7,7 @@ use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{self, Notification, NotificationFact};
-use crate::domain::evidence::{Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
@@ -118,12 +118,28 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn replay_notification(&self, caller: &Caller, id: NotificationId) -> Result<NotificationRecord> {
+        let recorder = self.recorder(CauseType::Operator, Some(id.to_string()), caller.key_id.as_str());
+        self.apply_stored(id, recorder).await
+    }
+
+    /// Applies notifications that came before their payment was known and were not taken up when it became known: two
+    /// processes may have handled the two at the same moment. Returns how many there were.
+    pub(super) async fn take_up_unmatched(&self) -> Result<usize> {
+        let ids = self.parts.store.read(notifications::unmatched_with_payment).await?;
+        for id in &ids {
+            let recorder = self.recorder(CauseType::Notification, Some(id.to_string()), super::PROVIDER);
+            self.apply_stored(id.clone(), recorder).await?;
+        }
+        Ok(ids.len())
+    }
+
+    async fn apply_stored(&self, id: NotificationId, recorder: Recorder) -> Result<NotificationRecord> {
         let wanted = id.clone();
         let stored = self.parts.store.read(move |tx| notifications::get(tx, &wanted)).await?;
         let kind = NotificationKind::parse(&stored.record.kind)
             .ok_or_else(|| Error::internal("a notification of no known kind"))?;
         let incoming = Incoming {
-            id: id.clone(),
+            id,
             kind,
             digest: vault::digest(&[&stored.body]),
             content: cloudpayments::parse(&stored.body, stored.is_json).ok(),
@@ -131,19 +147,14 @@ impl App {
             is_json: stored.is_json,
         };
         let lane = self.lane(&incoming).await?;
-        let recorder = self.recorder(CauseType::Operator, Some(id.to_string()), caller.key_id.as_str());
         self.parts
             .store
             .write(lane, move |tx| {
                 // A Check asks about a moment that is over.
                 if incoming.kind != NotificationKind::Check {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
-                    notifications::set_verdict(
-                        tx,
-                        &incoming.id,
-                        applied.verdict,
-                        applied.payment_id.as_ref().map(PaymentId::as_str),
-                    )?;
+                    let payment_id = applied.payment_id.as_ref().map(PaymentId::as_str);
+                    notifications::set_verdict(tx, &incoming.id, applied.verdict, payment_id)?;
                 }
                 Ok(notifications::get(tx, &incoming.id)?.record)
             })
@@ -191,6 +202,7 @@ impl App {
     fn report(&self, kind: &NotificationKind, id: &NotificationId, applied: &Applied) {
         let payment_id = applied.payment_id.as_ref().map_or("", PaymentId::as_str);
         let kind = kind.as_str();
+        self.parts.metrics.notification(kind, applied.verdict);
         if matches!(applied.verdict, "unmatched" | "unreadable" | "contradiction") {
             tracing::error!(
                 notification.kind = kind,
@@ -213,6 +225,7 @@ impl App {
 
     async fn put_in_quarantine(&self, raw: RawNotification) {
         let now = self.now();
+        self.parts.metrics.notification(raw.kind.as_str(), "bad_signature");
         tracing::warn!(notification.kind = raw.kind.as_str(), "a notification without a valid signature");
         if !self.quarantine.lets_through(now) {
             return;
@@ -242,6 +255,7 @@ fn to_store(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Stored {
         },
         body: incoming.body.clone(),
         is_json: incoming.is_json,
+        parent_transaction_id: incoming.content.as_ref().and_then(|content| content.payment_transaction_id),
     }
 }
 
@@ -285,7 +299,10 @@ fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Re
     let Some(content) = &incoming.content else {
         return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
     };
-    let Some(payment) = resolve(tx, content)? else {
+    // A transaction that we know does not stand for a bill that we do not.
+    let same_bill =
+        |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
+    let Some(payment) = resolve(tx, content)?.filter(same_bill) else {
         return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
     };
     let known = transactions::of_payment(tx, &payment.id)?;
@@ -331,16 +348,38 @@ fn check_code(payment: &Payment, known: &[Transaction], content: &Notification, 
     }
 }
 
+/// What a kind of notification states; plans and fiscal receipts state nothing about a transaction.
+fn stated_by(kind: NotificationKind) -> Option<NotificationFact> {
+    match kind {
+        NotificationKind::Check => Some(NotificationFact::Check),
+        NotificationKind::Pay => Some(NotificationFact::Pay),
+        NotificationKind::Fail => Some(NotificationFact::Fail),
+        NotificationKind::Confirm => Some(NotificationFact::Confirm),
+        NotificationKind::Refund => Some(NotificationFact::Refund),
+        NotificationKind::Cancel => Some(NotificationFact::Cancel),
+        NotificationKind::Recurrent | NotificationKind::Receipt => None,
+    }
+}
+
+/// Facts that stored notifications state about a transaction whose payment was not known when they came, for example a
+/// refund from the cabinet that overtook the Pay. They are marked as applied.
+pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id: i64) -> Result<Vec<Fact>> {
+    let mut facts = Vec::new();
+    for stored in notifications::unmatched_about(tx, transaction_id)? {
+        let kind = NotificationKind::parse(&stored.record.kind).and_then(stated_by);
+        let content = cloudpayments::parse(&stored.body, stored.is_json).ok();
+        if let (Some(kind), Some(content)) = (kind, content)
+            && let Some(fact) = content.fact(kind, Some(payment.currency()))
+        {
+            notifications::set_verdict(tx, &stored.record.id, "applied", Some(payment.id.as_str()))?;
+            facts.push(fact);
+        }
+    }
+    Ok(facts)
+}
+
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
-    let kind = match incoming.kind {
-        NotificationKind::Check => NotificationFact::Check,
-        NotificationKind::Pay => NotificationFact::Pay,
-        NotificationKind::Fail => NotificationFact::Fail,
-        NotificationKind::Confirm => NotificationFact::Confirm,
-        NotificationKind::Refund => NotificationFact::Refund,
-        NotificationKind::Cancel => NotificationFact::Cancel,
-        NotificationKind::Recurrent | NotificationKind::Receipt => return Ok(Applied::nowhere("ignored")),
-    };
+    let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
     let Some(payment) = resolve(tx, content)? else { return Ok(Applied::nowhere("unmatched")) };
     let payment_id = payment.id.clone();

@@ -46,6 +46,7 @@ pub(super) fn settings(
         .map_err(text)?
         .with("server.bind", bind)
         .with("server.public_url", public_url)
+        .with("server.admin_bind", "")
         .with("database.url", database_url)
         .with("cloudpayments.base_url", sandbox.base_url())
         .with("cloudpayments.public_id", sandbox.public_id())

@@ -1,5 +1,6 @@
 //! The client of the API: one function for each method that we call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -7,6 +8,7 @@ use secrecy::SecretString;
 use crate::clock::Timestamp;
 use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::money::Money;
+use crate::metrics::Metrics;
 
 use super::answer;
 use super::outcome::{ChargeAnswer, Outcome, Page, RefundAnswer};
@@ -34,6 +36,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// How long the whole request may take.
     pub request_timeout: Duration,
+    /// Figures for operators.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The client of the API (contract section 4). Never repeats a request by itself, follows no redirect, takes no proxy

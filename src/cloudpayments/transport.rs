@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
+use crate::metrics::Metrics;
 use crate::vault;
 
 use super::client::ClientSettings;
@@ -26,6 +27,7 @@ pub struct Transport {
     http: reqwest::Client,
     base_url: Arc<str>,
     limiter: Limiter,
+    metrics: Arc<Metrics>,
 }
 
 /// One call of a method. Has no `Debug`: the body may hold card data.
@@ -88,7 +90,8 @@ impl Transport {
             .map_err(|error| format!("the HTTP client: {}", causes(&error)))?;
         let limiter =
             Limiter::new(settings.max_concurrent_requests, settings.max_queued_requests, settings.queue_timeout);
-        Ok(Transport { http, base_url: url.as_str().trim_end_matches('/').into(), limiter })
+        let base_url = url.as_str().trim_end_matches('/').into();
+        Ok(Transport { http, base_url, limiter, metrics: Arc::clone(&settings.metrics) })
     }
 
     /// Waits for a turn, sends, reads, and writes the one line of the log.
@@ -103,6 +106,7 @@ impl Transport {
                 Err(failure) => (0, failure.into_outcome()),
             },
         };
+        self.metrics.provider_call(operation, outcome.as_str(), started.elapsed());
         log(operation, class, &request_id, status, started.elapsed(), &outcome);
         outcome
     }

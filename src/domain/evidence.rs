@@ -315,3 +315,6 @@ fn probably_told_twice(known: &Known<'_>) -> i64 {
         })
         .sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,6 +128,11 @@ fn log(response: &ServiceResponse<BoxBody>, method: &Method, took: Duration) {
     let route = response.request().match_pattern();
     let extensions = response.request().extensions();
     let key = extensions.get::<RequestContext>().and_then(|context| context.key_id.as_ref());
+    if let Some(shared) = response.request().app_data::<Data<Shared>>() {
+        // Unknown addresses are one route: a scanner must not make a figure of each.
+        let route = route.as_deref().unwrap_or("(unknown)");
+        shared.metrics.request(method.as_str(), route, response.status().as_u16(), took);
+    }
     write_line(method, route.as_deref(), response.status(), took, key.map_or("", |key| key.as_str()));
 }
 

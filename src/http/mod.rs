@@ -38,4 +38,4 @@ mod view;
 pub use actix_web::dev::ServerHandle;
 pub use openapi::document;
 pub use presenter::{Presenter, PresenterSettings, SupportContacts};
-pub use server::{HttpSettings, Parts, start};
+pub use server::{HttpSettings, Parts, start, start_admin};

@@ -169,7 +169,7 @@ pub(super) async fn list_transitions(_key: Key<ReadPayments>, request: HttpReque
         (status = 200, description = "Captured.", body = PaymentView, example = json!(examples::paid_payment())),
         (status = 202, description = "The outcome is not known yet.", headers(("Retry-After" = i64, description = "Seconds after which to read the payment.")),
             body = PaymentView, example = json!(examples::undetermined_payment())),
-        (status = 409, description = "`invalid_state`, `operation_in_progress`, `capture_exceeds_authorized`"),
+        (status = 409, description = "`invalid_state`, `operation_in_progress`, `capture_exceeds_authorized`, `provider_refused`"),
     ))]
 pub(super) async fn capture_payment(
     key: Key<WritePayments>,
@@ -197,7 +197,7 @@ pub(super) async fn capture_payment(
         (status = 200, description = "Cancelled.", body = PaymentView, example = json!(examples::cancelled_payment())),
         (status = 202, description = "The outcome is not known yet.", headers(("Retry-After" = i64, description = "Seconds after which to read the payment.")),
             body = PaymentView, example = json!(examples::undetermined_payment())),
-        (status = 409, description = "`invalid_state`, `operation_in_progress`"),
+        (status = 409, description = "`invalid_state`, `operation_in_progress`, `provider_refused`"),
     ))]
 pub(super) async fn cancel_payment(
     key: Key<WritePayments>,

@@ -46,6 +46,8 @@ pub(super) const TABLE: &[Row] = &[
     row("refund_exceeds_captured", 409, "More than what is left to give back"),
     row("capture_exceeds_authorized", 409, "More than what is held"),
     row("wrong_transaction", 409, "Not the transaction that waits for authentication"),
+    row("provider_refused", 409, "CloudPayments refused the operation"),
+    row("too_many_refunds", 409, "The payment has as many refunds as it can have"),
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
     row("refundable_differs", 412, "What is refundable differs from what was expected"),
     row("body_too_large", 413, "The body is too large"),
@@ -271,6 +273,8 @@ mod tests {
             Conflict::RefundExceedsCaptured,
             Conflict::CaptureExceedsAuthorized,
             Conflict::WrongTransaction,
+            Conflict::ProviderRefused,
+            Conflict::TooManyRefunds,
         ];
         for why in conflicts {
             assert_eq!(Problem::from(Error::conflict(why, "x")).row.code, why.code());

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::web::{Bytes, Data};
-use actix_web::{App as ActixApp, HttpServer};
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 
 use super::limits::Limits;
 use super::middleware::observe;
@@ -15,6 +15,7 @@ use super::presenter::Presenter;
 use super::routes;
 use crate::app::App;
 use crate::clock::{Clock, IdSource};
+use crate::metrics::Metrics;
 use crate::vault::Vault;
 
 /// Limits of the HTTP interface.
@@ -72,6 +73,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// For ids of requests.
     pub ids: Arc<dyn IdSource>,
+    /// Figures for operators.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The state that all handlers see.
@@ -81,6 +84,7 @@ pub(super) struct Shared {
     pub vault: Arc<Vault>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
+    pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub body_limit_bytes: usize,
     pub body_timeout: Duration,
@@ -96,6 +100,7 @@ impl Shared {
             vault: parts.vault,
             clock: parts.clock,
             ids: parts.ids,
+            metrics: parts.metrics,
             limits: Limits::new(settings.rate_per_second, settings.rate_burst),
             body_limit_bytes: settings.body_limit_bytes,
             body_timeout: Duration::from_secs(settings.body_timeout_s),
@@ -123,5 +128,23 @@ pub fn start(parts: Parts, settings: &HttpSettings) -> std::io::Result<(SocketAd
     .bind(settings.bind.as_str())?;
     let address =
         server.addrs().first().copied().ok_or_else(|| std::io::Error::other("the server listens on no address"))?;
+    Ok((address, server.run()))
+}
+
+/// Serves `/metrics` on an address of its own, never on the public one. The returned server runs while it is awaited.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn start_admin(metrics: &Arc<Metrics>, bind: &str) -> std::io::Result<(SocketAddr, Server)> {
+    let metrics = Data::from(Arc::clone(metrics));
+    let render = |metrics: Data<Metrics>| async move {
+        HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render())
+    };
+    let server =
+        HttpServer::new(move || ActixApp::new().app_data(metrics.clone()).route("/metrics", web::get().to(render)))
+            .workers(1)
+            .disable_signals()
+            .bind(bind)?;
+    let address = server.addrs().first().copied().ok_or_else(|| std::io::Error::other("no address"))?;
     Ok((address, server.run()))
 }

@@ -35,7 +35,7 @@ const FORM_LIMIT_BYTES: usize = 131_072;
         (status = 200, description = "Finished. The bank may have refused: see `status`.", body = PaymentView, example = json!(examples::paid_payment())),
         (status = 202, description = "The outcome is not known yet.", headers(("Retry-After" = i64, description = "Seconds after which to read the payment.")),
             body = PaymentView, example = json!(examples::undetermined_payment())),
-        (status = 409, description = "`invalid_state`, `operation_in_progress`, `wrong_transaction`"),
+        (status = 409, description = "`invalid_state`, `operation_in_progress`, `wrong_transaction`, `provider_refused`"),
     ))]
 pub(super) async fn finish_three_ds(
     key: Key<WritePayments>,

@@ -113,33 +113,33 @@ impl Runner {
 
     /// Runs the batch; `false` when the connection is not to be used again.
     fn serve(&self, connection: &mut Option<DbConn>, mut batch: Vec<Box<dyn Task>>) -> bool {
-        if connection.is_none() {
-            let opened = if self.read_only { self.target.connect_read_only() } else { self.target.connect() };
-            match opened {
-                Ok(conn) => *connection = Some(conn),
-                Err(error) => {
-                    fail_all(batch, &error);
-                    return false;
-                }
-            }
-        }
-        let Some(conn) = connection.as_mut() else { return false };
-        if self.read_only {
-            return batch.into_iter().all(|task| self.run_alone(conn, task));
-        }
         if batch.len() == 1 {
-            return batch.pop().is_none_or(|task| self.run_alone_with_retry(connection, task));
+            return batch.pop().is_none_or(|task| self.run_alone(connection, task));
         }
         self.run_together(connection, batch)
     }
 
+    /// Begins a transaction, on a fresh connection where there is none or the one at hand turns out to be dead: nothing
+    /// was sent on it yet.
+    fn begin(&self, connection: &mut Option<DbConn>) -> Result<()> {
+        let begin = |conn: &mut DbConn| if self.read_only { conn::begin_read(conn) } else { conn::begin_write(conn) };
+        if connection.as_mut().is_some_and(|conn| begin(conn).is_ok()) {
+            return Ok(());
+        }
+        *connection = None;
+        let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
+        begin(&mut fresh)?;
+        *connection = Some(fresh);
+        Ok(())
+    }
+
     /// One transaction for the whole batch, a savepoint for each task.
     fn run_together(&self, connection: &mut Option<DbConn>, mut batch: Vec<Box<dyn Task>>) -> bool {
-        let Some(conn) = connection.as_mut() else { return false };
-        if let Err(error) = conn::begin_write(conn) {
+        if let Err(error) = self.begin(connection) {
             fail_all(batch, &error);
             return false;
         }
+        let Some(conn) = connection.as_mut() else { return false };
         for task in &mut batch {
             let outcome = conn.transaction(|db| {
                 let verdict = task.run(&mut Tx { db, vault: &self.vault });
@@ -150,7 +150,7 @@ impl Runner {
                 if !usable {
                     *connection = None;
                 }
-                return batch.into_iter().fold(usable, |_, task| self.run_alone_with_retry(connection, task));
+                return batch.into_iter().fold(usable, |_, task| self.run_alone(connection, task));
             }
         }
         match conn::commit(conn) {
@@ -166,16 +166,11 @@ impl Runner {
     }
 
     /// A transaction of its own; once more on a fresh connection when the database failed in passing.
-    fn run_alone_with_retry(&self, connection: &mut Option<DbConn>, mut task: Box<dyn Task>) -> bool {
+    fn run_alone(&self, connection: &mut Option<DbConn>, mut task: Box<dyn Task>) -> bool {
         for last_try in [false, true] {
-            if connection.is_none() {
-                match self.target.connect() {
-                    Ok(conn) => *connection = Some(conn),
-                    Err(error) => {
-                        task.fail(error);
-                        return false;
-                    }
-                }
+            if let Err(error) = self.begin(connection) {
+                fail_all(vec![task], &error);
+                return false;
             }
             let Some(conn) = connection.as_mut() else { return false };
             match self.attempt(conn, &mut task) {
@@ -193,26 +188,8 @@ impl Runner {
         false
     }
 
-    fn run_alone(&self, conn: &mut DbConn, mut task: Box<dyn Task>) -> bool {
-        match self.attempt(conn, &mut task) {
-            Ok(verdict) => {
-                task.deliver();
-                verdict != Verdict::Retry
-            }
-            Err(error) => {
-                task.fail(error);
-                false
-            }
-        }
-    }
-
-    /// Begin, run, commit or roll back. An error means that begin or commit failed.
+    /// Run, commit or roll back. An error means that the commit failed.
     fn attempt(&self, conn: &mut DbConn, task: &mut Box<dyn Task>) -> Result<Verdict> {
-        if self.read_only {
-            conn::begin_read(conn)?;
-        } else {
-            conn::begin_write(conn)?;
-        }
         let verdict = task.run(&mut Tx { db: &mut *conn, vault: &self.vault });
         match verdict {
             Verdict::Keep => conn::commit(conn)?,

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::Tx;
 use super::conn::on_each;
-use super::schema::{notifications, quarantine};
+use super::schema::{notifications, quarantine, transactions};
 use super::types::{NaiveDateTime, moment};
 use crate::app::{NotificationKind, NotificationRecord, Page};
 use crate::clock::Timestamp;
@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// At most so many are kept in quarantine.
 pub const QUARANTINE_LIMIT: i64 = 1000;
+/// More early notifications of one transaction are left to a replay by hand.
+const UNMATCHED_LIMIT: i64 = 200;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = notifications)]
@@ -24,6 +26,7 @@ struct Row {
     body: Vec<u8>,
     payment_id: Option<String>,
     transaction_id: Option<i64>,
+    parent_transaction_id: Option<i64>,
     verdict: String,
     reply: i32,
     received_at: NaiveDateTime,
@@ -47,6 +50,8 @@ pub struct Stored {
     pub body: Vec<u8>,
     /// Whether they are JSON.
     pub is_json: bool,
+    /// Of a refund: the payment transaction that was given back from.
+    pub parent_transaction_id: Option<i64>,
 }
 
 /// Whether this very notification was stored before.
@@ -71,6 +76,7 @@ pub fn insert(tx: &mut Tx<'_>, stored: &Stored, digest: &[u8; 32]) -> Result<()>
         body: tx.vault.seal(&context(&record.id), &stored.body),
         payment_id: record.payment_id.clone(),
         transaction_id: record.transaction_id,
+        parent_transaction_id: stored.parent_transaction_id,
         verdict: record.verdict.clone(),
         reply: record.reply,
         received_at: record.received_at.naive_utc(),
@@ -95,17 +101,47 @@ pub fn set_verdict(tx: &mut Tx<'_>, id: &NotificationId, verdict: &str, payment_
 /// # Errors
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &NotificationId) -> Result<Stored> {
-    let row: Row = notifications::table
-        .find(id.as_str())
+    let row: Option<Row> = notifications::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    to_stored(tx, row.ok_or(Error::NotFound("notification"))?)
+}
+
+/// Notifications about a transaction, or about refunds of it, that came before its payment was known; oldest first.
+pub fn unmatched_about(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Vec<Stored>> {
+    let about =
+        notifications::parent_transaction_id.eq(transaction_id).or(notifications::transaction_id.eq(transaction_id));
+    let rows: Vec<Row> = notifications::table
+        .filter(notifications::verdict.eq("unmatched"))
+        .filter(about)
+        .order(notifications::id.asc())
+        .limit(UNMATCHED_LIMIT)
         .select(Row::as_select())
-        .first(tx.db)
-        .optional()?
-        .ok_or(Error::NotFound("notification"))?;
+        .load(tx.db)?;
+    rows.into_iter().map(|row| to_stored(tx, row)).collect()
+}
+
+/// Notifications that were not matched when they came, although their transaction is recorded now.
+pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
+    let known = || transactions::table.select(transactions::transaction_id.nullable());
+    let about = notifications::parent_transaction_id
+        .eq_any(known())
+        .or(notifications::parent_transaction_id.is_null().and(notifications::transaction_id.eq_any(known())));
+    let ids: Vec<String> = notifications::table
+        .filter(notifications::verdict.eq("unmatched"))
+        .filter(about)
+        .order(notifications::id.asc())
+        .limit(20)
+        .select(notifications::id)
+        .load(tx.db)?;
+    Ok(ids.into_iter().map(NotificationId::from_stored).collect())
+}
+
+fn to_stored(tx: &Tx<'_>, row: Row) -> Result<Stored> {
+    let id = NotificationId::from_stored(row.id.clone());
     let body = tx
         .vault
-        .open(&context(id), &row.body)
+        .open(&context(&id), &row.body)
         .map_err(|error| Error::internal(format!("notifications.body: {error}")))?;
-    Ok(Stored { is_json: row.is_json, body, record: to_record(row) })
+    Ok(Stored { is_json: row.is_json, body, parent_transaction_id: row.parent_transaction_id, record: to_record(row) })
 }
 
 /// A stretch of the list, newest first.

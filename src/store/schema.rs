@@ -160,6 +160,7 @@ diesel::table! {
         body -> Binary,
         payment_id -> Nullable<Text>,
         transaction_id -> Nullable<BigInt>,
+        parent_transaction_id -> Nullable<BigInt>,
         verdict -> Text,
         reply -> Integer,
         received_at -> Timestamp,

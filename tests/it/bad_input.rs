@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Body, Engine, TestApp, card, money, widget, with, without};
+use crate::support::{APPROVED, Body, Engine, TestApp, card, money, widget, with_at, without};
 
 crate::on_both!(
     each_faulty_field_is_named,
@@ -152,7 +152,7 @@ async fn each_faulty_field_is_named(engine: Engine) {
     let app = TestApp::start(engine).await;
     for (pointer, value, expected) in [amounts(), unknown_fields(), texts(), choices(), metadata()].concat() {
         let pointer = if pointer.is_empty() { "/" } else { pointer };
-        expect_faults(&app, with(widget("KM-1"), pointer, value), &[expected]).await;
+        expect_faults(&app, with_at(widget("KM-1"), pointer, value), &[expected]).await;
     }
     app.expect_untouched("faulty fields").await;
     app.finish().await;
@@ -166,13 +166,13 @@ async fn card_payments_need_what_the_bank_asks_for(engine: Engine) {
         (without(good(), "/payer"), "/payer: required"),
         (without(good(), "/method/cryptogram"), "/method/cryptogram: required"),
         (without(good(), "/method/type"), "/method/type: required"),
-        (with(good(), "/method/cryptogram", json!("")), "/method/cryptogram: must_not_be_empty"),
-        (with(good(), "/method/cryptogram", json!("two parts")), "/method/cryptogram: not_printable"),
-        (with(good(), "/method/cryptogram", json!("x".repeat(8193))), "/method/cryptogram: too_long"),
-        (with(good(), "/method/cryptogram", json!(1)), "/method/cryptogram: must_be_string"),
-        (with(good(), "/method/cardholder_name", json!("A\tB")), "/method/cardholder_name: control_characters"),
-        (with(good(), "/method/cvv", json!("123")), "/method/cvv: unknown_field"),
-        (with(good(), "/method/save_card", json!(true)), "/method/save_card: unknown_field"),
+        (with_at(good(), "/method/cryptogram", json!("")), "/method/cryptogram: must_not_be_empty"),
+        (with_at(good(), "/method/cryptogram", json!("two parts")), "/method/cryptogram: not_printable"),
+        (with_at(good(), "/method/cryptogram", json!("x".repeat(8193))), "/method/cryptogram: too_long"),
+        (with_at(good(), "/method/cryptogram", json!(1)), "/method/cryptogram: must_be_string"),
+        (with_at(good(), "/method/cardholder_name", json!("A\tB")), "/method/cardholder_name: control_characters"),
+        (with_at(good(), "/method/cvv", json!("123")), "/method/cvv: unknown_field"),
+        (with_at(good(), "/method/save_card", json!(true)), "/method/save_card: unknown_field"),
     ];
     for (body, expected) in cases {
         if expected == "/method/type: required" {

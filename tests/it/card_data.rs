@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Engine, Reply, TestApp, card, widget, with};
+use crate::support::{APPROVED, Engine, Reply, TestApp, card, widget, with_at};
 
 crate::on_both!(
     card_numbers_in_bodies_are_refused,
@@ -52,7 +52,7 @@ async fn card_numbers_in_bodies_are_refused(engine: Engine) {
     ];
     for (pointer, value, expected) in cases {
         let sent = format!("{pointer} = {value}");
-        let reply = app.create(with(card("KM-1", APPROVED), pointer, value)).await;
+        let reply = app.create(with_at(card("KM-1", APPROVED), pointer, value)).await;
         assert_eq!(reply.expect_problem(422, "invalid_request"), [expected], "{sent}");
         expect_no_echo(&reply, &sent);
     }
@@ -127,9 +127,9 @@ async fn card_numbers_in_headers_are_refused(engine: Engine) {
 
 async fn numbers_that_are_no_card_numbers_pass(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let body = with(widget("KM-2026-000123"), "/payer/account_id", json!("a5d3c9e1-bf2a-4abc-4242-424242424242"));
-    let body = with(body, "/description", json!("Policy 4242424242424241, IIN 960101300123"));
-    let body = with(body, "/metadata", json!({"contract": "2026-11-22/000123", "phone": "+7 727 345 01 25"}));
+    let body = with_at(widget("KM-2026-000123"), "/payer/account_id", json!("a5d3c9e1-bf2a-4abc-4242-424242424242"));
+    let body = with_at(body, "/description", json!("Policy 4242424242424241, IIN 960101300123"));
+    let body = with_at(body, "/metadata", json!({"contract": "2026-11-22/000123", "phone": "+7 727 345 01 25"}));
     let payment = app.create(body).await.expect(201);
     assert_eq!(payment.text("/description"), "Policy 4242424242424241, IIN 960101300123");
     app.finish().await;

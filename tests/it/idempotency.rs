@@ -6,7 +6,7 @@ use cloudpayments_sandbox::{ApiFaultKind, Fault};
 use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
-use crate::support::{APPROVED, Body, CARD_NO_FUNDS, Engine, Reply, TestApp, card, money, widget, with};
+use crate::support::{APPROVED, Body, CARD_NO_FUNDS, Engine, Reply, TestApp, card, money, widget, with_at};
 
 crate::on_both!(
     every_post_that_moves_money_needs_a_key,
@@ -32,7 +32,7 @@ fn expect_replay(first: &Reply, repeat: &Reply) {
 }
 
 async fn manual(app: &TestApp, invoice: &str) -> Reply {
-    let payment = app.create(with(card(invoice, APPROVED), "/capture", json!("manual"))).await.expect(201);
+    let payment = app.create(with_at(card(invoice, APPROVED), "/capture", json!("manual"))).await.expect(201);
     assert_eq!(payment.text("/status"), "authorized");
     payment
 }
@@ -135,7 +135,7 @@ async fn a_key_belongs_to_one_request(engine: Engine) {
     app.post_as(&refunds, "second", json!({"amount": money("100.00")})).await.expect(201);
     let others = [
         ("/v1/payments".to_owned(), "first", card("KM-1", CARD_NO_FUNDS)),
-        ("/v1/payments".to_owned(), "first", with(card("KM-1", APPROVED), "/amount/value", json!("12500.01"))),
+        ("/v1/payments".to_owned(), "first", with_at(card("KM-1", APPROVED), "/amount/value", json!("12500.01"))),
         ("/v1/payments".to_owned(), "second", widget("KM-1")),
         (refunds.clone(), "first", json!({})),
         (refunds.clone(), "second", json!({"amount": money("101.00")})),
@@ -196,7 +196,7 @@ async fn a_running_request_is_not_started_twice(engine: Engine) {
 
 async fn a_refused_request_does_not_use_up_its_key(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let bad = with(card("KM-1", APPROVED), "/amount/value", json!("12500"));
+    let bad = with_at(card("KM-1", APPROVED), "/amount/value", json!("12500"));
     app.post_as("/v1/payments", "again", bad).await.expect_problem(422, "invalid_request");
     let headers: [(&str, &[u8]); 1] = [("Idempotency-Key", b"again")];
     app.post_with("/v1/payments?x=1", &headers, &widget("KM-1")).await.expect_problem(422, "invalid_request");

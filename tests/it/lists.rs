@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, Reply, TestApp, card, money, widget, with};
+use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, Reply, TestApp, card, money, widget, with_at};
 
 crate::on_both!(
     payments_are_listed_in_stretches,
@@ -65,7 +65,7 @@ async fn payments_are_listed_in_stretches(engine: Engine) {
 
 async fn filters_hold_together(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let of_other = |body| with(body, "/payer/account_id", json!("user-7"));
+    let of_other = |body| with_at(body, "/payer/account_id", json!("user-7"));
     let paid = app.create(card("KM-1", APPROVED)).await.expect(201);
     let declined = app.create(card("KM-1", CARD_NO_FUNDS)).await.expect(201);
     app.advance(3600);

@@ -184,6 +184,7 @@ CREATE TABLE notifications (
     body BYTEA NOT NULL,
     payment_id TEXT,
     transaction_id BIGINT,
+    parent_transaction_id BIGINT,
     verdict TEXT NOT NULL,
     reply INTEGER NOT NULL,
     received_at TIMESTAMP NOT NULL,
@@ -191,6 +192,9 @@ CREATE TABLE notifications (
 );
 CREATE INDEX notifications_payment ON notifications (payment_id);
 CREATE INDEX notifications_transaction ON notifications (transaction_id);
+-- What came before the payment it is about was known.
+CREATE INDEX notifications_unmatched ON notifications (parent_transaction_id) WHERE verdict = 'unmatched';
+CREATE INDEX notifications_unmatched_own ON notifications (transaction_id) WHERE verdict = 'unmatched';
 
 -- Notifications whose signature did not hold; bounded, oldest go first.
 CREATE TABLE quarantine (

@@ -29,6 +29,7 @@ fn settings(base_url: String) -> ClientSettings {
         queue_timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_millis(1500),
+        metrics: std::sync::Arc::new(crate::metrics::Metrics::new().unwrap()),
     }
 }
 

@@ -86,6 +86,7 @@ impl TestApp {
             .with("server.bind", format!("127.0.0.1:{port}"))
             .with("server.public_url", url.clone())
             .with("server.rate_per_second", "0")
+            .with("server.admin_bind", "")
             .with("server.workers", "1")
             .with("database.url", database.url.clone())
             .with("cloudpayments.base_url", sandbox.base_url())

@@ -4,13 +4,20 @@ mod app;
 mod books;
 mod database;
 mod http;
+mod look;
+mod notices;
 mod postgres;
 mod refused;
+mod sql;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
-pub use database::Engine;
+pub use database::{Engine, TestDatabase};
 pub use http::{Form, Reply, form_of};
-pub use refused::{with, without};
+pub use look::{expect_sums, order, transaction_id, with};
+pub use notices::{FIXTURE_SECRET, Fixture, form, sign};
+pub use postgres::{Options, PostgresServer};
+pub use refused::{with_at, without};
+pub use sql::Sql;
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]

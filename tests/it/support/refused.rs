@@ -7,7 +7,7 @@ use super::app::{Body, TestApp};
 use super::http::Reply;
 
 /// The body with another value at a JSON pointer, whose parent must be there.
-pub fn with(mut body: Body, pointer: &str, value: Value) -> Body {
+pub fn with_at(mut body: Body, pointer: &str, value: Value) -> Body {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     body.pointer_mut(parent).unwrap()[name] = value;
     body
@@ -50,7 +50,6 @@ impl TestApp {
     }
 
     /// Nothing was written here and nothing was asked of the provider.
-    #[track_caller]
     pub async fn expect_untouched(&self, after: &str) {
         for path in ["/v1/payments", "/v1/events", "/v1/notifications"] {
             let page = self.get(path).await.expect(200);

@@ -1,0 +1,86 @@
+//! Figures for operators, in the text format of Prometheus. No label holds an id or personal data.
+
+use std::time::Duration;
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+/// All figures of one process.
+pub struct Metrics {
+    registry: Registry,
+    requests: HistogramVec,
+    provider: HistogramVec,
+    notifications: IntCounterVec,
+    events: IntCounterVec,
+}
+
+/// Upper bounds of the buckets of durations, seconds.
+const BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0];
+
+impl Metrics {
+    /// Figures that all stand at zero.
+    ///
+    /// # Errors
+    /// When two figures have one name, which is a defect.
+    pub fn new() -> Result<Metrics, String> {
+        let durations = |name: &str, help: &str, labels: &[&str]| {
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)
+        };
+        let counts = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let build = || -> prometheus::Result<Metrics> {
+            let metrics = Metrics {
+                registry: Registry::new(),
+                requests: durations(
+                    "kmic_payments_http_request_seconds",
+                    "Requests to the API by route pattern and status.",
+                    &["method", "route", "status"],
+                )?,
+                provider: durations(
+                    "kmic_payments_provider_call_seconds",
+                    "Calls to CloudPayments by operation and outcome: answered, refused, not_sent, unknown.",
+                    &["operation", "outcome"],
+                )?,
+                notifications: counts(
+                    "kmic_payments_notifications_total",
+                    "Notifications by kind and verdict; bad_signature and unmatched want a look.",
+                    &["kind", "verdict"],
+                )?,
+                events: counts(
+                    "kmic_payments_worker_items_total",
+                    "Lost answers asked about and unpaid payments looked at, by worker.",
+                    &["worker"],
+                )?,
+            };
+            metrics.registry.register(Box::new(metrics.requests.clone()))?;
+            metrics.registry.register(Box::new(metrics.provider.clone()))?;
+            metrics.registry.register(Box::new(metrics.notifications.clone()))?;
+            metrics.registry.register(Box::new(metrics.events.clone()))?;
+            Ok(metrics)
+        };
+        build().map_err(|error| format!("the metrics cannot be set up: {error}"))
+    }
+
+    /// A request to the API was answered.
+    pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[method, route, &status.to_string()]).observe(took.as_secs_f64());
+    }
+
+    /// A call to the provider came to something.
+    pub fn provider_call(&self, operation: &str, outcome: &str, took: Duration) {
+        self.provider.with_label_values(&[operation, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// A notification was taken or refused.
+    pub fn notification(&self, kind: &str, verdict: &str) {
+        self.notifications.with_label_values(&[kind, verdict]).inc();
+    }
+
+    /// A worker dealt with so many things.
+    pub fn worker(&self, worker: &str, items: usize) {
+        self.events.with_label_values(&[worker]).inc_by(u64::try_from(items).unwrap_or(0));
+    }
+
+    /// All figures as text.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}

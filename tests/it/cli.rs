@@ -1,0 +1,348 @@
+//! The real program: its commands, its exit codes, how it stops and how it comes back after a kill.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationFaultKind, NotificationKind, Sandbox, SandboxConfig};
+use kmic_payments::startup::free_port;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::support::{APPROVED, Body, Reply, card};
+
+const ENCRYPTION_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const REQUIRED: [&str; 4] =
+    ["server.public_url", "cloudpayments.public_id", "cloudpayments.api_secret", "privacy.encryption_key"];
+
+/// The program in a folder of its own, without any setting of the developer.
+fn program(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kmic-payments"));
+    command.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null());
+    // Several programs run at once: none takes the port of the metrics.
+    set(&mut command, "server.admin_bind", "");
+    command
+}
+
+fn set(command: &mut Command, key: &str, value: &str) {
+    command.env(format!("KMIC_PAYMENTS__{}", key.to_uppercase().replace('.', "__")), value);
+}
+
+/// Runs a command on the embedded database of a folder.
+fn run(folder: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = program(folder.path(), arguments);
+    set(&mut command, "database.url", "sqlite://test.sqlite3");
+    command.output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn expect_failure(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{} {}", out(output), err(output));
+    err(output)
+}
+
+#[track_caller]
+fn expect_success(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{} {}", out(output), err(output));
+    out(output)
+}
+
+#[test]
+fn openapi_needs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = expect_success(&program(folder.path(), &["openapi"]).output().unwrap());
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert!(document["paths"]["/v1/payments"].is_object());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing behind");
+}
+
+#[test]
+fn missing_settings_are_listed_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["check-config", "serve"] {
+        let faults = expect_failure(&program(folder.path(), &[command]).output().unwrap());
+        for key in REQUIRED {
+            assert!(faults.contains(key), "{command}: {key} is missing in {faults}");
+        }
+        assert!(!faults.contains("panicked"), "{faults}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made before the settings are whole");
+}
+
+#[test]
+fn contradictions_are_listed_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path(), &["check-config"]);
+    for (key, value) in [
+        ("database.url", "mysql://root:hunter2@host/x"),
+        ("cloudpayments.base_url", "http://api.example.kz"),
+        ("server.workers", "0"),
+        ("server.prot", "1"),
+        ("privacy.encryption_key", "c2hvcnQ="),
+    ] {
+        set(&mut command, key, value);
+    }
+    let output = command.output().unwrap();
+    let faults = expect_failure(&output);
+    for key in ["database.url", "cloudpayments.base_url", "server.workers", "server.prot", "privacy.encryption_key"] {
+        assert!(faults.contains(key), "{key} is missing in {faults}");
+    }
+    assert!(!(faults + &out(&output)).contains("hunter2"));
+}
+
+#[test]
+fn whole_settings_are_shown_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path(), &["check-config"]);
+    for (key, value) in [
+        ("server.public_url", "https://pay.example.kz"),
+        ("database.url", "postgres://payments:db-password@127.0.0.1/payments"),
+        ("cloudpayments.public_id", "pk_1"),
+        ("cloudpayments.api_secret", "the-secret"),
+        ("cloudpayments.api_secret_previous", "the-one-before"),
+        ("privacy.encryption_key", ENCRYPTION_KEY),
+        ("privacy.previous_keys", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="),
+    ] {
+        set(&mut command, key, value);
+    }
+    let output = command.output().unwrap();
+    let shown = expect_success(&output) + &err(&output);
+    assert!(shown.contains("server.public_url = https://pay.example.kz"), "{shown}");
+    for secret in ["db-password", "the-secret", "the-one-before", ENCRYPTION_KEY, "QUJDREVG"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[test]
+fn migrating_twice_does_nothing_the_second_time() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(expect_success(&run(&folder, &["migrate"])).contains("applied 1 migration"));
+    assert!(expect_success(&run(&folder, &["migrate"])).contains("nothing to do"));
+    assert!(folder.path().join("test.sqlite3").exists());
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = ["keys", "create", "--name", "site", "--scopes", "payments:read,refunds:write", "--format", "json"];
+    let made: Value = serde_json::from_str(&expect_success(&run(&folder, &create))).unwrap();
+    let mut fields: Vec<&str> = made.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["expires_at", "id", "name", "scopes", "secret"]);
+    assert_eq!((&made["name"], &made["expires_at"]), (&Value::from("site"), &Value::Null));
+    assert_eq!(made["scopes"], serde_json::json!(["payments:read", "refunds:write"]));
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+
+    let limited = ["keys", "create", "--name", "short", "--scopes", "payments:read", "--expires-in", "12h"];
+    assert!(!expect_success(&run(&folder, &limited)).contains("never"));
+    let listed = expect_success(&run(&folder, &["keys", "list"]));
+    assert!(listed.contains(id) && listed.contains("short") && !listed.contains(secret), "{listed}");
+    let listed = expect_success(&run(&folder, &["keys", "list", "--format", "json"]));
+    assert!(!listed.contains("secret"), "{listed}");
+    let stored = std::fs::read(folder.path().join("test.sqlite3")).unwrap();
+    assert!(!stored.windows(secret.len()).any(|part| part == secret.as_bytes()), "the secret is in the database");
+
+    expect_success(&run(&folder, &["keys", "revoke", id]));
+    expect_failure(&run(&folder, &["keys", "revoke", id]));
+    let listed: Value =
+        serde_json::from_str(&expect_success(&run(&folder, &["keys", "list", "--format", "json"]))).unwrap();
+    let revoked = listed.as_array().unwrap().iter().find(|key| key["id"] == id).unwrap();
+    assert!(revoked["revoked_at"].is_string());
+
+    let unknown =
+        expect_failure(&run(&folder, &["keys", "create", "--name", "x", "--scopes", "payments:read,payments:all"]));
+    assert!(unknown.contains("payments:all") && unknown.contains("payments:write"), "{unknown}");
+    expect_failure(&run(&folder, &["keys", "revoke", "pay_1"]));
+}
+
+#[test]
+fn demo_goes_as_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = expect_success(&program(folder.path(), &["demo"]).output().unwrap());
+    assert!(told.contains("All went as told."), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// `serve` beside a sandbox, on the embedded database of a folder. Killed when dropped.
+struct Service {
+    child: Child,
+    url: String,
+    key: String,
+    http: reqwest::Client,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(folder: &TempDir, sandbox: &Sandbox) -> (Command, String) {
+    let bind = format!("127.0.0.1:{}", free_port().unwrap());
+    let url = format!("http://{bind}");
+    let mut command = program(folder.path(), &["serve"]);
+    for (key, value) in [
+        ("server.bind", bind.as_str()),
+        ("server.public_url", &url),
+        ("database.url", "sqlite://test.sqlite3"),
+        ("cloudpayments.base_url", &sandbox.base_url()),
+        ("cloudpayments.public_id", sandbox.public_id()),
+        ("cloudpayments.api_secret", sandbox.api_secret()),
+        ("privacy.encryption_key", ENCRYPTION_KEY),
+        ("worker.settle_interval_ms", "200"),
+    ] {
+        set(&mut command, key, value);
+    }
+    (command, url)
+}
+
+impl Service {
+    async fn start(folder: &TempDir, sandbox: &Sandbox, key: &str) -> Service {
+        let (mut command, url) = serve(folder, sandbox);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let mut service = Service { child, url, key: key.to_owned(), http };
+        sandbox.set_notify_url(&format!("{}/v1/notifications/cloudpayments", service.url));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !service.is_ready().await {
+            assert!(service.child.try_wait().unwrap().is_none(), "the service ended");
+            assert!(Instant::now() < deadline, "the service does not start");
+            sleep(Duration::from_millis(20)).await;
+        }
+        service
+    }
+
+    async fn is_ready(&self) -> bool {
+        self.http.get(format!("{}/health/ready", self.url)).send().await.is_ok_and(|reply| reply.status() == 200)
+    }
+
+    fn charge(&self, body: &Body) -> reqwest::RequestBuilder {
+        let request =
+            self.http.post(format!("{}/v1/payments", self.url)).header("Authorization", format!("Bearer {}", self.key));
+        let request = request.header("Content-Type", "application/json").header("Idempotency-Key", "the-only-key");
+        request.body(body.to_string())
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        let request =
+            self.http.get(format!("{}{path}", self.url)).header("Authorization", format!("Bearer {}", self.key));
+        Reply::receive(request).await
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    async fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the service does not end");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn sandbox() -> Sandbox {
+    let config = SandboxConfig { bind: "127.0.0.1:0".to_owned(), workers: 1, ..SandboxConfig::default() };
+    Sandbox::start(config).await.unwrap()
+}
+
+fn new_key(folder: &TempDir) -> String {
+    let create = ["keys", "create", "--name", "t", "--scopes", "payments:read,payments:write", "--format", "json"];
+    let made: Value = serde_json::from_str(&expect_success(&run(folder, &create))).unwrap();
+    made["secret"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the provider has the money; before that it may still ask us by Check.
+async fn charged(sandbox: &Sandbox) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while sandbox.ledger().totals.captured_minor == 0 {
+        assert!(Instant::now() < deadline, "no charge arrives");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_requests_finish() {
+    let (folder, sandbox) = (tempfile::tempdir().unwrap(), sandbox().await);
+    let mut service = Service::start(&folder, &sandbox, &new_key(&folder)).await;
+    sandbox.fault(Fault::api("/payments/cards/charge", ApiFaultKind::Delay { ms: 1500 }));
+    let in_flight = tokio::spawn(Reply::receive(service.charge(&card("KM-1", APPROVED))));
+    charged(&sandbox).await;
+    service.signal("-TERM");
+    sleep(Duration::from_millis(300)).await;
+    assert!(service.child.try_wait().unwrap().is_none(), "it ends before its request does");
+    let reply = in_flight.await.unwrap().expect(201);
+    assert_eq!(reply.text("/status"), "paid");
+    assert_eq!(service.exit_code().await, Some(0));
+    sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_charge_is_settled_after_the_restart() {
+    let (folder, sandbox) = (tempfile::tempdir().unwrap(), sandbox().await);
+    let key = new_key(&folder);
+    let mut service = Service::start(&folder, &sandbox, &key).await;
+    sandbox.fault(Fault::api("/payments/cards/charge", ApiFaultKind::Delay { ms: 5000 }));
+    sandbox.fault(Fault::notification(NotificationKind::Pay, NotificationFaultKind::Lose));
+    let body = card("KM-1", APPROVED);
+    let cut_off = tokio::spawn(service.charge(&body).send());
+    charged(&sandbox).await;
+    service.signal("-KILL");
+    assert_eq!(service.exit_code().await, None);
+    assert!(cut_off.await.unwrap().is_err());
+
+    // Long enough to see the payment while nobody knows.
+    sandbox.fault(Fault::api("/payments/find", ApiFaultKind::Delay { ms: 2000 }));
+    let service = Service::start(&folder, &sandbox, &key).await;
+    let seen = async || service.get("/v1/payments?invoice_id=KM-1").await.expect(200);
+    let first = seen().await;
+    assert_eq!(first.text("/data/0/status"), "processing");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut undetermined = false;
+    while seen().await.text("/data/0/status") != "paid" {
+        assert!(Instant::now() < deadline, "nobody settles it: {}", seen().await.json);
+        undetermined |= seen().await.text("/data/0/outcome/certainty") == "undetermined";
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(undetermined, "it was never shown as undetermined");
+    assert_eq!(seen().await.text("/data/0/outcome/certainty"), "proven");
+
+    let replay = Reply::receive(service.charge(&body)).await.expect(201);
+    assert_eq!(replay.text("/status"), "paid");
+    assert_eq!(replay.id(), first.text("/data/0/id"));
+    assert_eq!(replay.header("idempotent-replayed"), "true");
+    assert_eq!(sandbox.ledger().transactions.len(), 1, "one charge");
+    assert_eq!(sandbox.ledger().totals.captured_minor, 1_250_000);
+    drop(service);
+    sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_service_on_the_same_file_refuses_to_start() {
+    let (folder, sandbox) = (tempfile::tempdir().unwrap(), sandbox().await);
+    let service = Service::start(&folder, &sandbox, &new_key(&folder)).await;
+    let (mut second, _) = serve(&folder, &sandbox);
+    let output = tokio::task::block_in_place(|| second.output().unwrap());
+    assert!(expect_failure(&output).contains("another process serves"), "{}", err(&output));
+    assert!(service.is_ready().await);
+    drop(service);
+    // Once the first is gone the file is free.
+    let mut again = Service::start(&folder, &sandbox, "").await;
+    again.signal("-TERM");
+    assert_eq!(again.exit_code().await, Some(0));
+    sandbox.stop().await;
+}

@@ -1,0 +1,255 @@
+//! Money that comes where nobody expected it: recorded, shown, announced; never dropped, never silently booked.
+
+use serde_json::json;
+
+use crate::support::{CARD_NO_FUNDS, Engine, Reply, TestApp, card, form, widget};
+
+crate::on_both!(
+    a_second_pay_leaves_the_payment_paid,
+    a_pay_of_another_sum_does_not_pay,
+    a_pay_in_another_currency_does_not_pay,
+    a_pay_wins_over_expired_and_cancelled,
+    a_pay_wins_over_declined,
+    a_refund_from_the_cabinet_is_booked,
+    a_refund_from_the_cabinet_may_overtake_its_pay,
+    more_is_given_back_in_the_cabinet_than_was_left,
+    a_charge_of_a_plan_fits_nothing,
+    two_payments_share_a_bill,
+    our_id_with_another_bill_is_not_believed,
+    a_transaction_stays_with_its_payment,
+);
+
+/// A Pay of one stage.
+async fn pay(app: &TestApp, invoice: &str, transaction: &str, amount: &str, currency: &str) {
+    app.notify("pay", &pay_fields(invoice, transaction, amount, currency)).await;
+}
+
+fn pay_fields<'a>(
+    invoice: &'a str,
+    transaction: &'a str,
+    amount: &'a str,
+    currency: &'a str,
+) -> [(&'static str, &'a str); 7] {
+    [
+        ("TransactionId", transaction),
+        ("Amount", amount),
+        ("Currency", currency),
+        ("OperationType", "Payment"),
+        ("InvoiceId", invoice),
+        ("AccountId", "user-42"),
+        ("Status", "Completed"),
+    ]
+}
+
+async fn needs_attention(app: &TestApp, payment: &Reply, status: &str, attention: &str) {
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/attention")), (status, attention), "{}", seen.json);
+    let told = app.events(payment.id()).await;
+    assert_eq!(told.iter().filter(|kind| *kind == "payment.needs_attention").count(), 1, "{told:?}");
+}
+
+async fn a_second_pay_leaves_the_payment_paid(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    assert_eq!(app.payment(payment.id()).await.text("/attention"), "");
+    pay(&app, "KM-1", "5000000002", "12500.00", "KZT").await;
+    needs_attention(&app, &payment, "paid", "paid_twice").await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!(seen.text("/captured/value"), "12500.00");
+    assert_eq!(seen.json["transactions"].as_array().unwrap().len(), 2, "both are shown");
+    app.stop().await;
+}
+
+async fn a_pay_of_another_sum_does_not_pay(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    for (number, amount) in ["12499.99", "12500.01", "1.00"].into_iter().enumerate() {
+        let invoice = format!("KM-{number}");
+        let payment = app.create(widget(&invoice)).await.expect(201);
+        pay(&app, &invoice, &format!("500000000{number}"), amount, "KZT").await;
+        needs_attention(&app, &payment, "awaiting_payer", "amount_mismatch").await;
+        let seen = app.payment(payment.id()).await;
+        assert_eq!(seen.text("/captured/value"), "");
+        assert_eq!(seen.text("/transactions/0/amount/value"), amount);
+        // The right one still pays; the other stays to be looked at.
+        pay(&app, &invoice, &format!("600000000{number}"), "12500.00", "KZT").await;
+        needs_attention(&app, &payment, "paid", "amount_mismatch").await;
+    }
+    app.stop().await;
+}
+
+async fn a_pay_in_another_currency_does_not_pay(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "RUB").await;
+    needs_attention(&app, &payment, "awaiting_payer", "amount_mismatch").await;
+    // One that we know nothing of is no sum at all.
+    let other = app.create(widget("KM-2")).await.expect(201);
+    pay(&app, "KM-2", "5000000002", "12500.00", "XXX").await;
+    let seen = app.payment(other.id()).await;
+    assert_eq!(seen.text("/status"), "awaiting_payer");
+    assert_ne!(seen.text("/attention"), "");
+    app.stop().await;
+}
+
+async fn a_pay_wins_over_expired_and_cancelled(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let expired = app.create(widget("KM-1")).await.expect(201);
+    app.advance(86_400 + 1);
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(expired.id()).await.text("/status"), "expired");
+    let cancelled = app.create(widget("KM-2")).await.expect(201);
+    app.post(&format!("/v1/payments/{}/cancel", cancelled.id()), json!({})).await.expect(200);
+    for (payment, invoice, transaction) in [(&expired, "KM-1", "5000000001"), (&cancelled, "KM-2", "5000000002")] {
+        pay(&app, invoice, transaction, "12500.00", "KZT").await;
+        let seen = app.payment(payment.id()).await;
+        assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "12500.00"));
+        assert!(app.events(payment.id()).await.contains(&"payment.paid".to_owned()));
+    }
+    app.stop().await;
+}
+
+async fn a_pay_wins_over_declined(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", CARD_NO_FUNDS)).await.expect(201);
+    assert_eq!(payment.text("/status"), "declined");
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "12500.00"));
+    assert!(seen.json["decline"].is_null(), "a paid payment shows no decline: {}", seen.json);
+    app.stop().await;
+}
+
+async fn a_refund_from_the_cabinet_is_booked(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    let refund = |transaction| {
+        [
+            ("TransactionId", transaction),
+            ("PaymentTransactionId", "5000000001"),
+            ("Amount", "2500.00"),
+            ("OperationType", "Refund"),
+        ]
+    };
+    app.notify("refund", &refund("5000000002")).await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/refunded/value")), ("partially_refunded", "2500.00"));
+    assert!(app.events(payment.id()).await.contains(&"refund.succeeded".to_owned()));
+    // What is left is 10 000.
+    app.refund(payment.id(), "10000.01").await.expect_problem(409, "refund_exceeds_captured");
+    // Of a payment that we know nothing of.
+    let stray = [("TransactionId", "5000000009"), ("PaymentTransactionId", "5000000008"), ("Amount", "1.00")];
+    app.notify("refund", &stray).await;
+    assert_eq!(app.verdicts().await[0], "refund unmatched");
+    app.stop().await;
+}
+
+async fn a_refund_from_the_cabinet_may_overtake_its_pay(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    let refund = [
+        ("TransactionId", "5000000002"),
+        ("PaymentTransactionId", "5000000001"),
+        ("Amount", "2500.00"),
+        ("OperationType", "Refund"),
+    ];
+    app.notify("refund", &refund).await;
+    assert_eq!(app.verdicts().await, ["refund unmatched"]);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/refunded/value")), ("partially_refunded", "2500.00"));
+    assert_eq!(app.verdicts().await, ["pay applied", "refund applied"]);
+    assert!(app.events(payment.id()).await.contains(&"refund.succeeded".to_owned()));
+    // Nothing is left to take up, and a repeat changes nothing.
+    assert_eq!(app.running.app.settle_step().await.unwrap(), 0);
+    app.notify("refund", &refund).await;
+    assert_eq!(app.payment(payment.id()).await.text("/refunded/value"), "2500.00");
+    app.stop().await;
+}
+
+async fn more_is_given_back_in_the_cabinet_than_was_left(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    for transaction in ["5000000002", "5000000003"] {
+        let fields = [("TransactionId", transaction), ("PaymentTransactionId", "5000000001"), ("Amount", "10000.00")];
+        app.notify("refund", &fields).await;
+    }
+    needs_attention(&app, &payment, "refunded", "refunded_more_than_left").await;
+    app.refund(payment.id(), "0.01").await.expect_problem(409, "refund_exceeds_captured");
+    app.stop().await;
+}
+
+async fn a_charge_of_a_plan_fits_nothing(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    let fields = [
+        ("TransactionId", "5000000001"),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("OperationType", "Payment"),
+        ("AccountId", "user-42"),
+        ("SubscriptionId", "sc_1"),
+        ("Status", "Completed"),
+    ];
+    app.notify("pay", &fields).await;
+    assert_eq!(app.verdicts().await, ["pay unmatched"]);
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
+    app.stop().await;
+}
+
+async fn two_payments_share_a_bill(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let first = app.create(widget("KM-1")).await.expect(201);
+    let second = app.create(widget("KM-1")).await.expect(201);
+    // Which of the two was paid cannot be told from the bill.
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    assert_eq!(app.verdicts().await, ["pay unmatched"]);
+    // Our own id tells.
+    let data = json!({ "payment_id": second.id() }).to_string();
+    let mut fields = pay_fields("KM-1", "5000000002", "12500.00", "KZT").to_vec();
+    fields.push(("Data", &data));
+    app.notify("pay", &fields).await;
+    assert_eq!(app.payment(first.id()).await.text("/status"), "awaiting_payer");
+    assert_eq!(app.payment(second.id()).await.text("/status"), "paid");
+    // Now only one of the two is open.
+    pay(&app, "KM-1", "5000000003", "12500.00", "KZT").await;
+    assert_eq!(app.payment(first.id()).await.text("/status"), "paid");
+    assert_eq!(app.payment(second.id()).await.text("/attention"), "");
+    app.stop().await;
+}
+
+async fn our_id_with_another_bill_is_not_believed(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let dear = app.create(widget("KM-1")).await.expect(201);
+    let paid_for = app.create(widget("KM-2")).await.expect(201);
+    let data = json!({ "payment_id": dear.id() }).to_string();
+    let mut fields = pay_fields("KM-2", "5000000001", "12500.00", "KZT").to_vec();
+    fields.push(("Data", &data));
+    app.notify("pay", &fields).await;
+    assert_eq!(app.payment(dear.id()).await.text("/status"), "awaiting_payer");
+    assert_eq!(app.payment(paid_for.id()).await.text("/status"), "paid");
+    let mut nowhere = pay_fields("KM-3", "5000000002", "12500.00", "KZT").to_vec();
+    nowhere.push(("Data", &data));
+    app.notify("pay", &nowhere).await;
+    assert_eq!(app.verdicts().await[0], "pay unmatched");
+    assert_eq!(app.payment(dear.id()).await.text("/status"), "awaiting_payer");
+    app.stop().await;
+}
+
+async fn a_transaction_stays_with_its_payment(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let first = app.create(widget("KM-1")).await.expect(201);
+    let second = app.create(widget("KM-2")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    let data = json!({ "payment_id": second.id() }).to_string();
+    let mut fields = pay_fields("KM-2", "5000000001", "12500.00", "KZT").to_vec();
+    fields.push(("Data", &data));
+    let reply = app.notify_signed("pay", &form(&fields), app.sandbox.api_secret()).await;
+    assert_eq!(reply.expect(200).page(), r#"{"code":0}"#);
+    assert_eq!(app.verdicts().await[0], "pay contradiction");
+    assert_eq!(app.payment(first.id()).await.text("/status"), "paid");
+    needs_attention(&app, &second, "awaiting_payer", "contradicting_notification").await;
+    app.stop().await;
+}

@@ -1,0 +1,117 @@
+//! Plain SQL, past the service.
+
+use diesel::connection::{Connection as _, SimpleConnection};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use kmic_payments::store::{Target, migrate};
+
+use super::database::{Engine, TestDatabase};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// A connection to a test's database.
+pub struct Sql(Connection);
+
+#[derive(QueryableByName)]
+struct TextRow {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+#[derive(QueryableByName)]
+struct NumberRow {
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+}
+
+impl Sql {
+    /// Opens with the settings that the service opens with.
+    pub fn open(url: &str) -> Sql {
+        match url.strip_prefix("sqlite://") {
+            Some(path) => {
+                let mut connection = SqliteConnection::establish(path).unwrap();
+                connection.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON").unwrap();
+                Sql(Connection::Sqlite(connection))
+            }
+            None => Sql(Connection::Postgres(PgConnection::establish(url).unwrap())),
+        }
+    }
+
+    /// A migrated database without a service, and a connection to it.
+    pub fn fresh(engine: Engine) -> (TestDatabase, Sql) {
+        let database = TestDatabase::create(engine);
+        migrate::migrate(&Target::parse(&database.url).unwrap()).unwrap();
+        let sql = Sql::open(&database.url);
+        (database, sql)
+    }
+
+    pub fn run(&mut self, sql: &str) -> Result<usize, String> {
+        let query = diesel::sql_query(sql);
+        let done = match &mut self.0 {
+            Connection::Sqlite(connection) => query.execute(connection),
+            Connection::Postgres(connection) => query.execute(connection),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    /// The column `value` of every row.
+    pub fn texts(&mut self, sql: &str) -> Vec<String> {
+        let query = diesel::sql_query(sql);
+        let rows: Vec<TextRow> = match &mut self.0 {
+            Connection::Sqlite(connection) => query.load(connection),
+            Connection::Postgres(connection) => query.load(connection),
+        }
+        .unwrap();
+        rows.into_iter().map(|row| row.value).collect()
+    }
+
+    /// The column `value` of the only row.
+    pub fn number(&mut self, sql: &str) -> i64 {
+        let query = diesel::sql_query(sql);
+        let row: NumberRow = match &mut self.0 {
+            Connection::Sqlite(connection) => query.get_result(connection),
+            Connection::Postgres(connection) => query.get_result(connection),
+        }
+        .unwrap();
+        row.value
+    }
+
+    /// Takes every migration back.
+    pub fn revert_all(&mut self) {
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection.revert_all_migrations(SQLITE).map(drop),
+            Connection::Postgres(connection) => connection.revert_all_migrations(POSTGRES).map(drop),
+        }
+        .unwrap();
+    }
+
+    /// Writes a payment of 100 in this state.
+    pub fn insert_payment(&mut self, id: &str, status: &str) {
+        let captured = i32::from(matches!(status, "paid" | "partially_refunded" | "refunded")) * 100;
+        let authorized = if status == "authorized" { 100 } else { captured };
+        let refunded = match status {
+            "partially_refunded" => 40,
+            "refunded" => 100,
+            _ => 0,
+        };
+        let payer = match self.0 {
+            Connection::Sqlite(_) => "x'00'",
+            Connection::Postgres(_) => "'\\x00'",
+        };
+        self.run(&format!(
+            "INSERT INTO payments (id, sequence, status, currency, amount, authorized, captured, refunded, refund_pending, \
+             refund_excess, invoice_id, description, capture_mode, language, method, metadata, payer, created_by, created_at, \
+             updated_at, expires_at) VALUES ('{id}', 1, '{status}', 'KZT', 100, {authorized}, {captured}, {refunded}, 0, 0, \
+             'KM-1', 'Policy', 'automatic', 'ru', 'widget', '{{}}', {payer}, 'key_1', '2026-01-01 00:00:00', \
+             '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+        ))
+        .unwrap();
+    }
+}
