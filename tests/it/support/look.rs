@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::app::{Body, TestApp};
 use super::http::Reply;
+use super::sql::Sql;
 
 /// A body with a field set.
 pub fn with(mut body: Body, field: &str, value: impl Into<Value>) -> Body {
@@ -79,20 +80,18 @@ impl TestApp {
     }
 
     /// The feed. On PostgreSQL an event is shown when no older transaction of the server is running, and the tests share
-    /// one server: read until nothing more shows up.
+    /// one server: read until all that is recorded shows.
     async fn all_events(&self) -> Reply {
-        let mut last = self.get("/v1/events?limit=100").await.expect(200);
-        let mut same = 0;
-        for _ in 0..100 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            let next = self.get("/v1/events?limit=100").await.expect(200);
-            same = if next.bytes == last.bytes { same + 1 } else { 0 };
-            last = next;
-            if same == 5 {
-                break;
+        let recorded =
+            usize::try_from(Sql::open(&self.database.url).number("SELECT count(*) AS value FROM events")).unwrap();
+        for _ in 0..500 {
+            let feed = self.get("/v1/events?limit=100").await.expect(200);
+            if feed.json["data"].as_array().unwrap().len() >= recorded.min(100) {
+                return feed;
             }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        last
+        panic!("the feed does not show all of {recorded} events");
     }
 
     /// The kinds of a payment's events, oldest first.
