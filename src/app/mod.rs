@@ -1,6 +1,6 @@
 //! The use cases: what the service does, one file each.
 //!
-//! Every change of a payment goes through [`record`]; every call to the provider is written down before it is sent and
+//! Every change of a payment goes through `record`; every call to the provider is written down before it is sent and
 //! again when its outcome is known. Between the two there is no transaction.
 
 mod authenticate;

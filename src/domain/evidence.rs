@@ -1,6 +1,6 @@
 //! What the provider says happened, and what follows from it.
 //!
-//! [`derive`] computes state and sums from the whole set of recorded transactions, so the order in which facts arrive
+//! [`derive()`] computes state and sums from the whole set of recorded transactions, so the order in which facts arrive
 //! (answer, notification, lookup; once or many times) does not matter.
 
 use crate::domain::id::{RefundId, TransactionRecordId};
@@ -163,7 +163,7 @@ pub struct RefundShare {
     pub status: RefundStatus,
 }
 
-/// Everything [`derive`] looks at.
+/// Everything [`derive()`] looks at.
 #[derive(Debug)]
 pub struct Known<'a> {
     /// The state before.

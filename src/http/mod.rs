@@ -1,7 +1,7 @@
 //! The HTTP interface: the only folder that knows actix-web, utoipa and governor.
 //!
-//! A handler reads the request, calls one use case and wraps the answer. [`routes`] is the whole interface as one table,
-//! [`problem`] the only place that knows which error has which status, [`presenter`] the only one that knows what a
+//! A handler reads the request, calls one use case and wraps the answer. `routes` is the whole interface as one table,
+//! `problem` the only place that knows which error has which status, `presenter` the only one that knows what a
 //! payment looks like in JSON.
 
 mod bodies;

@@ -59,7 +59,7 @@ pub fn insert(tx: &mut Tx<'_>, key: &ApiKey) -> Result<()> {
 
 /// One key.
 pub fn find(tx: &mut Tx<'_>, id: &ApiKeyId) -> Result<Option<ApiKey>> {
-    let row = api_keys::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    let row = api_keys::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
     row.map(from_row).transpose()
 }
 

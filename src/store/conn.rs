@@ -104,6 +104,8 @@ impl Target {
                     "PRAGMA synchronous = FULL",
                     "PRAGMA foreign_keys = ON",
                     "PRAGMA cache_size = -8000",
+                    // Savepoints keep their journal in memory; what is committed goes through the WAL all the same.
+                    "PRAGMA temp_store = MEMORY",
                 ] {
                     conn.batch_execute(pragma)?;
                 }

@@ -61,8 +61,10 @@ fn next_place(db: &mut DbConn) -> Result<Place> {
                 .get_result(conn)?
         }
         DbConn::Sqlite(conn) => {
-            let last: Option<i64> =
-                events::table.filter(events::epoch.eq(0)).select(diesel::dsl::max(events::position)).first(conn)?;
+            let last: Option<i64> = events::table
+                .filter(events::epoch.eq(0))
+                .select(diesel::dsl::max(events::position))
+                .get_result(conn)?;
             Place { epoch: 0, position: last.unwrap_or(0) + 1 }
         }
     };
@@ -73,7 +75,7 @@ fn next_place(db: &mut DbConn) -> Result<Place> {
 pub fn list(tx: &mut Tx<'_>, after: Option<&EventId>, limit: i64) -> Result<Vec<Event>> {
     let place: Option<(i64, i64)> = match after {
         Some(id) => {
-            events::table.find(id.as_str()).select((events::epoch, events::position)).first(tx.db).optional()?
+            events::table.find(id.as_str()).select((events::epoch, events::position)).get_result(tx.db).optional()?
         }
         None => None,
     };

@@ -68,7 +68,7 @@ pub fn look(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency) -
     let row = idempotency_keys::table
         .find((api_key_id.as_str(), idempotency.key.as_str()))
         .select(Row::as_select())
-        .first(tx.db)
+        .get_result(tx.db)
         .optional()?;
     row.map(|row| from_row(tx, row, idempotency)).transpose()
 }

@@ -1,6 +1,7 @@
 //! Notifications as they came: the verified ones, and in quarantine the others.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::Tx;
 use super::conn::on_each;
@@ -101,7 +102,8 @@ pub fn set_verdict(tx: &mut Tx<'_>, id: &NotificationId, verdict: &str, payment_
 /// # Errors
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &NotificationId) -> Result<Stored> {
-    let row: Option<Row> = notifications::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    let row: Option<Row> =
+        notifications::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
     to_stored(tx, row.ok_or(Error::NotFound("notification"))?)
 }
 
@@ -110,7 +112,7 @@ pub fn unmatched_about(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Vec<Store
     let about =
         notifications::parent_transaction_id.eq(transaction_id).or(notifications::transaction_id.eq(transaction_id));
     let rows: Vec<Row> = notifications::table
-        .filter(notifications::verdict.eq("unmatched"))
+        .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
         .filter(about)
         .order(notifications::id.asc())
         .limit(UNMATCHED_LIMIT)
@@ -126,7 +128,7 @@ pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
         .eq_any(known())
         .or(notifications::parent_transaction_id.is_null().and(notifications::transaction_id.eq_any(known())));
     let ids: Vec<String> = notifications::table
-        .filter(notifications::verdict.eq("unmatched"))
+        .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
         .filter(about)
         .order(notifications::id.asc())
         .limit(20)

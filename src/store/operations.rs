@@ -1,4 +1,5 @@
-//! Calls to the provider, written before they are sent.
+//! Calls to the provider, written before they are sent. An open one has a moment at which somebody asks about it
+//! (`due_at`), a closed one has none: the table checks that.
 
 use diesel::prelude::*;
 
@@ -45,7 +46,7 @@ pub fn insert(tx: &mut Tx<'_>, operation: &Operation, due_at: Timestamp) -> Resu
 
 /// One operation.
 pub fn find(tx: &mut Tx<'_>, id: &OperationId) -> Result<Option<Operation>> {
-    let row = operations::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    let row = operations::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
     row.map(from_row).transpose()
 }
 
@@ -53,7 +54,7 @@ pub fn find(tx: &mut Tx<'_>, id: &OperationId) -> Result<Option<Operation>> {
 pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Operation>> {
     let rows = operations::table
         .filter(operations::payment_id.eq(payment_id.as_str()))
-        .filter(operations::state.eq_any(open_states()))
+        .filter(operations::due_at.is_not_null())
         .order(operations::id.asc())
         .select(Row::as_select())
         .load(tx.db)?;
@@ -63,7 +64,7 @@ pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Op
 /// Closes an operation that is open; `false` when it no longer is.
 pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Option<&str>) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id.as_str()))
-        .filter(operations::state.eq_any(open_states()))
+        .filter(operations::due_at.is_not_null())
         .set((
             operations::state.eq(state.as_str()),
             operations::due_at.eq(None::<NaiveDateTime>),
@@ -83,7 +84,7 @@ pub fn mark_undetermined(
     note: &str,
 ) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id.as_str()))
-        .filter(operations::state.eq_any(open_states()))
+        .filter(operations::due_at.is_not_null())
         .set((
             operations::state.eq(OperationState::Undetermined.as_str()),
             operations::lookups.eq(lookups),
@@ -97,7 +98,6 @@ pub fn mark_undetermined(
 /// Operations that somebody should ask about now, longest waiting first.
 pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>> {
     let rows = operations::table
-        .filter(operations::state.eq_any(open_states()))
         .filter(operations::due_at.le(now.naive_utc()))
         .order(operations::due_at.asc())
         .limit(limit)
@@ -112,10 +112,6 @@ pub fn make_started_due(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
         .set(operations::due_at.eq(Some(now.naive_utc())))
         .execute(tx.db)?;
     Ok(changed)
-}
-
-fn open_states() -> [&'static str; 2] {
-    [OperationState::Started.as_str(), OperationState::Undetermined.as_str()]
 }
 
 fn from_row(row: Row) -> Result<Operation> {

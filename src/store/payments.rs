@@ -1,10 +1,11 @@
 //! Payments: their rows, guarded updates and lists.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use serde_json::{Value, json};
 
 use super::Tx;
-use super::schema::{payments, transactions};
+use super::schema::{payments, transactions, transition_edges};
 use super::types::{NaiveDateTime, currency, known, moment};
 use crate::app::{Page, PaymentFilter};
 use crate::clock::Timestamp;
@@ -56,7 +57,7 @@ pub fn insert(tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
 
 /// One payment.
 pub fn find(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>> {
-    let row = payments::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    let row = payments::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
     row.map(|row| from_row(row, tx.vault)).transpose()
 }
 
@@ -71,11 +72,13 @@ pub fn get(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
 /// Writes what may change of a payment, if it is still at `from_sequence` and in a state from which the table allows the
 /// move. `false` means that somebody else was first.
 pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<bool> {
-    let allowed: Vec<&str> = payment.status.reachable_from().map(Status::as_str).collect();
+    let edge = transition_edges::table
+        .filter(transition_edges::from_status.eq(payments::status))
+        .filter(transition_edges::to_status.eq(payment.status.as_str()));
     let three_ds = payment.three_ds.as_ref().map(|three_ds| seal_three_ds(&payment.id, three_ds, tx.vault));
     let changed = diesel::update(payments::table.find(payment.id.as_str()))
         .filter(payments::sequence.eq(from_sequence))
-        .filter(payments::status.eq_any(allowed))
+        .filter(diesel::dsl::exists(edge))
         .set((
             payments::sequence.eq(payment.sequence),
             payments::status.eq(payment.status.as_str()),
@@ -139,7 +142,8 @@ pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> 
 /// Payments that nobody paid until `now`, oldest first.
 pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Payment>> {
     let rows = payments::table
-        .filter(payments::status.eq_any([Status::AwaitingPayer.as_str(), Status::AwaitingAuthentication.as_str()]))
+        // Word for word the condition of the index payments_open.
+        .filter(diesel::dsl::sql::<Bool>("status IN ('awaiting_payer', 'awaiting_authentication')"))
         .filter(payments::expires_at.le(now.naive_utc()))
         .order(payments::expires_at.asc())
         .limit(limit)

@@ -39,7 +39,7 @@ pub fn insert(tx: &mut Tx<'_>, refund: &Refund) -> Result<()> {
 
 /// One refund.
 pub fn find(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<Refund>> {
-    let row = refunds::table.find(id.as_str()).select(Row::as_select()).first(tx.db).optional()?;
+    let row = refunds::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
     row.map(from_row).transpose()
 }
 

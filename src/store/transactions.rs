@@ -37,7 +37,7 @@ pub fn find(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Option<(PaymentId, T
     let row = transactions::table
         .filter(transactions::transaction_id.eq(transaction_id))
         .select(Row::as_select())
-        .first(tx.db)
+        .get_result(tx.db)
         .optional()?;
     row.map(|row| Ok((PaymentId::from_stored(row.payment_id.clone()), from_row(row)?))).transpose()
 }

@@ -128,7 +128,7 @@ CREATE INDEX operations_payment ON operations (payment_id);
 -- One charge, capture or void at a time for a payment; one call at a time for a refund.
 CREATE UNIQUE INDEX operations_one_open ON operations (payment_id) WHERE kind <> 'refund' AND state IN ('started', 'undetermined');
 CREATE UNIQUE INDEX operations_one_open_refund ON operations (refund_id) WHERE kind = 'refund' AND state IN ('started', 'undetermined');
-CREATE INDEX operations_due ON operations (due_at) WHERE state IN ('started', 'undetermined');
+CREATE INDEX operations_due ON operations (due_at) WHERE due_at IS NOT NULL;
 
 -- The history: appended in the transaction that made the change, never changed (triggers below).
 CREATE TABLE transitions (
