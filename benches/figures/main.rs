@@ -31,7 +31,8 @@
 //! | | |
 //! |---|---|
 //! | `-- sqlite`, `-- postgres` | only this database |
-//! | `-- --in-flight` | measures 10,000 payments at once with an upstream of 1 s, too; needs 30,000 open files in each process |
+//! | `-- --in-flight` | measures 10,000 payments at once with an upstream of 1 s, too; each process needs 20,500 open files (`ulimit -n`) |
+//! | `BENCH_IN_FLIGHT` | another number of payments at once, where so many files are not allowed |
 //! | `BENCH_SECONDS` | length of each measured span, 8; half of it before, to warm up |
 //! | `BENCH_UPSTREAM_MS` | delay of the stub, 0 |
 //! | `BENCH_KEEP` | `1`: leave the SQLite database and the log where they are, and print where |
@@ -64,7 +65,8 @@ use scenarios::Engine;
 /// What a run may be told.
 pub struct Options {
     engines: Vec<Engine>,
-    in_flight: bool,
+    /// Payments at once in the scenario of `--in-flight`; `None` without it.
+    in_flight: Option<usize>,
     measured: Duration,
     upstream_delay: Duration,
     keep: bool,
@@ -92,8 +94,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Vec<String>, String> {
     let options = options()?;
-    if options.in_flight {
-        measure::ensure_open_files()?;
+    if let Some(payments) = options.in_flight {
+        measure::ensure_open_files(payments)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime does not start: {error}"))?;
@@ -109,7 +111,7 @@ fn run() -> Result<Vec<String>, String> {
 fn options() -> Result<Options, String> {
     let mut options = Options {
         engines: vec![Engine::Sqlite, Engine::Postgres],
-        in_flight: false,
+        in_flight: None,
         measured: Duration::from_secs(number("BENCH_SECONDS", 8)?.clamp(1, 600)),
         upstream_delay: Duration::from_millis(number("BENCH_UPSTREAM_MS", 0)?),
         keep: std::env::var_os("BENCH_KEEP").is_some(),
@@ -118,7 +120,7 @@ fn options() -> Result<Options, String> {
         match argument.as_str() {
             // `cargo bench` adds it.
             "--bench" => {}
-            "--in-flight" => options.in_flight = true,
+            "--in-flight" => options.in_flight = usize::try_from(number("BENCH_IN_FLIGHT", 10_000)?).ok(),
             "sqlite" => options.engines = vec![Engine::Sqlite],
             "postgres" => options.engines = vec![Engine::Postgres],
             other => return Err(format!("no such argument: {other}; there are sqlite, postgres and --in-flight")),

@@ -7,8 +7,8 @@ use std::process::Command;
 
 /// `USER_HZ`, the unit of `/proc/PID/stat`: 100 wherever Rust runs on Linux (`getconf CLK_TCK`).
 const TICKS_PER_SECOND: f64 = 100.0;
-/// 10,000 connections of both kinds and some.
-const OPEN_FILES: u64 = 30_000;
+/// What a process opens beside connections, generously.
+const OTHER_FILES: usize = 500;
 
 /// User and system time of a process and its threads so far.
 pub fn cpu_ms(pid: u32) -> Result<f64, String> {
@@ -30,16 +30,18 @@ pub fn memory_mb(pid: u32, name: &str) -> Result<f64, String> {
     kilobytes.map(|number| f64::from(number) * 1024.0 / 1e6).ok_or_else(|| format!("process {pid} tells no {name}"))
 }
 
-/// Starts this program again with a higher limit of open files, where the limit is too low.
-pub fn ensure_open_files() -> Result<(), String> {
+/// Starts this program again with a higher limit of open files, where the limit is too low: every payment under way is a
+/// connection of the site and one to the provider, here as in the service, which inherits the limit.
+pub fn ensure_open_files(payments: usize) -> Result<(), String> {
+    let needed = 2 * payments + OTHER_FILES;
     let limits = read("/proc/self/limits")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()).unwrap_or_default();
-    if soft == "unlimited" || soft.parse::<u64>().is_ok_and(|soft| soft >= OPEN_FILES) {
+    if soft == "unlimited" || soft.parse::<usize>().is_ok_and(|soft| soft >= needed) {
         return Ok(());
     }
     let script = format!(
-        "ulimit -n {OPEN_FILES} || {{ echo '--in-flight needs {OPEN_FILES} open files: ulimit -n {OPEN_FILES}' >&2; exit 1; }}
+        "ulimit -n {needed} || {{ echo 'so many payments need ulimit -n {needed}; fewer: BENCH_IN_FLIGHT' >&2; exit 1; }}
          exec \"$0\" \"$@\""
     );
     let program = std::env::current_exe().map_err(|error| format!("where is this program? {error}"))?;

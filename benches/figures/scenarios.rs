@@ -15,8 +15,7 @@ use super::stub::Stub;
 use super::{Options, measure};
 
 const MANY: usize = 64;
-/// Payments at once, and how often, in the scenario of `--in-flight`.
-const IN_FLIGHT: usize = 10_000;
+/// The scenario of `--in-flight`: how often each connection pays, and how long the provider takes.
 const ROUNDS: u64 = 3;
 const IN_FLIGHT_DELAY: Duration = Duration::from_secs(1);
 /// For the service to come to rest after its start.
@@ -108,30 +107,30 @@ pub async fn run(engine: Engine, options: &Options, report: &mut Report) -> Resu
     service.stop().await?;
     bench.log_is_empty(&database.log());
 
-    if options.in_flight {
-        in_flight(engine, options, bench.report).await?;
+    if let Some(payments) = options.in_flight {
+        in_flight(engine, payments, options, bench.report).await?;
     }
     Ok(())
 }
 
 /// Many payments at once while the provider takes its time, with a database and a service of their own.
-async fn in_flight(engine: Engine, options: &Options, report: &mut Report) -> Result<(), String> {
+async fn in_flight(engine: Engine, payments: usize, options: &Options, report: &mut Report) -> Result<(), String> {
     let database = Database::create(engine, options.keep)?;
     let stub = Stub::start(IN_FLIGHT_DELAY)?;
     let settings = Settings::new(&database.url, stub.address)?;
     let mut bench = Bench { engine, options, report, key: settings.create_key()? };
     let service = settings.start(&database.log()).await?;
     let plan = Plan {
-        connections: IN_FLIGHT,
+        connections: payments,
         warm_up: Duration::ZERO,
         measured: Duration::from_secs(120),
-        requests: ROUNDS * u64::try_from(IN_FLIGHT).unwrap_or(u64::MAX),
+        requests: ROUNDS * u64::try_from(payments).unwrap_or(u64::MAX),
     };
     let figures = bench.load(&service, plan, bench.create("flight", true, &Ids::default())).await?;
     let what = format!("create + charge, upstream 1 s, {} at once there", stub.most_under_way());
-    bench.row(&what, IN_FLIGHT, &figures, Target::None, Target::None);
+    bench.row(&what, payments, &figures, Target::None, Target::None);
     let peak = measure::memory_mb(service.pid(), "VmHWM")?;
-    bench.value("memory, highest, 10,000 payments in flight", peak, "MB", Target::AtMost(150.0));
+    bench.value(&format!("memory, highest, {payments} payments in flight"), peak, "MB", Target::AtMost(150.0));
     service.stop().await?;
     bench.log_is_empty(&database.log());
     Ok(())

@@ -3,6 +3,14 @@
 //! Every test runs on SQLite and on PostgreSQL (see `on_both!`), whose server the tests start themselves.
 //! `cargo test --test it sqlite::` runs the half that needs no PostgreSQL.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 mod support;
 
 mod auth;
