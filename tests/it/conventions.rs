@@ -230,6 +230,7 @@ async fn views_keep_their_form(engine: Engine) {
         paths.extend([format!("{path}/transitions"), format!("{path}/refunds"), path]);
     }
     paths.push(format!("/v1/refunds/{}", refund.id()));
+    app.all_events().await;
     for path in paths {
         check_form(&app.get(&path).await.expect(200).json, &path);
     }

@@ -182,7 +182,7 @@ async fn repeats_change_nothing(engine: Engine) {
 /// All payments with their histories, the events and the notifications.
 async fn everything(app: &TestApp) -> Vec<Vec<u8>> {
     let payments = app.get("/v1/payments?limit=100").await.expect(200);
-    let mut all = vec![app.get("/v1/events?limit=100").await.bytes, app.get("/v1/notifications?limit=100").await.bytes];
+    let mut all = vec![app.all_events().await.bytes, app.get("/v1/notifications?limit=100").await.bytes];
     for payment in payments.json["data"].as_array().unwrap() {
         let id = payment["id"].as_str().unwrap();
         all.push(app.get(&format!("/v1/payments/{id}/transitions?limit=100")).await.bytes);

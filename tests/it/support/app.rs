@@ -9,12 +9,13 @@ use kmic_payments::app::create_api_key;
 use kmic_payments::clock::{Clock, ShiftedClock, SystemIds};
 use kmic_payments::config::Raw;
 use kmic_payments::domain::scope::Scope;
-use kmic_payments::startup::{Running, World, free_port};
+use kmic_payments::startup::{Running, World};
 use kmic_payments::store::{Lane, api_keys};
 use serde_json::{Value, json};
 
 use super::database::{Engine, TestDatabase};
 use super::http::{Form, Reply, form_of};
+use super::postgres::free_port;
 
 /// No 3-D Secure, approved.
 pub const APPROVED: &str = "4000000000003055";

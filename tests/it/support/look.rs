@@ -81,7 +81,7 @@ impl TestApp {
 
     /// The feed. On PostgreSQL an event is shown when no older transaction of the server is running, and the tests share
     /// one server: read until all that is recorded shows.
-    async fn all_events(&self) -> Reply {
+    pub async fn all_events(&self) -> Reply {
         let recorded =
             usize::try_from(Sql::open(&self.database.url).number("SELECT count(*) AS value FROM events")).unwrap();
         for _ in 0..500 {

@@ -604,7 +604,7 @@ fn versions(parent: &str, prefix: &str) -> Vec<PathBuf> {
 ///
 /// A port of the usual range (from 32768 on Linux) could go to a client while the server is down
 /// between a kill and a restart, even to one that is trying to reach this very port.
-fn free_port() -> Result<u16, String> {
+pub fn free_port() -> Result<u16, String> {
     for attempt in 0..1000 {
         let random = RandomState::new().hash_one(attempt) % 16_000;
         let port = 16_384 + u16::try_from(random).unwrap_or_default();

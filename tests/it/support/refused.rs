@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::app::{Body, TestApp};
 use super::http::Reply;
+use super::sql::Sql;
 
 /// The body with another value at a JSON pointer, whose parent must be there.
 pub fn with_at(mut body: Body, pointer: &str, value: Value) -> Body {
@@ -51,9 +52,14 @@ impl TestApp {
 
     /// Nothing was written here and nothing was asked of the provider.
     pub async fn expect_untouched(&self, after: &str) {
-        for path in ["/v1/payments", "/v1/events", "/v1/notifications"] {
-            let page = self.get(path).await.expect(200);
-            assert_eq!(page.json["data"], Value::Array(Vec::new()), "{path} after {after}");
+        let page = self.get("/v1/payments").await.expect(200);
+        assert_eq!(page.json["data"], Value::Array(Vec::new()), "payments after {after}");
+        let mut database = Sql::open(&self.database.url);
+        for table in
+            ["payments", "operations", "transactions", "refunds", "events", "notifications", "idempotency_keys"]
+        {
+            let rows = database.number(&format!("SELECT count(*) AS value FROM {table}"));
+            assert_eq!(rows, 0, "{table} after {after}");
         }
         assert_eq!(self.calls_to_provider().await, 0, "calls to the provider after {after}");
         assert!(self.sandbox.ledger().transactions.is_empty(), "the provider's ledger after {after}");
