@@ -287,6 +287,14 @@ impl Reader<'_> {
         self.number(key, least, most).map(Duration::from_millis)
     }
 
+    /// `host:port` to listen on.
+    fn address(&mut self, key: &str, text: String) -> Option<String> {
+        match text.rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>())) {
+            Some((false, Ok(_))) => Some(text),
+            _ => self.fault(key, "must be an address and a port, for example 127.0.0.1:8080"),
+        }
+    }
+
     /// `https://…`, or `http://` on a loopback address or where `plain` allows it.
     fn url(&mut self, key: &str, plain: bool) -> Option<String> {
         let text = self.required(key)?;
@@ -337,14 +345,16 @@ impl Reader<'_> {
     }
 
     fn server(&mut self) -> Option<ServerSettings> {
-        let bind = self.required("server.bind");
+        let bind = self.required("server.bind").and_then(|text| self.address("server.bind", text));
         let public_url = self.url("server.public_url", false);
         let workers = self.number("server.workers", 1, 256);
         let body_limit_bytes = self.number("server.body_limit_bytes", 1024, 1_048_576);
         let rate_per_second = self.number("server.rate_per_second", 0, 1_000_000);
         let rate_burst = self.number("server.rate_burst", 0, 1_000_000);
         let shutdown_timeout_s = self.number("server.shutdown_timeout_s", 1, 600);
-        let admin_bind = Some(self.raw.text("server.admin_bind")).filter(|text| !text.is_empty());
+        let admin_bind = Some(self.raw.text("server.admin_bind"))
+            .filter(|text| !text.is_empty())
+            .and_then(|text| self.address("server.admin_bind", text));
         if admin_bind.is_some() && admin_bind == bind {
             self.faults.push("server.admin_bind: must not be the public address server.bind".to_owned());
         }

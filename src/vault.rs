@@ -82,8 +82,9 @@ pub fn from_base64_url(text: &str) -> Option<Vec<u8>> {
 /// Keys derived from `privacy.encryption_key`: one to encrypt, one to search, one to sign links.
 pub struct Vault {
     ciphers: Vec<XChaCha20Poly1305>,
-    search_key: [u8; 32],
-    link_key: [u8; 32],
+    /// The current one first, as in `ciphers`.
+    search_keys: Vec<[u8; 32]>,
+    link_keys: Vec<[u8; 32]>,
 }
 
 impl fmt::Debug for Vault {
@@ -102,14 +103,14 @@ pub struct CannotOpen;
 impl Vault {
     /// `current` seals; `current` and `previous` open.
     pub fn new(current: &[u8; 32], previous: &[[u8; 32]]) -> Vault {
-        let ciphers = std::iter::once(current)
-            .chain(previous)
-            .map(|key| XChaCha20Poly1305::new(&hmac_sha256(key, b"kmic-payments/seal/1").into()))
-            .collect();
+        let derived = |label: &[u8]| -> Vec<[u8; 32]> {
+            std::iter::once(current).chain(previous).map(|key| hmac_sha256(key, label)).collect()
+        };
+        let seal_keys = derived(b"kmic-payments/seal/1");
         Vault {
-            ciphers,
-            search_key: hmac_sha256(current, b"kmic-payments/search/1"),
-            link_key: hmac_sha256(current, b"kmic-payments/link/1"),
+            ciphers: seal_keys.iter().map(|key| XChaCha20Poly1305::new(&(*key).into())).collect(),
+            search_keys: derived(b"kmic-payments/search/1"),
+            link_keys: derived(b"kmic-payments/link/1"),
         }
     }
 
@@ -147,18 +148,31 @@ impl Vault {
 
     /// A hash by which a confidential value can be found again without being stored.
     pub fn search_hash(&self, kind: &str, value: &str) -> String {
-        base64_url(&hmac_sha256(&self.search_key, &digest(&[kind.as_bytes(), value.as_bytes()])))
+        self.search_hashes(kind, value).into_iter().next().unwrap_or_default()
+    }
+
+    /// The hashes under which a value may have been stored, before and after a change of keys.
+    pub fn search_hashes(&self, kind: &str, value: &str) -> Vec<String> {
+        let message = digest(&[kind.as_bytes(), value.as_bytes()]);
+        self.search_keys.iter().map(|key| base64_url(&hmac_sha256(key, &message))).collect()
     }
 
     /// The signature of a link of ours, for `purpose` and `subject`.
     pub fn sign_link(&self, purpose: &str, subject: &str) -> String {
-        base64_url(&hmac_sha256(&self.link_key, &digest(&[purpose.as_bytes(), subject.as_bytes()])))
+        self.link_keys.first().map(|key| link_signature(key, purpose, subject)).unwrap_or_default()
     }
 
-    /// Whether `signature` is what [`Vault::sign_link`] made.
+    /// Whether `signature` is what [`Vault::sign_link`] made, with the current key or one before: a payer who is at the
+    /// bank during a change of keys comes back with the old one.
     pub fn link_holds(&self, purpose: &str, subject: &str, signature: &str) -> bool {
-        equal_in_constant_time(self.sign_link(purpose, subject).as_bytes(), signature.as_bytes())
+        self.link_keys
+            .iter()
+            .any(|key| equal_in_constant_time(link_signature(key, purpose, subject).as_bytes(), signature.as_bytes()))
     }
+}
+
+fn link_signature(key: &[u8; 32], purpose: &str, subject: &str) -> String {
+    base64_url(&hmac_sha256(key, &digest(&[purpose.as_bytes(), subject.as_bytes()])))
 }
 
 #[cfg(test)]
@@ -179,5 +193,8 @@ mod tests {
         let rotated = Vault::new(&[8; 32], &[[7; 32]]);
         assert_eq!(rotated.open("payers/pay_1", &sealed).unwrap(), b"secret");
         assert!(vault.open("x", &[]).is_err());
+        assert!(rotated.link_holds("three_ds", "pay_1", &vault.sign_link("three_ds", "pay_1")));
+        assert!(!vault.link_holds("three_ds", "pay_1", &rotated.sign_link("three_ds", "pay_1")));
+        assert!(rotated.search_hashes("account_id", "a").contains(&vault.search_hash("account_id", "a")));
     }
 }

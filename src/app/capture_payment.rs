@@ -99,7 +99,7 @@ impl App {
             if let Some(repeat) = claim(tx, &keyed, &id, &template, recorder.at, deadline_s)? {
                 return Ok(Begun::Repeat(repeat));
             }
-            let payment = payments::get(tx, &id)?;
+            let payment = payments::hold(tx, &id)?;
             if payment.status != Status::Authorized {
                 return Err(Error::conflict(
                     Conflict::InvalidState,
@@ -108,7 +108,8 @@ impl App {
             }
             refuse_while_open(tx, &payment)?;
             let amount = amount.unwrap_or(payment.money(payment.sums.authorized));
-            if amount.currency != payment.currency() || amount.minor > payment.sums.authorized {
+            payment.refuse_other_currency("/amount/currency", Some(amount))?;
+            if amount.minor > payment.sums.authorized {
                 let held = payment.money(payment.sums.authorized);
                 return Err(Error::conflict(
                     Conflict::CaptureExceedsAuthorized,
@@ -141,7 +142,7 @@ impl App {
             if let Some(repeat) = claim(tx, &keyed, &id, &template, recorder.at, deadline_s)? {
                 return Ok(Begun::Repeat(repeat));
             }
-            let payment = payments::get(tx, &id)?;
+            let payment = payments::hold(tx, &id)?;
             refuse_while_open(tx, &payment)?;
             match payment.status {
                 Status::AwaitingPayer | Status::AwaitingAuthentication => {
@@ -201,7 +202,7 @@ pub(super) fn claim(
     at: Timestamp,
     deadline_s: i64,
 ) -> Result<Option<Repeat>> {
-    payments::get(tx, id)?;
+    payments::hold(tx, id)?;
     idempotent::claim(tx, &keyed.caller, &keyed.idempotency, id.as_str(), Some(&operation.id), at, deadline_s)
 }
 

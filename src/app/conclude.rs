@@ -119,7 +119,7 @@ pub(super) fn conclude(
     operation: &Operation,
     conclusion: &Conclusion,
 ) -> Result<Concluded> {
-    let payment = payments::get(tx, &operation.payment_id)?;
+    let payment = payments::hold(tx, &operation.payment_id)?;
     let details = match conclusion {
         Conclusion::Fact(fact) => book_fact(tx, recorder, payment, operation, fact)?,
         Conclusion::ThreeDs(three_ds) => {
@@ -157,8 +157,9 @@ fn book_fact(
     operation: &Operation,
     fact: &Fact,
 ) -> Result<PaymentDetails> {
-    match recorder.learn(tx, &payment, fact, None)? {
-        Learned::Something | Learned::Nothing => {}
+    let learned = recorder.learn(tx, &payment, fact, None)?;
+    match learned {
+        Learned::Something | Learned::Nothing | Learned::Mismatch => {}
         // The answer tells of a transaction that is not this payment's, or moves money without saying how much.
         Learned::OtherPayment | Learned::Unreadable => {
             return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");
@@ -168,7 +169,8 @@ fn book_fact(
         return book_capture(tx, recorder, payment, operation);
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
-    let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
+    let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
+    let mut note = Note { test_mode: fact.test_mode, attention, ..Note::about(fact.transaction_id) };
     if let Some(code) = fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined) {
         note = note.with("reason_code", code);
     }
@@ -205,7 +207,9 @@ fn book_refund(
         parent_transaction_id: Some(refund.parent_transaction_id),
         ..plain_fact(transaction_id, TransactionStatus::Completed, refund.amount)
     };
-    recorder.learn(tx, &payment, &fact, Some(&refund_id))?;
+    if matches!(recorder.learn(tx, &payment, &fact, Some(&refund_id))?, Learned::OtherPayment | Learned::Unreadable) {
+        return book_unknown(tx, recorder, payment, operation, "the answer does not fit the refund");
+    }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let mut note =
         Note::about(transaction_id).with("refund_id", refund_id.as_str()).with("refunded", refund.amount.to_decimal());
@@ -290,6 +294,7 @@ fn plain_fact(transaction_id: i64, status: TransactionStatus, amount: Money) -> 
         kind: TransactionKind::Payment,
         status,
         amount: Some(amount),
+        is_capture: false,
         parent_transaction_id: None,
         reason_code: None,
         card: Card::default(),

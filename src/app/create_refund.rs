@@ -56,7 +56,7 @@ impl App {
             Operation { refund_id: Some(refund_id.clone()), ..self.operation_template(OperationKind::Refund, id) };
         let (keyed, id) = (keyed.clone(), id.clone());
         self.write_payment(&id.clone(), move |tx| {
-            let payment = payments::get(tx, &id)?;
+            let payment = payments::hold(tx, &id)?;
             if let Some(repeat) = idempotent::claim(
                 tx,
                 &keyed.caller,
@@ -111,6 +111,11 @@ fn amount_to_refund(payment: &Payment, new: &NewRefund) -> Result<Money> {
         let advice = format!("only money that was taken can be given back; this payment is {}", payment.status);
         return Err(Error::conflict(Conflict::InvalidState, advice));
     }
+    for (pointer, amount) in
+        [("/amount/currency", new.amount), ("/expected_refundable/currency", new.expected_refundable)]
+    {
+        payment.refuse_other_currency(pointer, amount)?;
+    }
     let left = payment.money(payment.sums.refundable());
     if let Some(expected) = new.expected_refundable.filter(|expected| *expected != left) {
         return Err(Error::PreconditionFailed(format!(
@@ -118,7 +123,7 @@ fn amount_to_refund(payment: &Payment, new: &NewRefund) -> Result<Money> {
         )));
     }
     let amount = new.amount.unwrap_or(left);
-    if left.minor == 0 || amount.currency != left.currency || amount.minor > left.minor {
+    if left.minor == 0 || amount.minor > left.minor {
         return Err(Error::conflict(
             Conflict::RefundExceedsCaptured,
             format!("{left} is refundable; refund that or less"),

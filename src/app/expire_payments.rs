@@ -22,7 +22,10 @@ impl App {
         let now = self.now();
         let due = self.parts.store.read(move |tx| payments::due_to_expire(tx, now, STEP_LIMIT)).await?;
         for payment in &due {
-            self.expire(payment).await?;
+            // One that cannot be looked at must not keep the others from it.
+            if let Err(error) = self.expire(payment).await {
+                tracing::error!(payment.id = payment.id.as_str(), %error, ?error, "an unpaid payment could not be ended");
+            }
         }
         self.parts.metrics.worker("expire", due.len());
         Ok(due.len())
@@ -61,7 +64,7 @@ impl App {
     async fn end(&self, id: PaymentId) -> Result<()> {
         let recorder = self.recorder(CauseType::Expiry, None, WORKER);
         self.write_payment(&id.clone(), move |tx| {
-            let payment = payments::get(tx, &id)?;
+            let payment = payments::hold(tx, &id)?;
             if matches!(payment.status, Status::AwaitingPayer | Status::AwaitingAuthentication)
                 && payment.expires_at <= recorder.at
             {

@@ -75,6 +75,7 @@ pub struct App {
     keys: authenticate::KeyCache,
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
+    asking: settle_operations::Asking,
 }
 
 impl App {
@@ -85,6 +86,7 @@ impl App {
             keys: authenticate::KeyCache::default(),
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
+            asking: settle_operations::Asking::default(),
         }
     }
 

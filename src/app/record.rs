@@ -34,6 +34,8 @@ pub(super) struct Recorder {
 pub(super) enum Learned {
     /// We knew nothing of this transaction, or it is further than we knew.
     Something,
+    /// Something that contradicts the sum or the currency we knew; kept as far as the books allow.
+    Mismatch,
     /// Nothing that we did not know.
     Nothing,
     /// The transaction is recorded with another payment.
@@ -127,11 +129,12 @@ impl Recorder {
             Some((owner, _)) if owner != payment.id => return Ok(Learned::OtherPayment),
             Some((_, before)) => {
                 let after = merge(before.clone(), fact, refund.as_ref().map(|refund| refund.id.clone()));
-                if same(&before, &after) {
+                let odd = contradicts(&before, fact);
+                if same(&before, &after) && !odd {
                     Learned::Nothing
                 } else {
                     transactions::update(tx, &payment.id, &Transaction { updated_at: self.at, ..after })?;
-                    Learned::Something
+                    if odd { Learned::Mismatch } else { Learned::Something }
                 }
             }
             None => match self.first_record(payment, fact, refund.as_ref().map(|refund| refund.id.clone())) {
@@ -187,8 +190,8 @@ impl Recorder {
 
     /// Derives the payment from all that is recorded and, where it changed, writes it with its history row and events.
     pub(super) fn settle(&self, tx: &mut Tx<'_>, payment: Payment, note: Note) -> Result<PaymentDetails> {
-        let transactions = transactions::of_payment(tx, &payment.id)?;
-        let open = self.close_resolved(tx, &payment, &transactions)?;
+        let mut transactions = transactions::of_payment(tx, &payment.id)?;
+        let open = self.close_resolved(tx, &payment, &mut transactions)?;
         let refunds = refunds::of_payment(tx, &payment.id)?;
         let next = self.next(&payment, &transactions, &refunds, open.as_ref(), &note);
         let payment =
@@ -201,7 +204,7 @@ impl Recorder {
         &self,
         tx: &mut Tx<'_>,
         payment: &Payment,
-        transactions: &[Transaction],
+        transactions: &mut [Transaction],
     ) -> Result<Option<Operation>> {
         let mut open = None;
         for operation in operations::open_of_payment(tx, &payment.id)? {
@@ -210,11 +213,36 @@ impl Recorder {
             }
             if is_resolved(&operation, transactions) {
                 operations::close(tx, &operation.id, OperationState::Settled, Some("by evidence"))?;
+                self.take_what_was_asked(tx, payment, &operation, transactions)?;
             } else {
                 open = Some(operation);
             }
         }
         Ok(open)
+    }
+
+    /// A capture of ours took exactly its own sum; whether a Confirm tells that sum or the sum of the hold is not known
+    /// (contract section 14, point 22).
+    fn take_what_was_asked(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &Payment,
+        operation: &Operation,
+        transactions: &mut [Transaction],
+    ) -> Result<()> {
+        let (OperationKind::Capture, Some(amount)) = (operation.kind, operation.amount) else { return Ok(()) };
+        let taken = transactions.iter_mut().find(|transaction| {
+            Some(transaction.transaction_id) == operation.transaction_id
+                && transaction.status == TransactionStatus::Completed
+                && transaction.captured != amount
+        });
+        match taken {
+            Some(transaction) => {
+                transaction.captured = amount;
+                self.learn_capture(tx, payment, transaction.transaction_id, amount)
+            }
+            None => Ok(()),
+        }
     }
 
     fn next(
@@ -330,7 +358,10 @@ impl Recorder {
         let Some(id) = id else { return Ok(None) };
         let refund = refunds::find(tx, &id)?;
         Ok(refund.filter(|refund| {
-            refund.payment_id == payment.id && fact.amount.is_none_or(|amount| amount == refund.amount)
+            // A second transaction in the name of one refund is recorded without its name: the money moved twice.
+            refund.transaction_id.is_none_or(|booked| booked == fact.transaction_id)
+                && refund.payment_id == payment.id
+                && fact.amount.is_none_or(|amount| amount == refund.amount)
         }))
     }
 
@@ -344,17 +375,21 @@ impl Recorder {
             status: RefundStatus::Succeeded,
             certainty: Certainty::Proven,
             decide_by: None,
+            failure: None,
             transaction_id: Some(transaction_id),
             updated_at: self.at,
             ..refund
         };
-        refunds::update_pending(tx, &completed).map(drop)
+        refunds::complete(tx, &completed).map(drop)
     }
 
     fn first_record(&self, payment: &Payment, fact: &Fact, refund_id: Option<RefundId>) -> Option<Transaction> {
         // Before money moves the sum is what was asked for; after it the provider has to say.
         let asked_for = (fact.status < TransactionStatus::Authorized).then_some(payment.amount);
-        let amount = fact.amount.or(asked_for).filter(|amount| amount.minor > 0)?;
+        let told = fact.amount.or(asked_for).filter(|amount| amount.minor > 0)?;
+        // What a Confirm takes was held before, for the sum that was asked for.
+        let part_of_hold = fact.is_capture && told.currency == payment.currency() && told.minor < payment.amount.minor;
+        let amount = if part_of_hold { payment.amount } else { told };
         let parent_transaction_id = match fact.kind {
             TransactionKind::Refund => Some(fact.parent_transaction_id?),
             TransactionKind::Payment => None,
@@ -365,7 +400,7 @@ impl Recorder {
             kind: fact.kind,
             status: fact.status,
             amount,
-            captured: captured(fact.kind, fact.status, amount),
+            captured: captured(fact.kind, fact.status, told),
             parent_transaction_id,
             refund_id,
             reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
@@ -395,16 +430,20 @@ fn captured(kind: TransactionKind, status: TransactionStatus, amount: Money) -> 
     if kind == TransactionKind::Payment && status == TransactionStatus::Completed { amount.minor } else { 0 }
 }
 
-/// The stronger state wins, the larger sum is what was held, what was taken stays as first told, gaps are filled.
+/// The stronger state wins, gaps are filled. Until money moves the sum is only what was asked for, so the fact that tells
+/// of money tells the sum; after that what was held and what was taken stay as first told.
 fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>) -> Transaction {
     let status = before.status.max(fact.status);
-    let told = fact.amount.filter(|amount| amount.currency == before.amount.currency);
-    let amount =
-        told.filter(|told| told.minor > before.amount.minor && fact.kind == before.kind).unwrap_or(before.amount);
-    let taken = if before.captured > 0 {
-        before.captured
-    } else {
-        captured(before.kind, status, told.unwrap_or(before.amount))
+    let first_money = before.status < TransactionStatus::Authorized && fact.status >= TransactionStatus::Authorized;
+    let told = fact.amount.filter(|amount| amount.minor > 0);
+    let amount = told.filter(|_| first_money && !fact.is_capture).unwrap_or(before.amount);
+    let taken = match told {
+        _ if before.captured > 0 => before.captured,
+        // More than was held cannot be booked; `contradicts` reports it.
+        Some(told) if told.currency == amount.currency => {
+            captured(before.kind, status, Money::new(told.minor.min(amount.minor), amount.currency))
+        }
+        _ => captured(before.kind, status, amount),
     };
     let fill = |known: &Option<String>, told: &Option<String>| known.clone().or_else(|| told.clone());
     Transaction {
@@ -423,6 +462,16 @@ fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>) -> Trans
     }
 }
 
+/// Whether a fact about money that moved tells another sum than what is recorded. Less is taken than held only by a
+/// capture; a hold that is told again after a part of it was taken is no contradiction.
+fn contradicts(before: &Transaction, fact: &Fact) -> bool {
+    let Some(told) = fact.amount else { return false };
+    if before.status < TransactionStatus::Authorized || fact.status < TransactionStatus::Authorized {
+        return false;
+    }
+    told.currency != before.amount.currency || told.minor > before.amount.minor
+}
+
 fn same(one: &Transaction, other: &Transaction) -> bool {
     (one.status, one.amount, one.captured, one.reason_code)
         == (other.status, other.amount, other.captured, other.reason_code)
@@ -435,8 +484,9 @@ fn is_resolved(operation: &Operation, transactions: &[Transaction]) -> bool {
     let payments = || transactions.iter().filter(|transaction| transaction.kind == TransactionKind::Payment);
     let target = || payments().find(|transaction| Some(transaction.transaction_id) == operation.transaction_id);
     match operation.kind {
+        // A refusal may be of another attempt: only the answer itself or the register closes a charge with it.
         OperationKind::Charge | OperationKind::Authorize => {
-            payments().any(|transaction| transaction.status > TransactionStatus::Checked)
+            payments().any(|transaction| transaction.status >= TransactionStatus::Authorized)
         }
         OperationKind::ThreeDs => {
             target().is_some_and(|transaction| transaction.status > TransactionStatus::AwaitingAuthentication)

@@ -4,13 +4,16 @@
 //! and for card data at once, the provider's register decides. "Not there" counts as proof only when the provider can no
 //! longer be working on it.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
 use super::conclude::{Conclusion, conclude};
 use super::record::{Learned, Note};
 use super::{App, Caller, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
-use crate::domain::id::PaymentId;
+use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
 use crate::domain::state::CauseType;
 use crate::error::Result;
@@ -29,6 +32,27 @@ const MAX_PAGES: u32 = 50;
 const STEP_LIMIT: i64 = 20;
 const WORKER: &str = "worker:settle";
 
+/// The calls that this process is asking about now.
+#[derive(Default)]
+pub(super) struct Asking(Mutex<HashSet<OperationId>>);
+
+/// One question under way; over when dropped.
+struct Question<'a>(&'a Asking, OperationId);
+
+impl Asking {
+    /// `None` when somebody asks about it already.
+    fn begin(&self, id: &OperationId) -> Option<Question<'_>> {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(id.clone()).then(|| Question(self, id.clone()))
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
 impl App {
     /// Asks about every call whose answer is overdue, and takes up notifications whose payment became known. Returns how
     /// many of both there were.
@@ -39,7 +63,10 @@ impl App {
         let now = self.now();
         let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
         for operation in &due {
-            self.settle_operation(operation.clone(), WORKER).await?;
+            // One that cannot be settled must not keep the others from it.
+            if let Err(error) = self.settle_operation(operation.clone(), WORKER).await {
+                tracing::error!(operation.id = operation.id.as_str(), %error, ?error, "a lost answer could not be settled");
+            }
         }
         let taken_up = self.take_up_unmatched().await?;
         self.parts.metrics.worker("settle", due.len() + taken_up);
@@ -103,9 +130,11 @@ impl App {
         let recorder = self.recorder(CauseType::Lookup, None, actor);
         let id = id.clone();
         self.write_payment(&id.clone(), move |tx| {
-            let payment = payments::get(tx, &id)?;
-            if recorder.learn(tx, &payment, &fact, None)? == Learned::Something {
-                let note = Note::of_fact(&payment, &fact);
+            let payment = payments::hold(tx, &id)?;
+            let learned = recorder.learn(tx, &payment, &fact, None)?;
+            if matches!(learned, Learned::Something | Learned::Mismatch) {
+                let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
+                let note = Note { attention, ..Note::of_fact(&payment, &fact) };
                 recorder.settle(tx, payment, note)?;
             }
             Ok(())
@@ -115,22 +144,31 @@ impl App {
 
     /// Asks about one call and writes down what came out, or when to ask again.
     async fn settle_operation(&self, operation: Operation, actor: &str) -> Result<()> {
+        let Some(_asking) = self.asking.begin(&operation.id) else { return Ok(()) };
         if operation.state == OperationState::Started {
             // Its process is gone: from here on the answer counts as lost.
             let lost = Conclusion::Unknown("the service stopped while the call was under way".to_owned());
             self.conclude_lookup(operation.clone(), lost, actor).await?;
         }
-        let operation = Operation {
-            state: OperationState::Undetermined,
-            lookups: operation.lookups.saturating_add(1),
-            ..operation
-        };
+        let Some(operation) = self.claim_question(operation).await? else { return Ok(()) };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
         match self.ask(&payment, &operation).await {
             Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
             None => self.ask_later(operation).await,
         }
+    }
+
+    /// Only one asks about a call at a time, in this process and in others: what the provider does with two equal requests
+    /// at once is not known (contract section 14, point 4). `None` when somebody else is asking.
+    async fn claim_question(&self, operation: Operation) -> Result<Option<Operation>> {
+        let until = self.now().plus_seconds(self.parts.settings.call_deadline_s);
+        let (id, seen) = (operation.id.clone(), operation.lookups);
+        let claimed =
+            self.write_payment(&operation.payment_id, move |tx| operations::claim(tx, &id, seen, until)).await?;
+        let claimed_one =
+            Operation { state: OperationState::Undetermined, lookups: seen.saturating_add(1), ..operation };
+        Ok(claimed.then_some(claimed_one))
     }
 
     async fn conclude_lookup(&self, operation: Operation, conclusion: Conclusion, actor: &str) -> Result<()> {
@@ -198,12 +236,16 @@ impl App {
         };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
             && ours(&fact)
+            && fact.status >= TransactionStatus::Authorized
         {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
+        let over = age_s > PROVIDER_WORKS_S;
         match self.search_register(operation.started_at, ours).await? {
+            // After a refusal the provider may still try a second bank under the same call.
+            Some(fact) if fact.status == TransactionStatus::Declined && !over => None,
             Some(fact) => Some(Conclusion::Fact(Box::new(fact))),
-            None => (age_s > PROVIDER_WORKS_S).then_some(Conclusion::Absent),
+            None => over.then_some(Conclusion::Absent),
         }
     }
 
@@ -224,19 +266,31 @@ impl App {
 
     async fn ask_for_refund(&self, operation: &Operation, age_s: i64) -> Option<Conclusion> {
         let refund_id = operation.refund_id.as_ref()?.to_string();
-        let ours =
+        let named =
             |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
-        match self.search_register(operation.started_at, ours).await? {
-            Some(fact) => Some(Conclusion::Refunded(fact.transaction_id)),
-            None => (age_s > PROVIDER_WORKS_S)
-                .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned()))),
+        if let Some(fact) = self.search_register(operation.started_at, named).await? {
+            return Some(Conclusion::Refunded(fact.transaction_id));
         }
+        // Whether the register repeats the name we gave a refund is not known. One of the same sum without a name may be
+        // ours: then nothing is proven, and a person has to look.
+        let maybe_ours = |fact: &Fact| {
+            fact.kind == TransactionKind::Refund
+                && fact.refund_id.is_none()
+                && fact.amount.map(|amount| amount.minor) == operation.amount
+                && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
+        };
+        if self.search_register(operation.started_at, maybe_ours).await?.is_some() {
+            return None;
+        }
+        (age_s > PROVIDER_WORKS_S)
+            .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
     /// The strongest matching transaction in the register from shortly before `since` until now. `None` when the register
     /// could not be read to its end: then nothing is proven.
     async fn search_register(&self, since: Timestamp, wanted: impl Fn(&Fact) -> bool) -> Option<Option<Fact>> {
-        let (from, to) = (since.plus_seconds(-PROVIDER_WORKS_S), self.now().plus_seconds(PROVIDER_WORKS_S));
+        let from = since.plus_seconds(-PROVIDER_WORKS_S);
+        let to = since.plus_seconds(PROVIDER_MEMORY_S + PROVIDER_WORKS_S);
         let mut best: Option<Fact> = None;
         for number in 1..=MAX_PAGES {
             let Outcome::Answered(page) = self.parts.provider.list(from, to, number).await else { return None };

@@ -128,7 +128,9 @@ impl App {
         let ids = self.parts.store.read(notifications::unmatched_with_payment).await?;
         for id in &ids {
             let recorder = self.recorder(CauseType::Notification, Some(id.to_string()), super::PROVIDER);
-            self.apply_stored(id.clone(), recorder).await?;
+            if let Err(error) = self.apply_stored(id.clone(), recorder).await {
+                tracing::error!(notification.id = id.as_str(), %error, ?error, "an early notification could not be taken up");
+            }
         }
         Ok(ids.len())
     }
@@ -262,12 +264,16 @@ fn to_store(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Stored {
 /// The payment that a notification is about: by our own id, by a transaction that we know, or by its bill where that is
 /// not ambiguous.
 fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
-    if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse)
-        && let Some(payment) = payments::find(tx, &id)?
-        // Our id travels through the payer's browser; the bill must be the payment's, too.
-        && content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id)
-    {
-        return Ok(Some(payment));
+    if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse) {
+        match payments::find(tx, &id)? {
+            // Our id travels through the payer's browser; the bill must be the payment's, too.
+            Some(payment) if content.invoice_id.as_ref().is_none_or(|invoice| *invoice == payment.invoice_id) => {
+                return Ok(Some(payment));
+            }
+            Some(_) => {}
+            // A payment of another installation on the same terminal; its bill may have our number by chance.
+            None => return Ok(None),
+        }
     }
     for transaction_id in [content.payment_transaction_id, content.transaction_id].into_iter().flatten() {
         if let Some((id, _)) = transactions::find(tx, transaction_id)? {
@@ -305,6 +311,7 @@ fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Re
     let Some(payment) = resolve(tx, content)?.filter(same_bill) else {
         return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
     };
+    let payment = payments::hold(tx, &payment.id)?;
     let known = transactions::of_payment(tx, &payment.id)?;
     let reply = check_code(&payment, &known, content, recorder.at);
     if reply == code::GO_ON
@@ -329,10 +336,10 @@ fn check_code(payment: &Payment, known: &[Transaction], content: &Notification, 
             && Some(transaction.transaction_id) != content.transaction_id
             && match transaction.status {
                 TransactionStatus::Authorized | TransactionStatus::Completed => true,
-                TransactionStatus::Checked => now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S,
-                TransactionStatus::AwaitingAuthentication | TransactionStatus::Declined | TransactionStatus::Voided => {
-                    false
+                TransactionStatus::Checked | TransactionStatus::AwaitingAuthentication => {
+                    now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S
                 }
+                TransactionStatus::Declined | TransactionStatus::Voided => false,
             }
     });
     if other_account {
@@ -382,6 +389,7 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
     let Some(payment) = resolve(tx, content)? else { return Ok(Applied::nowhere("unmatched")) };
+    let payment = payments::hold(tx, &payment.id)?;
     let payment_id = payment.id.clone();
     let Some(fact) = content.fact(kind, Some(payment.currency())) else {
         let note = Note {
@@ -393,10 +401,12 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
         return Ok(Applied { payment_id: Some(payment_id), verdict: "unreadable", reply: 0 });
     };
     let learned = recorder.learn(tx, &payment, &fact, None)?;
+    let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
     let verdict = match learned {
         Learned::Nothing => "no_change",
-        Learned::Something => {
-            recorder.settle(tx, payment.clone(), Note::of_fact(&payment, &fact))?;
+        Learned::Something | Learned::Mismatch => {
+            let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+            recorder.settle(tx, payment, note)?;
             "applied"
         }
         Learned::OtherPayment | Learned::Unreadable => {

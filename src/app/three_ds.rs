@@ -86,7 +86,7 @@ impl App {
             {
                 return Ok(Begun::Repeat(repeat));
             }
-            let payment = payments::get(tx, &id)?;
+            let payment = payments::hold(tx, &id)?;
             refuse_while_open(tx, &payment)?;
             check_waits(tx, &payment, md)?;
             operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;

@@ -118,7 +118,7 @@ impl Secrets {
 
     fn save(&self) -> Outcome {
         let value = json!({ "encryption_key": self.encryption_key, "api_key": self.api_key });
-        std::fs::write(&self.path, value.to_string())
+        write_private(&self.path, &value.to_string())
             .map_err(|error| format!("cannot write {}: {error}", self.path.display()))
     }
 
@@ -134,6 +134,14 @@ impl Secrets {
         self.save()?;
         Ok(secret)
     }
+}
+
+/// Readable by its owner only.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn welcome(url: &str, sandbox: &Sandbox, api_key: &str) -> String {
@@ -155,13 +163,13 @@ API key         {api_key}
 
 Three lines to paste in another terminal, one after the other: pay, look, refund.
 
-curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s)\" -d '{body}' | tee /tmp/kmic-payment.json
+PAYMENT=$(curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s)\" -d '{body}' -w '\n' | tee /dev/stderr | grep -o 'pay_[0-9a-z]*' | head -n 1)
 
-curl -s {url}/v1/payments/$(grep -o 'pay_[0-9a-z]*' /tmp/kmic-payment.json | head -n 1) -H 'Authorization: Bearer {api_key}'
+curl -s -w '\n' {url}/v1/payments/$PAYMENT -H 'Authorization: Bearer {api_key}'
 
-curl -s -X POST {url}/v1/payments/$(grep -o 'pay_[0-9a-z]*' /tmp/kmic-payment.json | head -n 1)/refunds -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: refund-$(date +%s)\" -d '{{\"amount\":{{\"value\":\"2500.00\",\"currency\":\"KZT\"}},\"reason\":\"changed policy\"}}'
+curl -s -w '\n' -X POST {url}/v1/payments/$PAYMENT/refunds -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: refund-$(date +%s)\" -d '{{\"amount\":{{\"value\":\"2500.00\",\"currency\":\"KZT\"}},\"reason\":\"changed policy\"}}'
 
-Ctrl-C ends both.
+The sandbox forgets its payments when it ends: those of earlier runs can be read, not refunded. Ctrl-C ends both.
 ",
         sandbox = sandbox.base_url(),
     )

@@ -70,7 +70,8 @@ fn parse_span(text: &str) -> Result<i64, String> {
 }
 
 pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
-    let store = open(&raw)?;
+    let creates = matches!(command, KeysCommand::Create { .. });
+    let store = open(&raw, creates)?;
     match command {
         KeysCommand::Create { name, scopes, expires_in, format } => {
             create(&store, &name, &scopes, expires_in, format).await
@@ -81,9 +82,16 @@ pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
 }
 
 /// The database alone: no provider, no encryption key is needed for keys.
-fn open(raw: &Raw) -> Result<Store, String> {
+fn open(raw: &Raw, creates: bool) -> Result<Store, String> {
     let target = raw.database_target().map_err(text)?;
-    migrate::migrate(&target).map_err(report)?;
+    if creates {
+        migrate::migrate(&target).map_err(report)?;
+    } else if target.file().is_some_and(|file| !file.exists()) || !migrate::is_current(&target).map_err(report)? {
+        return Err("this database has no keys yet; check database.url, or run: kmic-payments migrate".to_owned());
+    }
+    if let Some(file) = target.file().filter(|_| creates) {
+        eprintln!("database {}", file.display());
+    }
     let settings = StoreSettings { target, readers: 1, writers: 1, batch_limit: 1, queue_limit: 16 };
     // Keys hold nothing sealed, so any vault does.
     Store::start(&settings, &Arc::new(Vault::new(&[0; 32], &[]))).map_err(text)

@@ -46,6 +46,7 @@ pub fn transaction(model: &Fields, kind_unless_told: Option<TransactionKind>) ->
         kind,
         status,
         amount: money(model.text("amount"), model.text("currency").and_then(Currency::parse)),
+        is_capture: false,
         parent_transaction_id: self::transaction_id(model, "originaltransactionid"),
         reason_code: reason_code(model),
         card: card(model),

@@ -139,6 +139,7 @@ impl Notification {
             kind: if is_refund { TransactionKind::Refund } else { TransactionKind::Payment },
             status,
             amount: self.money_in(fallback_currency.filter(|_| states_no_currency)),
+            is_capture: kind == NotificationFact::Confirm,
             parent_transaction_id: self.payment_transaction_id.filter(|_| is_refund),
             reason_code: self.reason_code.filter(|_| kind == NotificationFact::Fail),
             card: self.card.clone(),

@@ -103,6 +103,8 @@ pub struct Fact {
     pub status: TransactionStatus,
     /// The sum it speaks of; `None` where the source does not tell a sum in a currency we know.
     pub amount: Option<Money>,
+    /// Whether `amount` is what was taken of a hold (Confirm), which may be less than what was held.
+    pub is_capture: bool,
     /// For refunds: the payment transaction that was given back from.
     pub parent_transaction_id: Option<i64>,
     /// Why it was refused.
@@ -223,17 +225,14 @@ fn counted_transaction<'a>(known: &Known<'a>) -> Option<&'a Transaction> {
 }
 
 /// Whether a transaction with money is the one that was asked for: a payment of exactly this sum and currency. What was
-/// taken may be less only where the payment is captured by hand.
+/// taken may be less than what was held only where the payment is captured by hand.
 fn fits(transaction: &Transaction, known: &Known<'_>) -> bool {
-    let right_sum = transaction.amount == known.amount;
-    let taken_in_part = known.capture == CaptureMode::Manual
-        && transaction.status == TransactionStatus::Completed
-        && transaction.amount.currency == known.amount.currency
-        && transaction.captured <= known.amount.minor
-        && transaction.captured > 0;
-    transaction.kind == TransactionKind::Payment
-        && (right_sum || taken_in_part)
-        && transaction.captured <= known.amount.minor
+    let taken_as_held = transaction.captured == transaction.amount.minor;
+    let taken_fits = match transaction.status {
+        TransactionStatus::Completed => taken_as_held || known.capture == CaptureMode::Manual,
+        _ => true,
+    };
+    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount && taken_fits
 }
 
 fn sums_of(counted: &Transaction, known: &Known<'_>) -> Sums {
@@ -272,13 +271,12 @@ fn status_without_money(known: &Known<'_>) -> Status {
     match known.status {
         // Hosted payments rest where they are until money shows or somebody ends them.
         resting if known.hosted => resting,
+        // A call whose own outcome is not known may still take money, whatever is told of other attempts: the provider
+        // may try a second bank after the first one refused.
+        Status::Processing | Status::AwaitingAuthentication if known.open_operation.is_some() => Status::Processing,
         // The one attempt of a card payment: refused, at the bank, or under way.
         _ if has(TransactionStatus::Declined) => Status::Declined,
-        Status::Processing | Status::AwaitingAuthentication => match known.open_operation {
-            Some(_) => Status::Processing,
-            None if has(TransactionStatus::AwaitingAuthentication) => Status::AwaitingAuthentication,
-            None => known.status,
-        },
+        Status::Processing if has(TransactionStatus::AwaitingAuthentication) => Status::AwaitingAuthentication,
         resting => resting,
     }
 }

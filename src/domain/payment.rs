@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, OperationId, PaymentId};
 use crate::domain::money::{Currency, Money};
 use crate::domain::state::{Certainty, Status};
+use crate::error::{Error, Result};
 
 /// When the money is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +213,19 @@ impl Payment {
     /// An amount in this payment's currency.
     pub fn money(&self, minor: i64) -> Money {
         Money::new(minor, self.currency())
+    }
+
+    /// An amount of a request has to be in the payment's currency.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] at `pointer`.
+    pub fn refuse_other_currency(&self, pointer: &str, amount: Option<Money>) -> Result<()> {
+        match amount.filter(|amount| amount.currency != self.currency()) {
+            Some(_) => {
+                Err(Error::invalid(pointer, "currency_differs", format!("the payment is in {}", self.currency())))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The currency of every amount of this payment.

@@ -146,7 +146,7 @@ fn phone(content: &str) -> Result<String, Refusal> {
     text::refuse_card_number(content)?;
     let digits = content.strip_prefix('+').unwrap_or_default();
     if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(("not_a_phone", "send + and 7 to 15 digits, such as +77273450125".to_owned()));
+        return Err(("not_a_phone", "send + and 7 to 15 digits, such as +77000000000".to_owned()));
     }
     Ok(content.to_owned())
 }
@@ -342,7 +342,7 @@ mod tests {
             r#""return_url":"https://kmic.kz/thanks?order=1#top""#,
             r#""return_url":"http://127.0.0.1:3000/thanks""#,
             r#""return_url":"http://[::1]:3000/""#,
-            r#""payer":{"account_id":"a5d3c9e1-bf2a-4abc-4242-424242424242","email":"aigerim@example.kz","phone":"+77273450125","ip_address":"2001:db8::1"}"#,
+            r#""payer":{"account_id":"a5d3c9e1-bf2a-4abc-4242-424242424242","email":"payer@example.test","phone":"+77000000000","ip_address":"2001:db8::1"}"#,
             r#""method":{"type":"card_cryptogram","cryptogram":"014242424242424242+/="},"payer":{"ip_address":"203.0.113.7"}"#,
         ] {
             assert_eq!(faults_of(&with(field)), [], "{field}");

@@ -57,7 +57,7 @@ pub(super) fn details() -> PaymentDetails {
         metadata: r#"{"policy":"KM-2026-000123"}"#.to_owned(),
         payer: Payer {
             account_id: Some("client-77".to_owned()),
-            email: Some("aigerim@example.kz".to_owned()),
+            email: Some("payer@example.test".to_owned()),
             ..Payer::default()
         },
         three_ds: None,
@@ -209,7 +209,7 @@ pub(super) fn create_widget() -> Value {
         "amount": {"value": "12500.00", "currency": "KZT"},
         "invoice_id": "KM-2026-000123",
         "description": "Policy KM-2026-000123",
-        "payer": {"account_id": "client-77", "email": "aigerim@example.kz"},
+        "payer": {"account_id": "client-77", "email": "payer@example.test"},
         "return_url": "https://kmic.kz/pay/done",
         "metadata": {"policy": "KM-2026-000123"},
     })
@@ -222,15 +222,15 @@ pub(super) fn create_card_cryptogram() -> Value {
         "invoice_id": "KM-2026-000123",
         "description": "Policy KM-2026-000123",
         "payer": {
-            "account_id": "client-77", "email": "aigerim@example.kz", "phone": "+77273450125",
-            "name": "Aigerim Serikova", "ip_address": "203.0.113.7",
+            "account_id": "client-77", "email": "payer@example.test", "phone": "+77000000000",
+            "name": "Test Payer", "ip_address": "203.0.113.7",
         },
         "capture": "manual",
         "language": "kk",
         "return_url": "https://kmic.kz/pay/done",
         "expires_in": 86_400,
         "metadata": {"policy": "KM-2026-000123"},
-        "method": {"type": "card_cryptogram", "cryptogram": "014242424242sMnN7k", "cardholder_name": "AIGERIM SERIKOVA"},
+        "method": {"type": "card_cryptogram", "cryptogram": "014242424242sMnN7k", "cardholder_name": "TEST CARDHOLDER"},
     })
 }
 

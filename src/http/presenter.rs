@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(body["next_action"]["type"], "open_widget");
         assert_eq!(intent["publicTerminalId"], "pk_example");
         assert_eq!(intent["paymentSchema"], "Single");
-        assert_eq!(intent["userInfo"], json!({"accountId": "client-77", "email": "aigerim@example.kz"}));
+        assert_eq!(intent["userInfo"], json!({"accountId": "client-77", "email": "payer@example.test"}));
         assert_eq!(intent["metadata"], json!({"payment_id": body["id"]}));
         assert_eq!(body["outcome"], json!({"certainty": "proven"}));
         for absent in ["captured", "refunded", "refundable", "authorized", "card", "decline", "test_mode", "attention"]

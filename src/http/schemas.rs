@@ -137,13 +137,13 @@ pub(super) struct PayerInput {
     #[schema(min_length = 1, max_length = 100, example = "client-77")]
     account_id: Option<String>,
     /// Address for the receipt.
-    #[schema(max_length = 254, example = "aigerim@example.kz")]
+    #[schema(max_length = 254, example = "payer@example.test")]
     email: Option<String>,
     /// `+` and 7 to 15 digits.
-    #[schema(pattern = r"^\+[0-9]{7,15}$", example = "+77273450125")]
+    #[schema(pattern = r"^\+[0-9]{7,15}$", example = "+77000000000")]
     phone: Option<String>,
     /// As the payer gave it.
-    #[schema(min_length = 1, max_length = 100, example = "Aigerim Serikova")]
+    #[schema(min_length = 1, max_length = 100, example = "Test Payer")]
     name: Option<String>,
     /// IPv4 or IPv6 address of the payer's browser; required for `card_cryptogram`.
     #[schema(example = "203.0.113.7")]
@@ -162,7 +162,7 @@ pub(super) struct PaymentMethodInput {
     #[schema(min_length = 1, max_length = 8192, example = "014242424242sMnN7k")]
     cryptogram: Option<String>,
     /// For `card_cryptogram`: the name on the card.
-    #[schema(min_length = 1, max_length = 100, example = "AIGERIM SERIKOVA")]
+    #[schema(min_length = 1, max_length = 100, example = "TEST CARDHOLDER")]
     cardholder_name: Option<String>,
 }
 

@@ -8,7 +8,9 @@ impl From<DieselError> for Error {
     fn from(error: DieselError) -> Error {
         match &error {
             DieselError::DatabaseError(
-                DatabaseErrorKind::SerializationFailure
+                // A unique value that was free when we looked: another process was faster, the next try sees it.
+                DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::SerializationFailure
                 | DatabaseErrorKind::ClosedConnection
                 | DatabaseErrorKind::UnableToSendCommand,
                 info,

@@ -95,6 +95,17 @@ pub fn mark_undetermined(
     Ok(changed == 1)
 }
 
+/// Takes the next question about an operation: `false` when somebody else did since `lookups` was read, or when it is
+/// settled. Nobody asks again before `until` unless the answer is written down earlier.
+pub fn claim(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, until: Timestamp) -> Result<bool> {
+    let changed = diesel::update(operations::table.find(id.as_str()))
+        .filter(operations::due_at.is_not_null())
+        .filter(operations::lookups.eq(lookups))
+        .set((operations::lookups.eq(lookups + 1), operations::due_at.eq(Some(until.naive_utc()))))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
 /// Operations that somebody should ask about now, longest waiting first.
 pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>> {
     let rows = operations::table

@@ -5,6 +5,7 @@ use diesel::sql_types::Bool;
 use serde_json::{Value, json};
 
 use super::Tx;
+use super::conn::DbConn;
 use super::schema::{payments, transactions, transition_edges};
 use super::types::{NaiveDateTime, currency, known, moment};
 use crate::app::{Page, PaymentFilter};
@@ -69,6 +70,23 @@ pub fn get(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
     find(tx, id)?.ok_or(Error::NotFound("payment"))
 }
 
+/// One payment that must be there, held until the transaction ends: on PostgreSQL no other process decides about it
+/// meanwhile. SQLite has one writer at a time anyway. Every write that decides about a payment begins with this.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn hold(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
+    let row = match tx.db {
+        DbConn::Postgres(conn) => {
+            payments::table.find(id.as_str()).select(Row::as_select()).for_update().get_result(conn).optional()?
+        }
+        DbConn::Sqlite(conn) => {
+            payments::table.find(id.as_str()).select(Row::as_select()).get_result(conn).optional()?
+        }
+    };
+    from_row(row.ok_or(Error::NotFound("payment"))?, tx.vault)
+}
+
 /// Writes what may change of a payment, if it is still at `from_sequence` and in a state from which the table allows the
 /// move. `false` means that somebody else was first.
 pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<bool> {
@@ -115,7 +133,7 @@ pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> 
         query = query.filter(payments::invoice_id.eq(invoice_id.clone()));
     }
     if let Some(account_id) = &filter.account_id {
-        query = query.filter(payments::account_hash.eq(account_hash(tx.vault, account_id)));
+        query = query.filter(payments::account_hash.eq_any(tx.vault.search_hashes("account_id", account_id)));
     }
     if let Some(status) = filter.status {
         query = query.filter(payments::status.eq(status.as_str()));
@@ -144,6 +162,8 @@ pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<
     let rows = payments::table
         // Word for word the condition of the index payments_open.
         .filter(diesel::dsl::sql::<Bool>("status IN ('awaiting_payer', 'awaiting_authentication')"))
+        // One with money that does not fit waits for a person, not for the clock.
+        .filter(payments::attention.is_null())
         .filter(payments::expires_at.le(now.naive_utc()))
         .order(payments::expires_at.asc())
         .limit(limit)

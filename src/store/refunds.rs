@@ -82,6 +82,22 @@ pub fn update_pending(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
     Ok(changed == 1)
 }
 
+/// Writes that a refund happened, whatever was thought of it before: evidence wins over an earlier "failed". `false` when
+/// it was known already.
+pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
+    let changed = diesel::update(refunds::table.find(refund.id.as_str()))
+        .filter(refunds::status.ne(RefundStatus::Succeeded.as_str()))
+        .set((
+            refunds::status.eq(RefundStatus::Succeeded.as_str()),
+            refunds::decide_by.eq(None::<NaiveDateTime>),
+            refunds::failure.eq(None::<String>),
+            refunds::transaction_id.eq(refund.transaction_id),
+            refunds::updated_at.eq(refund.updated_at.naive_utc()),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
 fn to_row(refund: &Refund) -> Row {
     Row {
         id: refund.id.to_string(),
