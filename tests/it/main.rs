@@ -20,6 +20,7 @@ mod card_data;
 mod cards;
 mod cli;
 mod conventions;
+mod doubtful_evidence;
 mod idempotency;
 mod lists;
 mod lost_answers;

@@ -236,7 +236,7 @@ async fn history_is_never_rewritten(engine: Engine) {
         )
     };
     assert_eq!(sql.run(&row("p", 1, "none", "awaiting_payer")), Ok(1));
-    refused(&mut sql, &row("p", 1, "awaiting_payer", "paid"), "unique");
+    refused(&mut sql, &row("p", 1, "awaiting_payer", "paid"), "unique|append-only");
     refused(&mut sql, &row("p", 2, "paid", "awaiting_payer"), "foreign key");
     refused(&mut sql, &row("p", 2, "awaiting_payer", "nowhere"), "foreign key");
     refused(&mut sql, &row("unknown", 1, "none", "awaiting_payer"), "foreign key");
@@ -246,6 +246,11 @@ async fn history_is_never_rewritten(engine: Engine) {
     let event = "INSERT INTO events (id, epoch, position, kind, payment_id, sequence, at) VALUES ('e', 0, 1, 'payment.paid', 'p', 1, '2026-01-01 00:00:00')";
     assert_eq!(sql.run(event), Ok(1));
     refused(&mut sql, "UPDATE events SET kind = 'payment.declined'", "append-only");
+    refused(&mut sql, "DELETE FROM events", "append-only");
+    if engine == Engine::Sqlite {
+        let replaced = row("p", 1, "none", "awaiting_payer").replace("INSERT", "INSERT OR REPLACE");
+        refused(&mut sql, &replaced, "append-only");
+    }
     if engine == Engine::Postgres {
         refused(&mut sql, "TRUNCATE transitions", "append-only");
         refused(&mut sql, "TRUNCATE payments CASCADE", "append-only");

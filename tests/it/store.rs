@@ -160,7 +160,8 @@ async fn a_write_that_fails_fails_alone(engine: Engine) {
         let result = write.await;
         let expected = match number {
             7 => matches!(result, Err(Error::Conflict { why: Conflict::InvalidState, .. })),
-            12 => matches!(result, Err(Error::Internal(_))),
+            // Tried once more first: another process might have been faster with the same value.
+            12 => matches!(result, Err(Error::Unavailable { .. })),
             20 => matches!(result, Err(Error::NotFound("thing"))),
             _ => result.is_ok(),
         };
