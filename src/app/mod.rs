@@ -10,6 +10,7 @@ mod create_payment;
 mod create_refund;
 mod expire_payments;
 mod idempotent;
+mod merge;
 mod read;
 mod record;
 mod settle_operations;
