@@ -88,7 +88,9 @@ pub enum Error {
     #[error("{0}")]
     PreconditionFailed(String),
     /// The Idempotency-Key was used with another request.
-    #[error("this Idempotency-Key was used for another request; take a new key for a new request")]
+    #[error(
+        "this Idempotency-Key was used for another request; repeat a request byte for byte, and take a new key for a new one"
+    )]
     IdempotencyKeyReused,
     /// The first request with this key is still running.
     #[error("the first request with this Idempotency-Key is still running; ask again with the same key")]

@@ -63,6 +63,7 @@ pub fn document() -> String {
 
 fn complete() -> OpenApi {
     let mut document = Document::openapi();
+    document.info.license = None;
     let components = document.components.get_or_insert_default();
     add_security(components);
     add_errors(components);
@@ -93,6 +94,15 @@ fn add_errors(components: &mut Components) {
         let mut response = Response::new(description);
         response.content.insert(problem::CONTENT_TYPE.to_owned(), RefOr::T(content));
         add_request_id(&mut response);
+        match row.status {
+            401 => add_header(&mut response, "WWW-Authenticate", "`Bearer`."),
+            405 => add_header(&mut response, "Allow", "The methods that this address takes."),
+            409 => add_header(&mut response, "Retry-After", "Seconds to wait; with `idempotency_in_progress` only."),
+            429 | 503 => {
+                add_header(&mut response, "Retry-After", "Seconds to wait before the same request is repeated.")
+            }
+            _ => {}
+        }
         components.responses.insert(error_name(row.status), RefOr::T(response));
     }
 }
@@ -102,12 +112,13 @@ fn error_name(status: u16) -> String {
 }
 
 fn add_request_id(response: &mut Response) {
+    add_header(response, "X-Request-Id", "Id of the request; the same as in our log.");
+}
+
+fn add_header(response: &mut Response, name: &str, description: &str) {
     let schema = ObjectBuilder::new().schema_type(Type::String);
-    let header = HeaderBuilder::new()
-        .schema(Some(schema))
-        .description(Some("Id of the request; the same as in our log."))
-        .build();
-    response.headers.insert("X-Request-Id".to_owned(), RefOr::T(header));
+    let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+    response.headers.insert(name.to_owned(), RefOr::T(header));
 }
 
 /// What a repeat adds: a header where it succeeds, a code where the first request still runs.
@@ -118,10 +129,8 @@ fn add_idempotency(status: &str, response: &mut Response) {
     if !status.starts_with('2') {
         return;
     }
-    let schema = ObjectBuilder::new().schema_type(Type::String);
     let description = "`true` when this repeats the answer to an earlier request with the same key.";
-    let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
-    response.headers.insert("Idempotent-Replayed".to_owned(), RefOr::T(header));
+    add_header(response, "Idempotent-Replayed", description);
 }
 
 /// Fields that may be left out are never `null`: only `null` where a field is required is kept.

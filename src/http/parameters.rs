@@ -18,7 +18,8 @@ pub(super) struct PaymentPath {
 #[expect(dead_code, reason = "documents what extract.rs reads")]
 pub(super) struct IdempotencyKey {
     /// Your mark of this request: a new one for each new request, the same for a repeat. 1 to 255 printable ASCII
-    /// characters; a UUID does. A repeat is answered like the first, with `Idempotent-Replayed: true`.
+    /// characters; a UUID does. A repeat must have the same body byte for byte; it is answered like the first, with
+    /// `Idempotent-Replayed: true`.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
     key: String,
 }
