@@ -109,31 +109,46 @@ pub fn get(tx: &mut Tx<'_>, id: &NotificationId) -> Result<Stored> {
 
 /// Notifications about a transaction, or about refunds of it, that came before its payment was known; oldest first.
 pub fn unmatched_about(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Vec<Stored>> {
-    let about =
-        notifications::parent_transaction_id.eq(transaction_id).or(notifications::transaction_id.eq(transaction_id));
-    let rows: Vec<Row> = notifications::table
+    // Two questions without an order, each answered by its own index.
+    let mut rows: Vec<Row> = notifications::table
         .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
-        .filter(about)
-        .order(notifications::id.asc())
+        .filter(notifications::parent_transaction_id.eq(transaction_id))
         .limit(UNMATCHED_LIMIT)
         .select(Row::as_select())
         .load(tx.db)?;
+    let own: Vec<Row> = notifications::table
+        .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
+        .filter(notifications::transaction_id.eq(transaction_id))
+        .limit(UNMATCHED_LIMIT)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.extend(own);
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
     rows.into_iter().map(|row| to_stored(tx, row)).collect()
 }
 
 /// Notifications that were not matched when they came, although their transaction is recorded now.
 pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
-    let known = || transactions::table.select(transactions::transaction_id.nullable());
-    let about = notifications::parent_transaction_id
-        .eq_any(known())
-        .or(notifications::parent_transaction_id.is_null().and(notifications::transaction_id.eq_any(known())));
-    let ids: Vec<String> = notifications::table
+    let of_refunds =
+        transactions::table.filter(transactions::transaction_id.nullable().eq(notifications::parent_transaction_id));
+    let mut ids: Vec<String> = notifications::table
         .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
-        .filter(about)
-        .order(notifications::id.asc())
+        .filter(notifications::parent_transaction_id.is_not_null())
+        .filter(diesel::dsl::exists(of_refunds))
         .limit(20)
         .select(notifications::id)
         .load(tx.db)?;
+    let of_payments =
+        transactions::table.filter(transactions::transaction_id.nullable().eq(notifications::transaction_id));
+    let own: Vec<String> = notifications::table
+        .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
+        .filter(notifications::parent_transaction_id.is_null())
+        .filter(diesel::dsl::exists(of_payments))
+        .limit(20)
+        .select(notifications::id)
+        .load(tx.db)?;
+    ids.extend(own);
+    ids.sort();
     Ok(ids.into_iter().map(NotificationId::from_stored).collect())
 }
 

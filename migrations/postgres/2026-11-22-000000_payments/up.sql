@@ -61,7 +61,7 @@ CREATE INDEX payments_invoice ON payments (invoice_id, id);
 CREATE INDEX payments_account ON payments (account_hash, id);
 CREATE INDEX payments_status ON payments (status, id);
 -- What the expiry worker looks for.
-CREATE INDEX payments_open ON payments (expires_at) WHERE status IN ('awaiting_payer', 'awaiting_authentication');
+CREATE INDEX payments_open ON payments (status, expires_at) WHERE status IN ('awaiting_payer', 'awaiting_authentication');
 
 CREATE TABLE refunds (
     id TEXT PRIMARY KEY NOT NULL,
