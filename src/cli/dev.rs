@@ -163,11 +163,11 @@ API key         {api_key}
 
 Three lines to paste in another terminal, one after the other: pay, look, refund.
 
-PAYMENT=$(curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s)\" -d '{body}' -w '\n' | tee /dev/stderr | grep -o 'pay_[0-9a-z]*' | head -n 1)
+PAYMENT=$(curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: first-$(date +%s)\" -d '{body}' -w '\\n' | tee /dev/stderr | grep -o 'pay_[0-9a-z]*' | head -n 1)
 
-curl -s -w '\n' {url}/v1/payments/$PAYMENT -H 'Authorization: Bearer {api_key}'
+curl -s -w '\\n' {url}/v1/payments/$PAYMENT -H 'Authorization: Bearer {api_key}'
 
-curl -s -w '\n' -X POST {url}/v1/payments/$PAYMENT/refunds -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: refund-$(date +%s)\" -d '{{\"amount\":{{\"value\":\"2500.00\",\"currency\":\"KZT\"}},\"reason\":\"changed policy\"}}'
+curl -s -w '\\n' -X POST {url}/v1/payments/$PAYMENT/refunds -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: refund-$(date +%s)\" -d '{{\"amount\":{{\"value\":\"2500.00\",\"currency\":\"KZT\"}},\"reason\":\"changed policy\"}}'
 
 The sandbox forgets its payments when it ends: those of earlier runs can be read, not refunded. Ctrl-C ends both.
 ",
