@@ -10,6 +10,7 @@ mod create_payment;
 mod create_refund;
 mod expire_payments;
 mod idempotent;
+mod invariants;
 mod merge;
 mod read;
 mod record;
@@ -19,6 +20,7 @@ mod three_ds;
 mod types;
 
 pub use authenticate::{NewKey, create_api_key};
+pub use invariants::{Invariants, LawReport, Mark, Place, Root};
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
 

@@ -198,6 +198,16 @@ pub(super) fn notification() -> Value {
     })
 }
 
+/// One law, broken by one payment.
+pub(super) fn invariant() -> Value {
+    json!({
+        "name": "status_follows_sums",
+        "law": "A payment's status says what its sums say.",
+        "query": "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 AND …",
+        "status": "red", "at_fault": [PAYMENT_ID], "more_at_fault": false,
+    })
+}
+
 /// A list that ends with this entry.
 pub(super) fn list(entry: Value) -> Value {
     json!({"data": [entry], "next_cursor": null})

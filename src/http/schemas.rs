@@ -107,6 +107,7 @@ names!(
     "Kind of a notification.",
     NotificationKind::ALL.map(NotificationKind::as_str)
 );
+names!(LawStatusName, "LawStatus", "Whether a law holds for the rows that were read.", ["green", "red", "not_read"]);
 names!(CurrencyName, "Currency", "ISO 4217 letters of a currency that can be paid in.", CURRENCIES.iter().copied());
 names!(
     ProblemCodeName,

@@ -8,6 +8,7 @@ mod conn;
 mod error;
 pub mod events;
 pub mod idempotency;
+pub mod invariants;
 mod lane;
 pub mod migrate;
 pub mod notifications;

@@ -22,6 +22,7 @@ mod cli;
 mod conventions;
 mod doubtful_evidence;
 mod idempotency;
+mod invariants;
 mod lists;
 mod lost_answers;
 mod money_surprises;
