@@ -174,13 +174,13 @@ pub const LAWS: &[Law] = &[
     },
     Law {
         name: "key_points_to_its_effect",
-        law: "Every Idempotency-Key points to a payment or refund, and to a call, that are there.",
+        law: "Every Idempotency-Key points to a payment or refund that is there, and one without an answer to its call.",
         root: Root::IdempotencyKeys,
         takes_moment: false,
         sql: "SELECT k.api_key_id || ' ' || k.resource_id AS subject FROM idempotency_keys k \
               WHERE (k.api_key_id, k.idempotency_key) > ($1, $2) AND (k.api_key_id, k.idempotency_key) <= ($3, $4) \
               AND ((k.resource_id LIKE 'pay^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = k.resource_id)) \
               OR (k.resource_id LIKE 'ref^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = k.resource_id)) \
-              OR (k.operation_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = k.operation_id)))",
+              OR (k.status IS NULL AND k.operation_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = k.operation_id)))",
     },
 ];
