@@ -70,7 +70,7 @@ impl Running {
         let presenter = Arc::new(Presenter::new(presenter_settings(settings), Arc::clone(&vault)));
         let app = Arc::new(App::new(Parts {
             store: store.clone(),
-            provider: provider(settings, &metrics)?,
+            provider: provider(settings, &metrics, &world.clock)?,
             signatures: Signatures::new(
                 settings.cloudpayments.api_secret.clone(),
                 settings.cloudpayments.api_secret_previous.clone(),
@@ -190,7 +190,7 @@ fn store_settings(settings: &Settings) -> StoreSettings {
     }
 }
 
-fn provider(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Client> {
+fn provider(settings: &Settings, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Result<Client> {
     let provider = &settings.cloudpayments;
     Client::new(ClientSettings {
         base_url: provider.base_url.clone(),
@@ -201,6 +201,10 @@ fn provider(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Client> {
         queue_timeout: provider.queue_timeout,
         connect_timeout: provider.connect_timeout,
         request_timeout: provider.request_timeout,
+        abandoned_after: provider.abandoned_after,
+        backoff: provider.backoff,
+        breaker: provider.breaker,
+        clock: Arc::clone(clock),
         metrics: Arc::clone(metrics),
     })
     .map_err(Error::internal)

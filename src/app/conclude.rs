@@ -102,7 +102,7 @@ fn unavailable(reason: &NotSent) -> Error {
             "CloudPayments cannot be reached now; nothing was sent; repeat the request with the same Idempotency-Key"
                 .to_owned(),
         internal: reason.to_string(),
-        retry_after_s: 2,
+        retry_after_s: reason.retry_after_s(),
     }
 }
 

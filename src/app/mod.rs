@@ -29,7 +29,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use crate::clock::{Clock, IdSource, Timestamp};
-use crate::cloudpayments::{Client, Signatures};
+use crate::cloudpayments::{Client, Signatures, Trouble};
 use crate::domain::id::PaymentId;
 use crate::domain::state::{Cause, CauseType};
 use crate::error::Result;
@@ -104,6 +104,11 @@ impl App {
                 crate::store::api_keys::find(tx, &crate::domain::id::ApiKeyId::from_stored(String::new())).map(drop)
             })
             .await
+    }
+
+    /// `ok`, or what is wrong with the provider while nothing is sent to it because of that.
+    pub fn provider_state(&self) -> &'static str {
+        self.parts.provider.trouble().map_or("ok", Trouble::as_str)
     }
 
     fn now(&self) -> Timestamp {

@@ -60,6 +60,7 @@ impl App {
     /// # Errors
     /// Only of the database.
     pub async fn settle_step(&self) -> Result<usize> {
+        self.parts.provider.ask_if_back().await;
         let now = self.now();
         let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
         for operation in &due {

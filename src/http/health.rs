@@ -14,15 +14,16 @@ use super::server::Shared;
 #[utoipa::path(get, path = "/health/live", tag = "Service", responses((status = 200, description = "The process lives.", body = Health, example = json!({"status": "ok"}))))]
 pub(super) async fn get_liveness(request: HttpRequest) -> Answered {
     query::none(request.query_string())?;
-    shown(Health { status: "ok" })
+    shown(Health { status: "ok", provider: None })
 }
 
 /// Tell whether requests can be served
 ///
-/// Asks the database. A load balancer stops sending requests while this answers 503.
-#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Health, example = json!({"status": "ok"}))))]
+/// Asks the database. A load balancer stops sending requests while this answers 503. A provider in trouble does not make
+/// it so: reads, notifications and Check go on without it; `provider` tells of it.
+#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Health, example = json!({"status": "ok", "provider": "ok"}))))]
 pub(super) async fn get_readiness(request: HttpRequest, shared: Data<Shared>) -> Answered {
     query::none(request.query_string())?;
     shared.app.check_ready().await?;
-    shown(Health { status: "ok" })
+    shown(Health { status: "ok", provider: Some(shared.app.provider_state()) })
 }

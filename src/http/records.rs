@@ -168,6 +168,10 @@ pub(super) struct Health {
     /// `ok`.
     #[schema(example = "ok")]
     pub status: &'static str,
+    /// Whether money operations are sent to the provider: `ok`, `unreachable` or `credentials_refused`. Of readiness only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ok")]
+    pub provider: Option<&'static str>,
 }
 
 /// The answer that the provider wants.

@@ -29,6 +29,7 @@ mod money_surprises;
 mod notification_order;
 mod notifications;
 mod openapi;
+mod provider_limits;
 mod races;
 mod refunds;
 mod schema;

@@ -72,12 +72,21 @@ impl TestApp {
 
     /// With other settings than usual. Workers do not run by themselves: `app.running.app.settle_step()`.
     pub async fn start_with(engine: Engine, adjust: impl Fn(Raw) -> Raw) -> TestApp {
-        let config = SandboxConfig {
+        TestApp::start_against(engine, TestApp::sandbox_config(), adjust).await
+    }
+
+    /// The sandbox that tests usually run against.
+    pub fn sandbox_config() -> SandboxConfig {
+        SandboxConfig {
             bind: "127.0.0.1:0".to_owned(),
             notification_delay_ms: 0,
             workers: 1,
             ..SandboxConfig::default()
-        };
+        }
+    }
+
+    /// Against another sandbox than usual.
+    pub async fn start_against(engine: Engine, config: SandboxConfig, adjust: impl Fn(Raw) -> Raw) -> TestApp {
         let sandbox = Sandbox::start(config).await.unwrap();
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
@@ -209,6 +218,12 @@ impl TestApp {
         rows.iter()
             .map(|row| format!("{}>{} by {}", text(row, "/from"), text(row, "/to"), text(row, "/cause/type")))
             .collect()
+    }
+
+    /// Ends a test that leaves requests under way.
+    pub async fn stop_at_once(self) {
+        self.sandbox.stop().await;
+        self.running.stop().await;
     }
 
     /// Ends the test: nothing is left to do, and the books agree with the provider's ledger.
