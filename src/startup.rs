@@ -45,6 +45,8 @@ pub struct Running {
     pub app: Arc<App>,
     /// Its database.
     pub store: Store,
+    /// Its figures.
+    pub metrics: Arc<Metrics>,
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
     admin: Option<ServerHandle>,
@@ -97,7 +99,7 @@ impl Running {
         let handle = server.handle();
         let admin = start_admin(settings, &metrics)?;
         let workers = world.workers.then(|| Workers::start(&app, settings.settle_interval, settings.expire_interval));
-        Ok(Running { address, app, store, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
+        Ok(Running { address, app, store, metrics, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 
     /// Waits until the server ends by itself, which it should not.

@@ -14,6 +14,7 @@ mod invariants;
 mod merge;
 mod read;
 mod record;
+mod resolve_attention;
 mod settle_operations;
 mod take_notification;
 mod three_ds;
@@ -118,6 +119,7 @@ impl App {
     fn recorder(&self, kind: CauseType, id: Option<String>, actor: &str) -> Recorder {
         Recorder {
             ids: Arc::clone(&self.parts.ids),
+            metrics: Arc::clone(&self.parts.metrics),
             at: self.now(),
             cause: Cause { kind, id, actor: actor.to_owned() },
         }

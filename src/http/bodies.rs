@@ -219,6 +219,19 @@ pub(super) fn capture(json: Json) -> Result<Option<Money>> {
     complete(Some(amount), faults)
 }
 
+/// Reads why a person calls something settled.
+///
+/// # Errors
+/// Every fault of the body.
+pub(super) fn resolution(json: Json) -> Result<String> {
+    let mut faults = Vec::new();
+    let mut body = ObjectReader::body(json, &mut faults);
+    body.require("reason");
+    let reason = body.line("reason", 250);
+    body.finish();
+    complete(reason, faults)
+}
+
 /// Reads a body that may hold nothing.
 ///
 /// # Errors

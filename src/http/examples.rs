@@ -62,6 +62,7 @@ pub(super) fn details() -> PaymentDetails {
         },
         three_ds: None,
         attention: None,
+        attention_raised: Vec::new(),
         test_mode: None,
         created_by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
         created_at: at(0),
@@ -261,6 +262,11 @@ pub(super) fn create_refund() -> Value {
 /// The bank's answer.
 pub(super) fn finish_three_ds() -> Value {
     json!({"md": TRANSACTION_ID.to_string(), "pa_res": "eJxVUttugkAQ"})
+}
+
+/// Why an operator calls something settled.
+pub(super) fn resolve_attention() -> Value {
+    json!({"reason": "The second payment was given back in the cabinet"})
 }
 
 /// An error.

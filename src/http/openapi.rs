@@ -27,6 +27,7 @@ use super::{
         payments::capture_payment,
         payments::cancel_payment,
         payments::sync_payment,
+        payments::resolve_attention,
         three_ds::finish_three_ds,
         three_ds::redirect_to_bank,
         three_ds::return_from_bank,
@@ -406,11 +407,13 @@ mod tests {
         assert_eq!(keys(&examples::create_refund()), fields_of(&document, "CreateRefund"));
         assert_eq!(keys(&examples::capture()), fields_of(&document, "CapturePayment"));
         assert_eq!(keys(&examples::finish_three_ds()), fields_of(&document, "FinishThreeDs"));
+        assert_eq!(keys(&examples::resolve_attention()), fields_of(&document, "ResolveAttention"));
         let read = |value: Value| json::read(value.to_string().as_bytes()).unwrap();
         assert!(bodies::new_payment(read(card)).is_ok() && bodies::new_payment(read(widget)).is_ok());
         assert!(bodies::new_refund(read(examples::create_refund())).is_ok());
         assert!(bodies::capture(read(examples::capture())).is_ok());
         assert!(bodies::three_ds(read(examples::finish_three_ds())).is_ok());
+        assert!(bodies::resolution(read(examples::resolve_attention())).is_ok());
     }
 
     /// What an example shows must be in its schema, and what the schema requires in the example.
@@ -426,6 +429,7 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::invariant(), "Invariant"),
             (examples::problem("not_found", 404, "x"), "Problem"),
         ] {
             let fields = fields_of(&document, schema);

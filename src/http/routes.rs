@@ -36,6 +36,7 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/payments/{id}/cancel", || web::post().to(payments::cancel_payment)),
     post("/v1/payments/{id}/three-ds", || web::post().to(three_ds::finish_three_ds)),
     post("/v1/payments/{id}/sync", || web::post().to(payments::sync_payment)),
+    post("/v1/payments/{id}/attention/resolve", || web::post().to(payments::resolve_attention)),
     post("/v1/payments/{id}/refunds", || web::post().to(refunds::create_refund)),
     get("/v1/payments/{id}/refunds", || web::get().to(refunds::list_refunds)),
     get("/v1/refunds/{id}", || web::get().to(refunds::get_refund)),

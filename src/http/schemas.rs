@@ -225,6 +225,16 @@ pub(super) struct CapturePayment {
     amount: Option<MoneyInput>,
 }
 
+/// What an operator says about a payment that called for attention.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents what bodies.rs reads")]
+pub(super) struct ResolveAttention {
+    /// What was found and done; goes into the history. No personal data.
+    #[schema(min_length = 1, max_length = 250, example = "The second payment was given back in the cabinet")]
+    reason: String,
+}
+
 /// Nothing: the body may be left out.
 #[derive(ToSchema)]
 pub(super) struct Nothing {}

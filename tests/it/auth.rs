@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 16] = [
+const SCOPES: [(&str, &str, Scope); 17] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -42,6 +42,7 @@ const SCOPES: [(&str, &str, Scope); 16] = [
     ("GET", "/v1/payments/{id}/refunds", Scope::PaymentsRead),
     ("GET", "/v1/refunds/{id}", Scope::PaymentsRead),
     ("POST", "/v1/payments/{id}/sync", Scope::OpsWrite),
+    ("POST", "/v1/payments/{id}/attention/resolve", Scope::OpsWrite),
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
     ("GET", "/v1/invariants", Scope::OpsWrite),

@@ -151,7 +151,7 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
         ),
         (
             "no_refund_over_captured",
-            vec![format!("UPDATE payments SET refund_excess = refund_excess - 1 WHERE id = '{excess}'")],
+            vec![format!("UPDATE payments SET attention_raised = NULL WHERE id = '{excess}'")],
             excess.to_owned(),
         ),
         ("one_open_call", vec![another_call(lost, "charge")], lost.to_owned()),

@@ -13,6 +13,7 @@
 
 mod support;
 
+mod attention;
 mod auth;
 mod bad_input;
 mod bad_request;

@@ -86,7 +86,7 @@ pub const LAWS: &[Law] = &[
         takes_moment: false,
         sql: "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 \
               AND (p.refunded + p.refund_pending > p.captured + p.refund_excess \
-              OR (p.refunded > p.captured AND p.attention IS NULL))",
+              OR (p.refunded > p.captured AND COALESCE(p.attention_raised, '') NOT LIKE '%refunded_more_than_left:%'))",
     },
     Law {
         name: "one_open_call",
@@ -126,12 +126,12 @@ pub const LAWS: &[Law] = &[
     },
     Law {
         name: "lost_answer_calls_a_person",
-        law: "No answer stays lost for days unless the payment asks for a person.",
+        law: "No answer stays lost for days without having called a person.",
         root: Root::Payments,
         takes_moment: true,
         sql: "SELECT o.id AS subject FROM operations o JOIN payments p ON p.id = o.payment_id \
               WHERE o.payment_id > $1 AND o.payment_id <= $2 AND o.state = 'undetermined' AND o.started_at < $3 \
-              AND p.attention IS NULL",
+              AND COALESCE(p.attention_raised, '') NOT LIKE '%answer_lost:' || o.id || '%'",
     },
     Law {
         name: "transaction_has_one_payment",
@@ -153,15 +153,17 @@ pub const LAWS: &[Law] = &[
               WHERE r.payment_id > $1 AND r.payment_id <= $2 AND r.currency <> p.currency \
               UNION ALL SELECT t.id AS subject FROM transactions t JOIN payments p ON p.id = t.payment_id \
               WHERE t.payment_id > $1 AND t.payment_id <= $2 AND t.currency <> p.currency \
-              AND t.status IN ('authorized', 'completed') AND p.attention IS NULL",
+              AND t.status IN ('authorized', 'completed') AND COALESCE(p.attention_raised, '') NOT LIKE '%amount_mismatch:%'",
     },
     Law {
         name: "event_has_its_history",
-        law: "Every event tells of a history row that is there.",
+        law: "Every event tells of a history row that is there, or of a notification.",
         root: Root::Events,
         takes_moment: false,
-        sql: "SELECT e.id AS subject FROM events e WHERE e.id > $1 AND e.id <= $2 AND NOT EXISTS (SELECT 1 \
-              FROM transitions t WHERE t.payment_id = e.payment_id AND t.sequence = e.sequence)",
+        sql: "SELECT e.id AS subject FROM events e WHERE e.id > $1 AND e.id <= $2 AND (CASE WHEN e.payment_id IS NULL \
+              THEN e.notification_id IS NULL ELSE NOT EXISTS (SELECT 1 FROM transitions t WHERE t.payment_id = e.payment_id \
+              AND t.sequence = e.sequence) END OR (e.notification_id IS NOT NULL \
+              AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.id = e.notification_id)))",
     },
     Law {
         name: "notification_is_booked",

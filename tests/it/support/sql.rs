@@ -111,6 +111,15 @@ impl Sql {
         }
     }
 
+    /// Takes the last migration back.
+    pub fn revert_last(&mut self) {
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection.revert_last_migration(SQLITE).map(drop),
+            Connection::Postgres(connection) => connection.revert_last_migration(POSTGRES).map(drop),
+        }
+        .unwrap();
+    }
+
     /// Takes every migration back.
     pub fn revert_all(&mut self) {
         match &mut self.0 {
