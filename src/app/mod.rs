@@ -12,6 +12,7 @@ mod expire_payments;
 mod idempotent;
 mod invariants;
 mod merge;
+mod note;
 mod read;
 mod record;
 mod resolve_attention;

@@ -31,6 +31,8 @@ const LONGEST_PAUSE_S: i64 = 600;
 const FOR_A_PERSON_S: i64 = 86_400;
 /// A register of more pages is not searched for one payment.
 const MAX_PAGES: u32 = 50;
+/// While nothing is sent to the provider, seconds.
+const PAUSE_IN_TROUBLE_S: i64 = 10;
 const STEP_LIMIT: i64 = 20;
 const WORKER: &str = "worker:settle";
 
@@ -152,12 +154,19 @@ impl App {
             let lost = Conclusion::Unknown("the service stopped while the call was under way".to_owned());
             self.conclude_lookup(operation.clone(), lost, actor).await?;
         }
+        if self.parts.provider.trouble().is_some() {
+            // Nothing would be sent: the question is not used up, and comes soon after the provider is back.
+            return self.ask_later(operation, PAUSE_IN_TROUBLE_S).await;
+        }
         let Some(operation) = self.claim_question(operation).await? else { return Ok(()) };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
         match self.ask(&payment, &operation).await {
             Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
-            None => self.ask_later(operation).await,
+            None => {
+                let pause_s = pause_s(operation.lookups);
+                self.ask_later(operation, pause_s).await
+            }
         }
     }
 
@@ -179,9 +188,7 @@ impl App {
         self.write_payment(&id, move |tx| conclude(tx, &recorder, &operation, &conclusion).map(drop)).await
     }
 
-    async fn ask_later(&self, operation: Operation) -> Result<()> {
-        let exponent = u32::try_from(operation.lookups.clamp(0, 10)).unwrap_or(10);
-        let pause_s = 5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S);
+    async fn ask_later(&self, operation: Operation, pause_s: i64) -> Result<()> {
         let recorder = self.recorder(CauseType::Lookup, Some(operation.id.to_string()), WORKER);
         let due_at = recorder.at.plus_seconds(pause_s);
         let for_a_person = recorder.at.seconds_since(operation.started_at) > FOR_A_PERSON_S;
@@ -319,4 +326,10 @@ impl App {
         }
         None
     }
+}
+
+/// The pause after so many questions.
+fn pause_s(lookups: i32) -> i64 {
+    let exponent = u32::try_from(lookups.clamp(0, 10)).unwrap_or(10);
+    5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S)
 }

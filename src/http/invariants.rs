@@ -48,9 +48,9 @@ struct InvariantList<'a> {
 /// Check the money laws
 ///
 /// Evaluates every law on the database as it is now, with its query, and names the rows at fault. Tables are read in
-/// slices of 5,000 rows, each in a snapshot of its own, so that nobody waits for it; an answer reads for ten seconds at
-/// most (a few million rows of cost is read by following `next_cursor`). All is well when every answer up to the one
-/// without `next_cursor` shows no `red`.
+/// slices of 5,000 rows, each in a snapshot of its own, so that nobody waits for it. An answer reads for about ten
+/// seconds at most; large books are read on by following `next_cursor`. All is well when no answer, up to the one without
+/// `next_cursor`, shows a `red`.
 #[utoipa::path(get, path = "/v1/invariants", tag = "Operations", security(("api_key" = ["ops:write"])),
     params(("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before; from the beginning by default.")),
     responses((status = 200, description = "The laws over the rows that were read.", body = InvariantList, example = json!(examples::list(examples::invariant())))))]

@@ -11,6 +11,7 @@ crate::on_both!(
     a_refused_port_opens_the_breaker,
     a_silent_provider_opens_the_breaker,
     a_failing_provider_opens_the_breaker,
+    questions_are_not_used_up_while_nothing_is_sent,
     a_refused_caller_has_it_asked_whether_it_is_back,
     refused_credentials_are_loud,
     payments_can_go_on_after_the_breaker_was_open,
@@ -123,6 +124,29 @@ async fn a_failing_provider_opens_the_breaker(engine: Engine) {
         assert_eq!(payment["status"], "paid", "evidence settles what was lost: {payment}");
     }
     assert_eq!(app.charges(), 4);
+    app.finish().await;
+}
+
+async fn questions_are_not_used_up_while_nothing_is_sent(engine: Engine) {
+    let app = start(engine).await;
+    break_charges(&app, 3, ApiFaultKind::StatusAfter { status: 500, body: None });
+    for number in 0..3 {
+        app.lose(NotificationKind::Pay);
+        app.create(card(&format!("KM-{number}"), APPROVED)).await.expect(202);
+    }
+    app.sandbox.fault(Fault::api("*", ApiFaultKind::StatusBefore { status: 500 }).times(5));
+    for _ in 0..5 {
+        let calls = app.calls_to_provider().await;
+        app.advance(11);
+        assert_eq!(app.running.app.settle_step().await.unwrap(), 3);
+        assert_eq!(app.calls_to_provider().await, calls + 1, "only whether it is back");
+    }
+    // Had they been asked in vain, the pauses would have grown beyond this.
+    app.advance(11);
+    app.running.app.settle_step().await.unwrap();
+    for number in 0..3 {
+        assert_eq!(app.of_invoice(&format!("KM-{number}")).await[0]["status"], "paid");
+    }
     app.finish().await;
 }
 
