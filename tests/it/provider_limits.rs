@@ -22,12 +22,16 @@ crate::on_both!(
 );
 
 const CHARGE: &str = "/payments/cards/charge";
-/// An answer of our own database, on a machine that does other work, too.
-const AT_ONCE: Duration = Duration::from_millis(900);
+/// An answer of our own database, on a machine that does much other work, too.
+const AT_ONCE: Duration = Duration::from_secs(3);
+/// Between two questions whether the provider is back; longer than a slow test.
+const PAUSE_S: u32 = 120;
 
 async fn start(engine: Engine) -> TestApp {
     TestApp::start_with(engine, |raw| {
-        raw.with("cloudpayments.breaker_failures", "3").with("cloudpayments.request_timeout_ms", "400")
+        raw.with("cloudpayments.breaker_failures", "3")
+            .with("cloudpayments.breaker_pause_ms", (PAUSE_S * 1000).to_string())
+            .with("cloudpayments.request_timeout_ms", "2000")
     })
     .await
 }
@@ -47,7 +51,7 @@ async fn expect_refused_at_once(app: &TestApp, invoice: &str) {
     let refused = app.post_as("/v1/payments", &format!("key of {invoice}"), card(invoice, APPROVED)).await;
     assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
     refused.expect_problem(503, "unavailable");
-    assert!((1..=6).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+    assert!((1..=u64::from(PAUSE_S) + 1).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
     assert_eq!(app.calls_to_provider().await, calls, "something was sent");
     let payments = app.of_invoice(invoice).await;
     assert!(payments.iter().all(|payment| payment["status"] == "cancelled" && payment["transactions"] == json!([])));
@@ -55,7 +59,7 @@ async fn expect_refused_at_once(app: &TestApp, invoice: &str) {
 
 /// The pause is over, the worker asks, and the refused request goes through under its old key.
 async fn expect_recovered(app: &TestApp, invoice: &str) {
-    app.advance(6);
+    app.advance(PAUSE_S + 1);
     app.running.app.settle_step().await.unwrap();
     assert_eq!(provider(app).await, "ok");
     let paid = app.post_as("/v1/payments", &format!("key of {invoice}"), card(invoice, APPROVED)).await.expect(201);
@@ -67,6 +71,7 @@ async fn a_refused_port_opens_the_breaker(engine: Engine) {
     let app = TestApp::start_with(engine, |raw| {
         raw.with("cloudpayments.base_url", format!("http://127.0.0.1:{nobody}"))
             .with("cloudpayments.breaker_failures", "3")
+            .with("cloudpayments.breaker_pause_ms", (PAUSE_S * 1000).to_string())
     })
     .await;
     for number in 0..3 {
@@ -76,7 +81,7 @@ async fn a_refused_port_opens_the_breaker(engine: Engine) {
     assert_eq!(provider(&app).await, "unreachable");
     expect_refused_at_once(&app, "KM-9").await;
     // Asked, still dead, refused on.
-    app.advance(6);
+    app.advance(PAUSE_S + 1);
     app.running.app.settle_step().await.unwrap();
     expect_refused_at_once(&app, "KM-9").await;
     // What needs no provider works.
@@ -88,10 +93,10 @@ async fn a_refused_port_opens_the_breaker(engine: Engine) {
 async fn a_silent_provider_opens_the_breaker(engine: Engine) {
     let app = start(engine).await;
     break_charges(&app, 3, ApiFaultKind::Hang { ms: 5_000 });
-    let mut lost = Vec::new();
-    for number in 0..3 {
-        lost.push(app.create(card(&format!("KM-{number}"), APPROVED)).await.expect(202));
-    }
+    let bodies: Vec<_> = (0..3).map(|number| card(&format!("KM-{number}"), APPROVED)).collect();
+    let keys = ["key-0", "key-1", "key-2"];
+    let requests = bodies.iter().zip(keys).map(|(body, key)| app.posting("/v1/payments", key, body)).collect();
+    let lost: Vec<Reply> = app.at_once(requests).await.into_iter().map(|reply| reply.expect(202)).collect();
     assert_eq!(provider(&app).await, "unreachable");
     expect_refused_at_once(&app, "KM-9").await;
     // The breaker decides about what was not sent yet. What was sent stays unknown.
@@ -137,12 +142,12 @@ async fn questions_are_not_used_up_while_nothing_is_sent(engine: Engine) {
     app.sandbox.fault(Fault::api("*", ApiFaultKind::StatusBefore { status: 500 }).times(5));
     for _ in 0..5 {
         let calls = app.calls_to_provider().await;
-        app.advance(11);
+        app.advance(PAUSE_S + 1);
         assert_eq!(app.running.app.settle_step().await.unwrap(), 3);
         assert_eq!(app.calls_to_provider().await, calls + 1, "only whether it is back");
     }
     // Had they been asked in vain, the pauses would have grown beyond this.
-    app.advance(11);
+    app.advance(PAUSE_S + 1);
     app.running.app.settle_step().await.unwrap();
     for number in 0..3 {
         assert_eq!(app.of_invoice(&format!("KM-{number}")).await[0]["status"], "paid");
@@ -157,7 +162,7 @@ async fn a_refused_caller_has_it_asked_whether_it_is_back(engine: Engine) {
         app.create(card(&format!("KM-{number}"), APPROVED)).await.expect(202);
     }
     assert_eq!(provider(&app).await, "unreachable");
-    app.advance(6);
+    app.advance(PAUSE_S + 1);
     // Without a worker: this one is refused at once, and it is asked beside it.
     let body = card("KM-9", APPROVED);
     app.post_as("/v1/payments", "key-9", body.clone()).await.expect_problem(503, "unavailable");
@@ -172,7 +177,11 @@ async fn a_refused_caller_has_it_asked_whether_it_is_back(engine: Engine) {
 }
 
 async fn refused_credentials_are_loud(engine: Engine) {
-    let app = TestApp::start_with(engine, |raw| raw.with("cloudpayments.api_secret", "another secret")).await;
+    let app = TestApp::start_with(engine, |raw| {
+        raw.with("cloudpayments.api_secret", "another secret")
+            .with("cloudpayments.breaker_pause_ms", (PAUSE_S * 1000).to_string())
+    })
+    .await;
     let open = r#"kmic_payments_provider_circuit_open{trouble="credentials_refused"}"#;
     assert!(app.running.metrics.render().contains(&format!("{open} 0")));
     app.create(card("KM-1", APPROVED)).await.expect_problem(503, "unavailable");
@@ -240,7 +249,7 @@ async fn payments_can_go_on_after_the_breaker_was_open(engine: Engine) {
     let refunds = app.get(&format!("/v1/payments/{}/refunds", paid.id())).await.expect(200);
     assert_eq!(refunds.text("/data/0/status"), "failed");
 
-    app.advance(6);
+    app.advance(PAUSE_S + 1);
     app.running.app.settle_step().await.unwrap();
     assert_eq!(provider(&app).await, "ok");
     let done: Vec<Reply> = {
@@ -288,11 +297,11 @@ async fn our_cap_never_meets_a_429(engine: Engine) {
 async fn a_request_that_was_given_up_still_counts(engine: Engine) {
     let app = TestApp::start_with(engine, |raw| {
         raw.with("cloudpayments.max_concurrent_requests", "1")
-            .with("cloudpayments.request_timeout_ms", "300")
+            .with("cloudpayments.request_timeout_ms", "2000")
             .with("cloudpayments.queue_timeout_ms", "100")
     })
     .await;
-    break_charges(&app, 1, ApiFaultKind::Hang { ms: 3_000 });
+    break_charges(&app, 1, ApiFaultKind::Hang { ms: 4_000 });
     app.create(card("KM-1", APPROVED)).await.expect(202);
     // The provider may still work on it: another one would be one too many.
     expect_refused_at_once(&app, "KM-2").await;
@@ -303,7 +312,7 @@ async fn a_request_that_was_given_up_still_counts(engine: Engine) {
 }
 
 async fn after_a_429_lookups_pause(engine: Engine) {
-    let app = TestApp::start(engine).await;
+    let app = TestApp::start_with(engine, |raw| raw.with("cloudpayments.backoff_ms", "120000")).await;
     app.break_answer(CHARGE, ApiFaultKind::DropBefore);
     app.create(card("KM-1", APPROVED)).await.expect(202);
     break_charges(&app, 1, ApiFaultKind::StatusBefore { status: 429 });
@@ -313,7 +322,7 @@ async fn after_a_429_lookups_pause(engine: Engine) {
     assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
     assert_eq!(app.calls_to_provider().await, calls, "a lookup did not yield");
     app.create(card("KM-3", APPROVED)).await.expect(201);
-    app.advance(60);
+    app.advance(300);
     app.running.app.settle_step().await.unwrap();
     assert!(app.calls_to_provider().await > calls + 1, "lookups go on after the pause");
     app.finish().await;
