@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 
 use super::answer;
 use super::breaker::{BreakerSettings, Trouble};
-use super::outcome::{ChargeAnswer, Outcome, Page, RefundAnswer};
+use super::outcome::{ChargeAnswer, NotSent, Outcome, Page, RefundAnswer};
 use super::request::{self, CardCharge};
 use super::transport::{Call, Transport};
 
@@ -146,6 +146,14 @@ impl Client {
     /// What is wrong with the provider, while nothing is sent to it because of that.
     pub fn trouble(&self) -> Option<Trouble> {
         self.transport.trouble()
+    }
+
+    /// Whether a call would be sent now.
+    ///
+    /// # Errors
+    /// Why it would not, and when to try again.
+    pub fn admits(&self) -> Result<(), NotSent> {
+        self.transport.admit()
     }
 
     /// While nothing is sent because of trouble: asks whether the provider is back, when that is due. For a worker;

@@ -163,7 +163,7 @@ impl Transport {
     }
 
     /// A caller who is refused sees to it that somebody asks whether the provider is back, and does not wait for that.
-    fn admit(&self) -> Result<(), NotSent> {
+    pub fn admit(&self) -> Result<(), NotSent> {
         self.breaker.admit().inspect_err(|_| {
             if self.breaker.is_question_due()
                 && let Ok(runtime) = tokio::runtime::Handle::try_current()
