@@ -32,6 +32,7 @@ impl App {
         id: PaymentId,
         new: NewRefund,
     ) -> Result<Answer> {
+        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         match self.begin_refund(&keyed, &id, new).await? {
             Begun::Repeat(repeat) => self.repeat(repeat, true).await,

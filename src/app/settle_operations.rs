@@ -24,7 +24,7 @@ pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// Not asked again so close to the end of the memory: the repeat must arrive within it.
 const MEMORY_MARGIN_S: i64 = 120;
 /// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
-const PROVIDER_WORKS_S: i64 = 600;
+pub(super) const PROVIDER_WORKS_S: i64 = 600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
 /// A register of more pages is not searched for one payment.
