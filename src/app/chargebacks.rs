@@ -39,10 +39,10 @@ impl App {
             self.tie_to_payments(&run).await?;
             return self.finish_run(run).await;
         }
-        let Some(held) = run.due_at else { return Ok(Step::Forward(run)) };
+        let Some(held) = run.due_at else { return Ok(Step::Forward) };
         let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason: None, ..run };
-        self.write_run(next.clone(), move |tx, run| reconciliations::update(tx, run, held)).await?;
-        Ok(Step::Forward(next))
+        self.write_run(next, move |tx, run| reconciliations::update(tx, run, held)).await?;
+        Ok(Step::Forward)
     }
 
     /// Keeps a chargeback with its payment, where we hold that; `false` when it was known.

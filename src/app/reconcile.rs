@@ -82,8 +82,8 @@ impl Days {
 
 /// What stands at the end of a step.
 pub(super) enum Step {
-    /// The run is this far.
-    Forward(Reconciliation),
+    /// The run is further than before.
+    Forward,
     /// It came to nothing.
     Nothing(Reconciliation, String),
 }
@@ -320,7 +320,7 @@ impl App {
 
     /// Writes what a page came to and how far the run is.
     async fn keep_page(&self, run: Reconciliation, next: Reconciliation, compared: Compared) -> Result<Step> {
-        let Some(held) = run.due_at else { return Ok(Step::Forward(run)) };
+        let Some(held) = run.due_at else { return Ok(Step::Forward) };
         let recorder = self.recorder(crate::domain::state::CauseType::Reconciliation, Some(run.id.to_string()), WORKER);
         // Due at once: the next step goes on with it.
         let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason: None, ..next };
@@ -343,16 +343,16 @@ impl App {
                 Ok(Some(next))
             })
             .await?;
-        let Some(next) = kept else { return Ok(Step::Forward(run)) };
+        let Some(next) = kept else { return Ok(Step::Forward) };
         if next.lost > run.lost {
             self.found_lost(&next).await?;
         }
-        Ok(Step::Forward(next))
+        Ok(Step::Forward)
     }
 
     /// Ends a run whose last page was read.
     pub(super) async fn finish_run(&self, run: Reconciliation) -> Result<Step> {
-        let Some(held) = run.due_at else { return Ok(Step::Forward(run)) };
+        let Some(held) = run.due_at else { return Ok(Step::Forward) };
         let next = self.after_run(run);
         self.close_or_keep(next.clone(), held).await?;
         if next.state == RunState::Completed {
@@ -365,7 +365,7 @@ impl App {
                 "a reconciliation is over"
             );
         }
-        Ok(Step::Forward(next))
+        Ok(Step::Forward)
     }
 }
 

@@ -7,7 +7,6 @@ use super::Tx;
 use super::schema::discrepancies;
 use super::types::{NaiveDateTime, currency, known, moment};
 use crate::app::{DiscrepancyFilter, Page};
-use crate::clock::Timestamp;
 use crate::domain::evidence::TransactionStatus;
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
