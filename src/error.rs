@@ -41,6 +41,8 @@ pub enum Conflict {
     TooManyReconciliations,
     /// The register holds money for this bill, of a payment that is lost with an older copy of the database.
     PaidBeforeRestore,
+    /// The register holds a refund of this payment whose request is lost with an older copy of the database.
+    RefundedBeforeRestore,
 }
 
 impl Conflict {
@@ -56,6 +58,7 @@ impl Conflict {
             Conflict::TooManyRefunds => "too_many_refunds",
             Conflict::TooManyReconciliations => "too_many_reconciliations",
             Conflict::PaidBeforeRestore => "paid_before_restore",
+            Conflict::RefundedBeforeRestore => "refunded_before_restore",
         }
     }
 }

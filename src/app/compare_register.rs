@@ -123,8 +123,6 @@ fn kept_invoice(text: &str) -> Option<String> {
 pub(super) struct Compared {
     seen: Vec<i64>,
     findings: Vec<Finding>,
-    /// Booked transactions that name a refund of ours which this database does not hold.
-    lost: i64,
 }
 
 impl Compared {
@@ -138,12 +136,8 @@ impl Compared {
         &self.seen
     }
 
-    pub(super) fn lost(&self) -> i64 {
-        self.lost
-    }
-
-    /// Opens what is new, closes what is gone. Returns how many of those opened are about payments of ours that are lost.
-    pub(super) fn write(&self, tx: &mut Tx<'_>, recorder: &Recorder, run: &ReconciliationId) -> Result<i64> {
+    /// Opens what is new, closes what is gone. What is lost stays open until a person has looked at it.
+    pub(super) fn write(&self, tx: &mut Tx<'_>, recorder: &Recorder, run: &ReconciliationId) -> Result<()> {
         let mut subjects = self.seen.clone();
         subjects.extend(self.findings.iter().map(|finding| finding.transaction_id));
         let recorded = discrepancies::of_transactions(tx, &subjects)?;
@@ -152,16 +146,15 @@ impl Compared {
             let resolution = match found {
                 Some(finding) if finding.says_the_same(open) => continue,
                 Some(_) => Resolution::Superseded,
+                None if open.lost => continue,
                 None => Resolution::Agrees,
             };
             discrepancies::close(tx, &open.id, &closing(recorder, run, resolution))?;
         }
-        let mut lost = 0;
         for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
-            lost += i64::from(finding.lost);
             discrepancies::insert(tx, &finding.clone().into_discrepancy(recorder, run, None))?;
         }
-        Ok(lost)
+        Ok(())
     }
 }
 
@@ -171,8 +164,8 @@ fn closing(recorder: &Recorder, run: &ReconciliationId, resolution: Resolution) 
 
 /// What became of a transaction that we did not hold.
 enum Missing {
-    /// Booked; whether it names a refund of ours that is lost.
-    Booked { lost: bool },
+    /// Booked.
+    Booked,
     /// It cannot be booked.
     Open(Box<Finding>),
     /// No business of ours: another system's attempt that came to nothing.
@@ -199,10 +192,7 @@ impl App {
                 }
                 Some(_) => {}
                 None => match self.book_missing(run, fact).await? {
-                    Missing::Booked { lost } => {
-                        compared.lost += i64::from(lost);
-                        changed = true;
-                    }
+                    Missing::Booked => changed = true,
                     Missing::Open(finding) => compared.findings.push(*finding),
                     Missing::Foreign => {}
                 },
@@ -307,7 +297,7 @@ impl App {
             })
             .await?;
         let finding = || Finding::missing_here(fact, Some(payment_id.clone()), lost);
-        Ok(if booked { Missing::Booked { lost } } else { Missing::Open(Box::new(finding())) })
+        Ok(if booked { Missing::Booked } else { Missing::Open(Box::new(finding())) })
     }
 
     /// Second transactions with money for one payment, of those on the page. One whose money was given back is none.
@@ -408,10 +398,15 @@ fn with_parent(tx: &mut Tx<'_>, fact: &Fact) -> Result<Fact> {
     Ok(fact)
 }
 
-/// Notes what was missing here and is booked now: an open discrepancy about it is closed, else a closed one is written.
+/// Notes what was missing here and is booked now: an open discrepancy about it is closed, else a closed one is written. A
+/// refund whose request is lost stays open: the site may repeat that request, and its key is lost, too.
 fn note_booked(tx: &mut Tx<'_>, recorder: &Recorder, run: &ReconciliationId, finding: Finding) -> Result<()> {
     let closing = closing(recorder, run, Resolution::Booked);
     let recorded = discrepancies::of_transactions(tx, &[finding.transaction_id])?;
+    if finding.lost {
+        let discrepancy = finding.clone().into_discrepancy(recorder, run, None);
+        return if finding.is_known(&recorded) { Ok(()) } else { discrepancies::insert(tx, &discrepancy) };
+    }
     match recorded.iter().find(|one| one.closing.is_none() && finding.is(one)) {
         Some(open) => discrepancies::close(tx, &open.id, &closing).map(drop),
         None => discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, Some(closing))),

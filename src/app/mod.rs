@@ -19,6 +19,7 @@ mod reconcile;
 mod reconciliations;
 mod record;
 mod resolve;
+mod run_phases;
 mod settle_operations;
 mod take_notification;
 mod three_ds;

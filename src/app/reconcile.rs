@@ -8,11 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
-use super::compare_register::Compared;
-use super::settle_operations::PROVIDER_WORKS_S;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
-use crate::domain::id::{ReconciliationId, TransactionRecordId};
+use crate::domain::id::ReconciliationId;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
 use crate::error::Result;
 use crate::store::{Lane, Tx, reconciliations};
@@ -24,18 +22,10 @@ const DAYS_BACK: i64 = 3;
 /// A day is given up after so many failed runs.
 const RUNS_PER_DAY: i64 = 3;
 /// A run is given up after so many tries in a row that came to nothing: some hours.
-const MAX_FAILURES: i32 = 30;
+pub(super) const MAX_FAILURES: i32 = 30;
 const LONGEST_PAUSE_S: i64 = 600;
 /// Added to the time limit of one call: how long a step may take before another process goes on with its run.
 const LEASE_MARGIN_S: i64 = 120;
-/// Transactions asked about in one step.
-const ASKED_AT_ONCE: i64 = 20;
-/// A run that has to ask about more transactions compares with another terminal's register.
-const MAX_ASKED: i64 = 1000;
-/// An answer about one transaction that we cannot read is asked for so often before it is passed over.
-const MAX_UNCERTAIN: i32 = 3;
-/// A register of more pages is not read.
-const MAX_PAGES: i64 = 100_000;
 const DAY_S: i64 = 86_400;
 
 /// How the register is compared.
@@ -106,7 +96,7 @@ impl App {
         let Some(run) = self.claim_run(run).await? else { return Ok(0) };
         let step = match run.phase {
             Phase::Register => self.read_page(run).await?,
-            Phase::Unseen => self.ask_about_unseen(run).await?,
+            Phase::Unseen | Phase::Holds => self.ask_one_by_one(run).await?,
             Phase::Chargebacks => self.read_chargebacks(run).await?,
         };
         if let Step::Nothing(run, reason) = step {
@@ -218,154 +208,22 @@ impl App {
         self.close_or_keep(next, held).await
     }
 
-    async fn close_or_keep(&self, run: Reconciliation, held: Timestamp) -> Result<()> {
-        if run.state != RunState::Running {
+    /// Writes a run that may be over now. Its marks go when it is.
+    pub(super) async fn close_or_keep(&self, run: Reconciliation, held: Timestamp) -> Result<()> {
+        let ours = self.write_run(run.clone(), move |tx, run| reconciliations::update(tx, run, held)).await?;
+        if ours && run.state != RunState::Running {
             self.sweep(&run).await?;
-            if let Some(day) = &run.day {
-                self.days.forget(day);
-            }
         }
-        self.write_run(run, move |tx, run| reconciliations::update(tx, run, held).map(drop)).await
+        if let (RunState::Failed, Some(day)) = (run.state, &run.day) {
+            self.days.forget(day);
+        }
+        Ok(())
     }
 
     /// Removes the marks of a run, some at a time.
     async fn sweep(&self, run: &Reconciliation) -> Result<()> {
         while self.write_run(run.clone(), |tx, run| reconciliations::sweep(tx, &run.id)).await? {}
         Ok(())
-    }
-
-    async fn read_page(&self, run: Reconciliation) -> Result<Step> {
-        let asked_at = self.now();
-        let run = if run.purpose == Purpose::Gap { Reconciliation { to: asked_at, ..run } } else { run };
-        if run.next_page > MAX_PAGES {
-            return Ok(Step::Nothing(run, format!("the register has more than {MAX_PAGES} pages")));
-        }
-        let (from, to) = self.span(&run, asked_at);
-        let number = u32::try_from(run.next_page).unwrap_or(u32::MAX);
-        let page = match self.parts.provider.list(from, to, number).await {
-            Outcome::Answered(page) => page,
-            other => return Ok(Step::Nothing(run, without_answer(&other))),
-        };
-        let last = page.last;
-        let unreadable = i64::try_from(page.unreadable).unwrap_or(i64::MAX);
-        let compared = self.compare(&run, page.facts, asked_at).await?;
-        let next = Reconciliation {
-            next_page: run.next_page + 1,
-            compared: run.compared + compared.count(),
-            unreadable: run.unreadable.saturating_add(unreadable),
-            ..run.clone()
-        };
-        let next = if last { App::after_register(next) } else { next };
-        self.keep_page(run, next, compared).await
-    }
-
-    /// What follows the last page of the register.
-    fn after_register(run: Reconciliation) -> Reconciliation {
-        // What could not be read may be what we would miss.
-        if run.purpose.looks_for_missing_there() && run.unreadable == 0 {
-            Reconciliation { phase: Phase::Unseen, ..run }
-        } else {
-            Reconciliation { phase: Phase::Chargebacks, next_page: 1, ..run }
-        }
-    }
-
-    /// What is asked of the register: wider than the window, and without what the provider may still be working on, save
-    /// for the gap, which is read to the present moment.
-    fn span(&self, run: &Reconciliation, now: Timestamp) -> (Timestamp, Timestamp) {
-        let overlap_s = self.parts.settings.reconciliation.overlap_s;
-        if !run.purpose.looks_for_missing_there() {
-            return (run.from, run.to);
-        }
-        let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-PROVIDER_WORKS_S));
-        (run.from.plus_seconds(-overlap_s), to.max(run.to))
-    }
-
-    /// Asks about transactions of ours that the register did not show. One that we heard of late may lie outside of what
-    /// was read, so only the provider's own "not found" proves that one is missing.
-    async fn ask_about_unseen(&self, run: Reconciliation) -> Result<Step> {
-        let asked_at = self.now();
-        let after = run.position.clone().unwrap_or_else(|| TransactionRecordId::earliest(run.from).to_string());
-        let before = TransactionRecordId::earliest(run.to).to_string();
-        let id = run.id.clone();
-        let unseen =
-            self.parts.store.read(move |tx| reconciliations::unseen(tx, &id, &after, &before, ASKED_AT_ONCE)).await?;
-        if run.asked > MAX_ASKED {
-            let reason = format!(
-                "more than {MAX_ASKED} transactions of ours are not in the register; is cloudpayments.public_id the terminal that made them?"
-            );
-            return Ok(Step::Nothing(Reconciliation { failures: MAX_FAILURES, ..run }, reason));
-        }
-        let (mut found, mut missing, mut position) = (Vec::new(), Vec::new(), run.position.clone());
-        let mut asked = 0;
-        for (record, transaction_id) in &unseen {
-            match self.parts.provider.get(*transaction_id).await {
-                Outcome::Answered(Some(fact)) => found.push(fact),
-                Outcome::Answered(None) => missing.push(*transaction_id),
-                // One that is told in words we do not know proves nothing; it must not hold up the others for ever.
-                Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
-                other if asked == 0 => return Ok(Step::Nothing(run, without_answer(&other))),
-                _ => break,
-            }
-            position = Some(record.clone());
-            asked += 1;
-        }
-        let compared = self.compare(&run, found, asked_at).await?;
-        let compared = self.missing_there(&run, compared, missing).await?;
-        let count = i64::try_from(unseen.len()).unwrap_or(ASKED_AT_ONCE);
-        let over = count < ASKED_AT_ONCE && asked == count;
-        let next = Reconciliation { position, asked: run.asked + asked, ..run.clone() };
-        let next = if over { Reconciliation { phase: Phase::Chargebacks, next_page: 1, ..next } } else { next };
-        self.keep_page(run, next, compared).await
-    }
-
-    /// Writes what a page came to and how far the run is.
-    async fn keep_page(&self, run: Reconciliation, next: Reconciliation, compared: Compared) -> Result<Step> {
-        let Some(held) = run.due_at else { return Ok(Step::Forward) };
-        let recorder = self.recorder(crate::domain::state::CauseType::Reconciliation, Some(run.id.to_string()), WORKER);
-        // Due at once: the next step goes on with it.
-        let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason: None, ..next };
-        let lost = compared.lost();
-        let with_marks = run.phase == Phase::Register && run.purpose.looks_for_missing_there();
-        let kept = self
-            .write_run(next, move |tx, run| {
-                // The guard first: whoever lost the run writes nothing about it.
-                if !reconciliations::update(tx, run, held)? {
-                    return Ok(None);
-                }
-                if with_marks {
-                    reconciliations::mark(tx, &run.id, compared.seen())?;
-                }
-                let opened_lost = compared.write(tx, &recorder, &run.id)?;
-                let next = Reconciliation { lost: run.lost + lost + opened_lost, ..run.clone() };
-                if next.lost != run.lost {
-                    reconciliations::update(tx, &next, run.due_at.unwrap_or(held))?;
-                }
-                Ok(Some(next))
-            })
-            .await?;
-        let Some(next) = kept else { return Ok(Step::Forward) };
-        if next.lost > run.lost {
-            self.found_lost(&next).await?;
-        }
-        Ok(Step::Forward)
-    }
-
-    /// Ends a run whose last page was read.
-    pub(super) async fn finish_run(&self, run: Reconciliation) -> Result<Step> {
-        let Some(held) = run.due_at else { return Ok(Step::Forward) };
-        let next = self.after_run(run);
-        self.close_or_keep(next.clone(), held).await?;
-        if next.state == RunState::Completed {
-            self.recheck_later(&next).await?;
-            tracing::info!(
-                reconciliation.id = next.id.as_str(),
-                purpose = next.purpose.as_str(),
-                compared = next.compared,
-                unreadable = next.unreadable,
-                "a reconciliation is over"
-            );
-        }
-        Ok(Step::Forward)
     }
 }
 

@@ -70,6 +70,8 @@ named!(
         Register = "register",
         /// Asks about transactions of ours that the register did not show.
         Unseen = "unseen",
+        /// Asks about money that is held: what becomes of it later stands in the register under the day it was held.
+        Holds = "holds",
         /// Reads the list of chargebacks.
         Chargebacks = "chargebacks",
     }
@@ -96,7 +98,7 @@ pub struct Reconciliation {
     pub phase: Phase,
     /// The page to read next, from 1.
     pub next_page: i64,
-    /// The last record of ours that [`Phase::Unseen`] has dealt with.
+    /// The last record of ours that [`Phase::Unseen`] or [`Phase::Holds`] has dealt with.
     pub position: Option<String>,
     /// Transactions of the register that were compared.
     pub compared: i64,

@@ -50,6 +50,11 @@ pub(super) const TABLE: &[Row] = &[
     row("too_many_refunds", 409, "The payment has as many refunds as it can have"),
     row("too_many_reconciliations", 409, "As many reconciliations as can be are under way"),
     row("paid_before_restore", 409, "Money for this bill was taken before the database was restored"),
+    row(
+        "refunded_before_restore",
+        409,
+        "Money was given back by a request that was lost when the database was restored",
+    ),
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
     row("refundable_differs", 412, "What is refundable differs from what was expected"),
     row("body_too_large", 413, "The body is too large"),
@@ -284,6 +289,7 @@ mod tests {
             Conflict::TooManyRefunds,
             Conflict::TooManyReconciliations,
             Conflict::PaidBeforeRestore,
+            Conflict::RefundedBeforeRestore,
         ];
         for why in conflicts {
             assert_eq!(Problem::from(Error::conflict(why, "x")).row.code, why.code());

@@ -13,6 +13,9 @@ use crate::domain::money::Money;
 use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Findings, Resolution, Side};
 use crate::error::{Error, Result};
 
+/// Word for word the condition of the index discrepancies_lost.
+const UNSETTLED_LOSS: &str = "lost AND closed_at IS NULL";
+
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = discrepancies)]
 struct Row {
@@ -101,14 +104,32 @@ pub fn close(tx: &mut Tx<'_>, id: &DiscrepancyId, closing: &Closing) -> Result<b
 /// A transaction with money for this bill whose payment is lost and that nobody has settled yet.
 pub fn lost_money(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Option<i64>> {
     let found = discrepancies::table
-        // Word for word the condition of the index discrepancies_lost.
-        .filter(diesel::dsl::sql::<Bool>("lost AND closed_at IS NULL"))
+        .filter(diesel::dsl::sql::<Bool>(UNSETTLED_LOSS))
         .filter(discrepancies::invoice_id.eq(invoice_id))
         .filter(diesel::dsl::sql::<Bool>("theirs_status IN ('authorized', 'completed')"))
+        // A payment that we hold answers for itself.
+        .filter(discrepancies::payment_id.is_null())
         .select(discrepancies::transaction_id)
         .first(tx.db)
         .optional()?;
     Ok(found)
+}
+
+/// A refund of this payment whose request is lost and that nobody has settled yet.
+pub fn lost_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Option<i64>> {
+    let found = discrepancies::table
+        .filter(diesel::dsl::sql::<Bool>(UNSETTLED_LOSS))
+        .filter(discrepancies::payment_id.eq(payment_id.as_str()))
+        .select(discrepancies::transaction_id)
+        .first(tx.db)
+        .optional()?;
+    Ok(found)
+}
+
+/// How many transactions a run found that name payments or refunds of ours which this database does not hold.
+pub fn lost_by(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<i64> {
+    let lost = discrepancies::table.filter(discrepancies::opened_by.eq(id.as_str())).filter(discrepancies::lost);
+    Ok(lost.count().get_result(tx.db)?)
 }
 
 /// What a run did.

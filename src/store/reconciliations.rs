@@ -9,8 +9,10 @@ use super::schema::{api_keys, notifications, operations, payments, reconciliatio
 use super::types::{NaiveDateTime, known, moment};
 use crate::app::Page;
 use crate::clock::Timestamp;
+use crate::domain::evidence::TransactionStatus;
 use crate::domain::id::{PaymentId, ReconciliationId};
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
+use crate::domain::state::Status;
 use crate::error::{Error, Result};
 
 /// Marks are removed so many at a time, so that no write takes long.
@@ -169,6 +171,21 @@ pub fn unseen(
         .order(transactions::id.asc())
         .limit(limit)
         .select((transactions::id, transactions::transaction_id))
+        .load(tx.db)?;
+    Ok(rows)
+}
+
+/// Transactions that hold money since before `before`, oldest payment first: the payment's id and the provider's number.
+pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Result<Vec<(String, i64)>> {
+    let rows = payments::table
+        .inner_join(transactions::table)
+        .filter(payments::status.eq(Status::Authorized.as_str()))
+        .filter(payments::id.gt(after))
+        .filter(transactions::status.eq(TransactionStatus::Authorized.as_str()))
+        .filter(transactions::created_at.lt(before.naive_utc()))
+        .order((payments::id.asc(), transactions::id.asc()))
+        .limit(limit)
+        .select((payments::id, transactions::transaction_id))
         .load(tx.db)?;
     Ok(rows)
 }

@@ -26,6 +26,7 @@ crate::on_both!(
     requests_are_checked,
     a_run_that_is_cut_off_is_taken_up_again,
     every_day_is_compared_once,
+    a_hold_that_ran_out_is_noticed_by_the_next_day,
     chargebacks_are_told_once,
     chargebacks_of_unknown_payments_wait_for_them,
 );
@@ -506,6 +507,25 @@ async fn every_day_is_compared_once(engine: Engine) {
     app.step_runs().await;
     let sql = "SELECT count(*) AS value FROM reconciliations WHERE purpose = 'daily'";
     assert_eq!(Sql::open(&app.database.url).number(sql), 4);
+    app.finish().await;
+}
+
+/// A hold is released after days: the register shows that under the day it was held.
+async fn a_hold_that_ran_out_is_noticed_by_the_next_day(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let held = app.create(with(card("KM-1", APPROVED), "capture", "manual")).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.advance(8 * 86_400);
+    app.lose(NotificationKind::Cancel);
+    let body = json!({ "transaction_id": transaction_id(&held) });
+    app.at_sandbox("/sandbox/cabinet/auto_void", body).await.expect(200);
+    app.sandbox.flush_notifications().await;
+    assert_eq!(app.payment(held.id()).await.text("/status"), "authorized");
+    app.step_runs().await;
+    let seen = app.payment(held.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/attention")), ("cancelled", ""));
+    assert_eq!(app.history(held.id()).await.pop().unwrap(), "authorized>cancelled by reconciliation");
+    assert_eq!(app.disagreements().await, ["status_mismatch booked"]);
     app.finish().await;
 }
 

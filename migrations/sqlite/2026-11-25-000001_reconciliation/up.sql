@@ -9,9 +9,9 @@ CREATE TABLE reconciliations (
     window_to TIMESTAMP NOT NULL,
     requested_by TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('running', 'completed', 'failed')),
-    phase TEXT NOT NULL CHECK (phase IN ('register', 'unseen', 'chargebacks')),
+    phase TEXT NOT NULL CHECK (phase IN ('register', 'unseen', 'holds', 'chargebacks')),
     next_page BIGINT NOT NULL CHECK (next_page > 0),
-    -- The last of our records that the phase 'unseen' has dealt with.
+    -- The last of our records that the phases 'unseen' and 'holds' have dealt with.
     position TEXT,
     compared BIGINT NOT NULL,
     unreadable BIGINT NOT NULL,
