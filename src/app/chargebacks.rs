@@ -22,6 +22,12 @@ impl App {
         let (from, number) = (run.from.plus_seconds(-LOOK_BACK_S), u32::try_from(run.next_page).unwrap_or(u32::MAX));
         let page = match self.parts.provider.chargebacks(from, run.to, number).await {
             Outcome::Answered(page) => page,
+            // A terminal that may not ask for them: the comparison itself is over.
+            Outcome::Refused { .. } => {
+                tracing::error!("CloudPayments refuses to list chargebacks");
+                let reason = Some("CloudPayments refused to list chargebacks".to_owned());
+                return self.finish_run(Reconciliation { reason, ..run }).await;
+            }
             other => return Ok(Step::Nothing(run, without_answer(&other))),
         };
         if page.unreadable > 0 {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::App;
 use super::reconcile::WORKER;
 use super::settle_operations::PROVIDER_WORKS_S;
+use crate::clock::Timestamp;
 use crate::domain::id::PaymentId;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
 use crate::error::{Error, Result};
@@ -58,8 +59,8 @@ impl Gap {
 /// Lets money through, or not.
 pub(super) struct Gate {
     state: watch::Sender<Gap>,
-    /// The newest payment that was seen in the database, kept outside of it.
-    newest: Mutex<Option<PaymentId>>,
+    /// The newest payment that was seen in the database, kept outside of it, and when.
+    newest: Mutex<Option<(PaymentId, Timestamp)>>,
 }
 
 impl Default for Gate {
@@ -79,6 +80,11 @@ impl App {
     /// # Errors
     /// Only of the database.
     pub async fn look_for_gap(&self) -> Result<()> {
+        self.begin_gap(self.now()).await
+    }
+
+    /// Notes that the register is to be read from the last change before `before` on.
+    async fn begin_gap(&self, before: Timestamp) -> Result<()> {
         if !self.parts.settings.reconciliation.check_at_start {
             return Ok(());
         }
@@ -94,7 +100,7 @@ impl App {
                 if running.iter().any(|run| run.purpose == Purpose::Gap) {
                     return Ok(true);
                 }
-                let Some(last_change) = reconciliations::last_change(tx)? else { return Ok(false) };
+                let Some(last_change) = reconciliations::last_change(tx, before)? else { return Ok(false) };
                 let from = last_change.plus_seconds(-CLOCKS_DIFFER_S).min(now);
                 reconciliations::insert(tx, &Reconciliation { from, ..template.clone() })?;
                 Ok(true)
@@ -148,23 +154,25 @@ impl App {
     /// A payment that was here and is gone: the database was replaced by an older copy while we run.
     pub(super) async fn watch_newest_payment(&self) -> Result<()> {
         let remembered = self.gate.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (id, now) = (remembered.as_ref().map(|(id, _)| id.clone()), self.now());
         let (newest, gone) = self
             .parts
             .store
             .read(move |tx| {
                 let newest = reconciliations::newest_payment(tx)?;
-                let gone = match &remembered {
+                let gone = match &id {
                     Some(id) if newest.as_ref() != Some(id) => !payments::is_there(tx, id)?,
                     _ => false,
                 };
                 Ok((newest, gone))
             })
             .await?;
-        if gone {
+        if let Some((_, seen_at)) = remembered.filter(|_| gone) {
             tracing::error!("the newest payment is gone: the database was replaced by an older one");
-            self.look_for_gap().await?;
+            // What was written since then was written after the copy was put in place.
+            self.begin_gap(seen_at).await?;
         }
-        *self.gate.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+        *self.gate.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest.map(|id| (id, now));
         Ok(())
     }
 

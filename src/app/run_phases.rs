@@ -144,7 +144,9 @@ impl App {
         if next.lost > run.lost {
             self.found_lost(&next).await?;
         }
-        Ok(Step::Forward)
+        // Money waits for these: nothing else may hold them up.
+        let only_register = matches!(next.purpose, Purpose::Gap | Purpose::Recheck);
+        if only_register && next.phase == Phase::Chargebacks { self.finish_run(next).await } else { Ok(Step::Forward) }
     }
 
     /// Ends a run whose last page was read.

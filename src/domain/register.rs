@@ -112,7 +112,7 @@ pub struct Reconciliation {
     pub chargebacks: i64,
     /// Tries in a row that came to nothing.
     pub failures: i32,
-    /// Why the last try came to nothing.
+    /// Why the last try came to nothing, or what could not be done.
     pub reason: Option<String>,
     /// While running: when somebody goes on with it.
     pub due_at: Option<Timestamp>,

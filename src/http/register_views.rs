@@ -25,7 +25,7 @@ pub(super) struct ReconciliationView<'a> {
     /// Where it is.
     #[schema(value_type = ReconciliationStateName)]
     pub state: &'static str,
-    /// Why it failed or, while it is running, why the last try came to nothing.
+    /// Why it failed; while it is running, why the last try came to nothing; when it is over, what of it could not be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// First moment of the window.

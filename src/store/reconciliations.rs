@@ -10,7 +10,7 @@ use super::types::{NaiveDateTime, known, moment};
 use crate::app::Page;
 use crate::clock::Timestamp;
 use crate::domain::evidence::TransactionStatus;
-use crate::domain::id::{PaymentId, ReconciliationId};
+use crate::domain::id::{NotificationId, OperationId, PaymentId, ReconciliationId, TransactionRecordId};
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
 use crate::domain::state::Status;
 use crate::error::{Error, Result};
@@ -190,26 +190,44 @@ pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Res
     Ok(rows)
 }
 
-/// When this database last changed, as far as its newest rows and the register that was read tell; `None` when nobody can
-/// have used it yet.
-pub fn last_change(tx: &mut Tx<'_>) -> Result<Option<Timestamp>> {
+/// When this database last changed before `before`, as far as its newest rows and the register that was read tell; `None`
+/// when nobody can have used it yet.
+pub fn last_change(tx: &mut Tx<'_>, before: Timestamp) -> Result<Option<Timestamp>> {
     let newest: [Option<NaiveDateTime>; 6] = [
-        payments::table.select(payments::created_at).order(payments::id.desc()).first(tx.db).optional()?,
-        operations::table.select(operations::started_at).order(operations::id.desc()).first(tx.db).optional()?,
-        transactions::table.select(transactions::created_at).order(transactions::id.desc()).first(tx.db).optional()?,
+        payments::table
+            .filter(payments::id.lt(PaymentId::earliest(before).as_str()))
+            .select(payments::created_at)
+            .order(payments::id.desc())
+            .first(tx.db)
+            .optional()?,
+        operations::table
+            .filter(operations::id.lt(OperationId::earliest(before).as_str()))
+            .select(operations::started_at)
+            .order(operations::id.desc())
+            .first(tx.db)
+            .optional()?,
+        transactions::table
+            .filter(transactions::id.lt(TransactionRecordId::earliest(before).as_str()))
+            .select(transactions::created_at)
+            .order(transactions::id.desc())
+            .first(tx.db)
+            .optional()?,
         notifications::table
+            .filter(notifications::id.lt(NotificationId::earliest(before).as_str()))
             .select(notifications::received_at)
             .order(notifications::id.desc())
             .first(tx.db)
             .optional()?,
-        api_keys::table.select(diesel::dsl::max(api_keys::created_at)).get_result(tx.db)?,
+        api_keys::table
+            .filter(api_keys::created_at.lt(before.naive_utc()))
+            .select(diesel::dsl::max(api_keys::created_at))
+            .get_result(tx.db)?,
         reconciliations::table
             .filter(reconciliations::state.eq(RunState::Completed.as_str()))
             .filter(reconciliations::purpose.eq(Purpose::Gap.as_str()))
-            .order(reconciliations::id.desc())
-            .select(reconciliations::window_to)
-            .first(tx.db)
-            .optional()?,
+            .filter(reconciliations::window_to.lt(before.naive_utc()))
+            .select(diesel::dsl::max(reconciliations::window_to))
+            .get_result(tx.db)?,
     ];
     Ok(newest.into_iter().flatten().max().map(moment))
 }

@@ -29,6 +29,7 @@ crate::on_both!(
     a_hold_that_ran_out_is_noticed_by_the_next_day,
     chargebacks_are_told_once,
     chargebacks_of_unknown_payments_wait_for_them,
+    chargebacks_that_are_refused_hold_up_nothing,
 );
 
 const LIST: &str = "/v2/payments/list";
@@ -561,6 +562,19 @@ async fn chargebacks_are_told_once(engine: Engine) {
     assert_eq!(app.reconcile().await.json["chargebacks"], 2);
     assert_eq!((chargebacks(&app).await.len(), app.events(payment.id()).await.len()), (3, 3));
     assert_eq!(app.rows(payment.id()).await.len(), 5, "all three stand in the history");
+    app.finish().await;
+}
+
+/// A terminal without that right is compared all the same.
+async fn chargebacks_that_are_refused_hold_up_nothing(engine: Engine) {
+    let app = started(engine).await;
+    let paid = paid_in_silence(&app, "KM-1").await;
+    let body = json!({ "Success": false, "Message": "Not allowed" }).to_string();
+    app.break_answer("/chargebacks/list", ApiFaultKind::StatusAfter { status: 200, body: Some(body) });
+    let run = app.reconcile().await;
+    assert_eq!((run.text("/state"), run.json["booked"].as_i64()), ("completed", Some(1)), "{}", run.json);
+    assert!(run.text("/reason").contains("chargebacks"), "{}", run.json);
+    assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
     app.finish().await;
 }
 
