@@ -146,8 +146,9 @@ pub async fn with_register(
     bench.value(&what("memory, highest after"), after, "MB", Target::AtMost(60.0));
     bench.value(&what("time to compare"), took_ms, "ms", Target::None);
     bench.value(&what("own CPU"), cpu_after - cpu_before, "ms", Target::None);
-    let agrees = run["compared"] == transactions && run["discrepancies"] == serde_json::json!({});
-    if !agrees || run["state"] != "completed" {
+    let told = |name: &str| run.get(name).cloned().unwrap_or_default();
+    let agrees = told("compared") == transactions && told("discrepancies") == serde_json::json!({});
+    if !agrees || told("state") != "completed" {
         bench.report.surprises.push(format!("the register on {}: {run}", engine.name()));
     }
     service.stop().await?;

@@ -28,7 +28,7 @@ impl App {
                 let reason = Some("CloudPayments refused to list chargebacks".to_owned());
                 return self.finish_run(Reconciliation { reason, ..run }).await;
             }
-            other => return Ok(Step::Nothing(run, without_answer(&other))),
+            other => return Ok(Step::nothing(run, without_answer(&other))),
         };
         if page.unreadable > 0 {
             tracing::error!(

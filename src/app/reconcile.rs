@@ -75,7 +75,13 @@ pub(super) enum Step {
     /// The run is further than before.
     Forward,
     /// It came to nothing.
-    Nothing(Reconciliation, String),
+    Nothing(Box<Reconciliation>, String),
+}
+
+impl Step {
+    pub(super) fn nothing(run: Reconciliation, reason: String) -> Step {
+        Step::Nothing(Box::new(run), reason)
+    }
 }
 
 impl App {
@@ -100,7 +106,7 @@ impl App {
             Phase::Chargebacks => self.read_chargebacks(run).await?,
         };
         if let Step::Nothing(run, reason) = step {
-            self.put_off(run, reason).await?;
+            self.put_off(*run, reason).await?;
         }
         self.refresh_gate(&self.parts.store.read(reconciliations::running).await?);
         self.parts.metrics.worker("reconcile", 1);

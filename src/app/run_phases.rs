@@ -27,13 +27,13 @@ impl App {
         let asked_at = self.now();
         let run = if run.purpose == Purpose::Gap { Reconciliation { to: asked_at, ..run } } else { run };
         if run.next_page > MAX_PAGES {
-            return Ok(Step::Nothing(run, format!("the register has more than {MAX_PAGES} pages")));
+            return Ok(Step::nothing(run, format!("the register has more than {MAX_PAGES} pages")));
         }
         let (from, to) = self.span(&run, asked_at);
         let number = u32::try_from(run.next_page).unwrap_or(u32::MAX);
         let page = match self.parts.provider.list(from, to, number).await {
             Outcome::Answered(page) => page,
-            other => return Ok(Step::Nothing(run, without_answer(&other))),
+            other => return Ok(Step::nothing(run, without_answer(&other))),
         };
         let last = page.last;
         let unreadable = i64::try_from(page.unreadable).unwrap_or(i64::MAX);
@@ -68,7 +68,7 @@ impl App {
             let reason = format!(
                 "more than {MAX_ASKED} transactions of ours are not in the register; is cloudpayments.public_id the terminal that made them?"
             );
-            return Ok(Step::Nothing(Reconciliation { failures: MAX_FAILURES, ..run }, reason));
+            return Ok(Step::nothing(Reconciliation { failures: MAX_FAILURES, ..run }, reason));
         }
         let (mut found, mut missing, mut dealt_with) = (Vec::new(), Vec::new(), Vec::new());
         for (record, transaction_id) in &candidates {
@@ -77,7 +77,7 @@ impl App {
                 Outcome::Answered(None) => missing.push(*transaction_id),
                 // One that is told in words we do not know proves nothing; it must not hold up the others for ever.
                 Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
-                other if dealt_with.is_empty() => return Ok(Step::Nothing(run, without_answer(&other))),
+                other if dealt_with.is_empty() => return Ok(Step::nothing(run, without_answer(&other))),
                 _ => break,
             }
             dealt_with.push(record.clone());
