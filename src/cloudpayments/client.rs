@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 
 use super::answer;
 use super::breaker::{BreakerSettings, Trouble};
-use super::outcome::{ChargeAnswer, NotSent, Outcome, Page, RefundAnswer};
+use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 use super::request::{self, CardCharge};
 use super::transport::{Call, Transport};
 
@@ -160,6 +160,13 @@ impl Client {
     /// callers who are refused do the same, should there be none.
     pub async fn ask_if_back(&self) {
         self.transport.ask_if_back().await;
+    }
+
+    /// One page, from 1, of the chargebacks raised in a span of at most a year: `chargebacks/list` (contract section 4.14).
+    pub async fn chargebacks(&self, from: Timestamp, to: Timestamp, page: u32) -> Outcome<ClaimPage> {
+        let call = Call::of_background("chargebacks", "/chargebacks/list", request::list(from, to, page))
+            .with_max_answer(MAX_LIST_ANSWER);
+        self.transport.run(call, |raw| answer::parse_chargebacks(raw.status, &raw.body)).await
     }
 
     /// Whether the provider answers and takes our credentials: `test` (contract section 4.1).

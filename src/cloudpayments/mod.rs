@@ -25,6 +25,6 @@ mod transport;
 pub use breaker::{BreakerSettings, Trouble};
 pub use client::{Client, ClientSettings};
 pub use notification::{Notification, NotificationData, NotificationFact, parse};
-pub use outcome::{ChargeAnswer, NotSent, Outcome, Page, RefundAnswer};
+pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 pub use request::CardCharge;
 pub use signature::Signatures;

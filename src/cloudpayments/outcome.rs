@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::domain::evidence::Fact;
 use crate::domain::payment::ThreeDs;
+use crate::domain::register::Claim;
 
 use super::breaker::Trouble;
 
@@ -100,6 +101,17 @@ pub struct Page {
     pub unreadable: usize,
 }
 
+/// One page of the list of chargebacks (contract section 4.14).
+#[derive(Debug, Clone, Default)]
+pub struct ClaimPage {
+    /// The chargebacks that we can read.
+    pub claims: Vec<Claim>,
+    /// Whether no page follows.
+    pub last: bool,
+    /// How many items could not be read.
+    pub unreadable: usize,
+}
+
 impl<T> Outcome<T> {
     /// The same outcome with another answer.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
@@ -122,7 +134,7 @@ impl<T> Outcome<T> {
     }
 
     /// Why there is no answer, for the log; empty for answers and refusals, whose text the provider wrote.
-    pub(super) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         match self {
             Outcome::Answered(_) | Outcome::Refused { .. } => String::new(),
             Outcome::NotSent { reason } => reason.to_string(),

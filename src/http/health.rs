@@ -5,7 +5,7 @@ use actix_web::web::Data;
 
 use super::extract::{Answered, shown};
 use super::query;
-use super::records::Health;
+use super::records::{Health, Readiness};
 use super::server::Shared;
 
 /// Tell that the process lives
@@ -14,16 +14,18 @@ use super::server::Shared;
 #[utoipa::path(get, path = "/health/live", tag = "Service", responses((status = 200, description = "The process lives.", body = Health, example = json!({"status": "ok"}))))]
 pub(super) async fn get_liveness(request: HttpRequest) -> Answered {
     query::none(request.query_string())?;
-    shown(Health { status: "ok", provider: None })
+    shown(Health { status: "ok" })
 }
 
 /// Tell whether requests can be served
 ///
-/// Asks the database. A load balancer stops sending requests while this answers 503. A provider in trouble does not make
-/// it so: reads, notifications and Check go on without it; `provider` tells of it.
-#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Health, example = json!({"status": "ok", "provider": "ok"}))))]
+/// Asks the database. A load balancer stops sending requests while this answers 503. Neither a provider in trouble nor a
+/// gap makes it so: reads, notifications and Check go on. `provider` tells whether anything is sent to the provider, and
+/// `register_gap` whether requests that move money are let through.
+#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Readiness, example = json!({"status": "ok", "provider": "ok", "register_gap": "read"}))))]
 pub(super) async fn get_readiness(request: HttpRequest, shared: Data<Shared>) -> Answered {
     query::none(request.query_string())?;
     shared.app.check_ready().await?;
-    shown(Health { status: "ok", provider: Some(shared.app.provider_state()) })
+    let (provider, register_gap) = (shared.app.provider_state(), shared.app.gap().as_str());
+    shown(Readiness { status: "ok", provider, register_gap })
 }
