@@ -356,6 +356,10 @@ impl App {
             let attention = Attention::new(finding.kind.as_str(), evidence);
             self.write_payment(&id.clone(), move |tx| {
                 let payment = payments::hold(tx, &id)?;
+                if payment.attention.is_some() {
+                    // A person is called already and finds the disagreement beside what called them.
+                    return Ok(());
+                }
                 let attention = Some(attention.clone());
                 recorder.settle(tx, payment, Note { attention, ..Note::about(transaction_id) }).map(drop)
             })

@@ -306,7 +306,9 @@ async fn a_killed_charge_is_settled_after_the_restart() {
     assert!(cut_off.await.unwrap().is_err());
 
     // Long enough to see the payment while nobody knows.
-    sandbox.fault(Fault::api("/payments/find", ApiFaultKind::Delay { ms: 2000 }));
+    for path in ["/payments/find", "/v2/payments/list"] {
+        sandbox.fault(Fault::api(path, ApiFaultKind::Delay { ms: 2000 }));
+    }
     let service = Service::start(&folder, &sandbox, &key).await;
     let seen = async || service.get("/v1/payments?invoice_id=KM-1").await.expect(200);
     let first = seen().await;
