@@ -7,6 +7,7 @@ mod http;
 mod look;
 mod notices;
 mod postgres;
+mod program;
 mod refused;
 mod sql;
 
@@ -16,6 +17,7 @@ pub use http::{Form, Reply, form_of};
 pub use look::{expect_sums, order, transaction_id, with};
 pub use notices::{FIXTURE_SECRET, Fixture, form, sign};
 pub use postgres::{Options, PostgresServer};
+pub use program::{ENCRYPTION_KEY, Service, new_key, program, serve, set};
 pub use refused::{with_at, without};
 pub use sql::Sql;
 
