@@ -107,6 +107,8 @@ pub struct CloudPaymentsSettings {
     pub connect_timeout: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// How long the provider may work on a request, seconds.
+    pub working_time_s: i64,
 }
 
 /// Encryption of personal data.
@@ -405,6 +407,7 @@ impl Reader<'_> {
         let queue_timeout = self.millis("cloudpayments.queue_timeout_ms", 1, 60_000);
         let connect_timeout = self.millis("cloudpayments.connect_timeout_ms", 1, 60_000);
         let request_timeout = self.millis("cloudpayments.request_timeout_ms", 1, 300_000);
+        let working_time_s = self.number("cloudpayments.working_time_s", 10, 3600).map(|number: u32| i64::from(number));
         Some(CloudPaymentsSettings {
             base_url: base_url?,
             public_id: public_id?,
@@ -416,6 +419,7 @@ impl Reader<'_> {
             queue_timeout: queue_timeout?,
             connect_timeout: connect_timeout?,
             request_timeout: request_timeout?,
+            working_time_s: working_time_s?,
         })
     }
 

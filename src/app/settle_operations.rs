@@ -23,8 +23,6 @@ use crate::store::{operations, payments, transactions};
 pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// Not asked again so close to the end of the memory: the repeat must arrive within it.
 const MEMORY_MARGIN_S: i64 = 120;
-/// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
-const PROVIDER_WORKS_S: i64 = 600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
 /// A register of more pages is not searched for one payment.
@@ -240,7 +238,7 @@ impl App {
         {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        let over = age_s > PROVIDER_WORKS_S;
+        let over = age_s > self.provider_works_s();
         match self.search_register(operation.started_at, ours).await? {
             // After a refusal the provider may still try a second bank under the same call.
             Some(fact) if fact.status == TransactionStatus::Declined && !over => None,
@@ -260,7 +258,7 @@ impl App {
         if !unchanged {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        (age_s > PROVIDER_WORKS_S)
+        (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -282,15 +280,19 @@ impl App {
         if self.search_register(operation.started_at, maybe_ours).await?.is_some() {
             return None;
         }
-        (age_s > PROVIDER_WORKS_S)
+        (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
+    }
+
+    fn provider_works_s(&self) -> i64 {
+        self.parts.settings.provider_works_s
     }
 
     /// The strongest matching transaction in the register from shortly before `since` until now. `None` when the register
     /// could not be read to its end: then nothing is proven.
     async fn search_register(&self, since: Timestamp, wanted: impl Fn(&Fact) -> bool) -> Option<Option<Fact>> {
-        let from = since.plus_seconds(-PROVIDER_WORKS_S);
-        let to = since.plus_seconds(PROVIDER_MEMORY_S + PROVIDER_WORKS_S);
+        let from = since.plus_seconds(-self.provider_works_s());
+        let to = since.plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
         let mut best: Option<Fact> = None;
         for number in 1..=MAX_PAGES {
             let Outcome::Answered(page) = self.parts.provider.list(from, to, number).await else { return None };
