@@ -14,7 +14,8 @@ use kmic_payments::store::{Lane, api_keys};
 use serde_json::{Value, json};
 
 use super::database::{Engine, TestDatabase};
-use super::http::{Form, Reply, form_of};
+use super::form::{Form, form_of};
+use super::http::Reply;
 use super::postgres::free_port;
 
 /// No 3-D Secure, approved.
@@ -192,7 +193,7 @@ impl TestApp {
             ],
         };
         let page = self.submit(&form).await.expect(200).page();
-        form_of(&page, &format!("id=\"{button}\""))
+        form_of(&page, &format!("id=\"{button}\"")).unwrap_or_else(|| panic!("no {button} in:\n{page}"))
     }
 
     /// Posts a form as a browser would.

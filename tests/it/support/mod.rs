@@ -3,6 +3,7 @@
 mod app;
 mod books;
 mod database;
+mod form;
 mod http;
 mod look;
 mod notices;
@@ -13,7 +14,8 @@ mod sql;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
 pub use database::{Engine, TestDatabase};
-pub use http::{Form, Reply, form_of};
+pub use form::{Form, form_of};
+pub use http::Reply;
 pub use look::{expect_sums, order, transaction_id, with};
 pub use notices::{FIXTURE_SECRET, Fixture, form, sign};
 pub use postgres::{Options, PostgresServer};
