@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloudpayments_sandbox::{Sandbox, SandboxConfig, cryptogram};
 use kmic_payments::app::create_api_key;
 use kmic_payments::clock::{Clock, ShiftedClock, SystemIds};
-use kmic_payments::config::Raw;
+use kmic_payments::config::{Raw, Settings};
 use kmic_payments::domain::scope::Scope;
 use kmic_payments::startup::{Running, World};
 use kmic_payments::store::{Lane, api_keys};
@@ -63,6 +63,8 @@ pub struct TestApp {
     /// Does not follow redirects.
     pub http: reqwest::Client,
     pub running: Running,
+    /// What it was started with.
+    pub settings: Settings,
     pub database: TestDatabase,
 }
 
@@ -106,7 +108,7 @@ impl TestApp {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database };
+        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, settings, database };
         app.key = app.new_key(&Scope::ALL).await;
         app
     }

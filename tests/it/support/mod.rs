@@ -9,6 +9,7 @@ mod look;
 mod notices;
 mod postgres;
 mod program;
+mod race;
 mod refused;
 mod sql;
 
@@ -20,6 +21,7 @@ pub use look::{expect_sums, order, transaction_id, with};
 pub use notices::{FIXTURE_SECRET, Fixture, form, sign};
 pub use postgres::{Options, PostgresServer};
 pub use program::{ENCRYPTION_KEY, Service, new_key, program, serve, set};
+pub use race::{Race, Whole};
 pub use refused::{with_at, without};
 pub use sql::Sql;
 
