@@ -33,6 +33,7 @@ impl App {
         new: NewRefund,
     ) -> Result<Answer> {
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
+        self.settle_open(&id, caller).await?;
         match self.begin_refund(&keyed, &id, new).await? {
             Begun::Repeat(repeat) => self.repeat(repeat, true).await,
             Begun::Call(begun) => {

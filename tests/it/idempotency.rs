@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudpayments_sandbox::{ApiFaultKind, Fault};
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
@@ -174,6 +174,8 @@ async fn a_running_request_is_not_started_twice(engine: Engine) {
     let app = TestApp::start(engine).await;
     let body = card("KM-1", APPROVED);
     app.sandbox.fault(Fault::api("*", ApiFaultKind::Delay { ms: 1500 }));
+    // It would prove the payment before the answer does, and with it end what is running.
+    app.lose(NotificationKind::Pay);
     let second = async {
         // The provider has charged and keeps its answer back.
         while app.sandbox.ledger().transactions.is_empty() {

@@ -18,6 +18,7 @@ crate::on_both!(
     refused_credentials_mean_nothing_was_sent,
     an_unreachable_provider_frees_the_key,
     a_lost_refund_reserves_its_sum_and_happens_once,
+    a_later_refund_settles_the_lost_one_first,
     a_refund_that_never_arrived_is_sent_once_more,
     a_lost_capture_is_asked_for_again,
     a_lost_void_is_asked_for_again,
@@ -184,7 +185,6 @@ async fn a_lost_refund_reserves_its_sum_and_happens_once(engine: Engine) {
     assert_eq!(lost.header("location"), format!("/v1/refunds/{}", lost.id()));
     expect_undetermined(&lost, "pending");
     expect_sums(&app.payment(payment.id()).await, "12500.00", "0.00", "2500.00");
-    app.refund(payment.id(), "2500.01").await.expect_problem(409, "refund_exceeds_captured");
 
     settle(&app, 6).await;
     let refund = app.get(&format!("/v1/refunds/{}", lost.id())).await.expect(200);
@@ -194,6 +194,20 @@ async fn a_lost_refund_reserves_its_sum_and_happens_once(engine: Engine) {
     expect_sums(&app.payment(payment.id()).await, "12500.00", "10000.00", "2500.00");
     assert_eq!(app.refunds(), 1);
     assert_eq!(app.events(payment.id()).await, ["payment.paid", "refund.succeeded"]);
+    app.finish().await;
+}
+
+async fn a_later_refund_settles_the_lost_one_first(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid(&app).await;
+    app.break_answer("/payments/refund", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Refund);
+    let lost = app.refund(payment.id(), "10000.00").await.expect(202);
+    app.refund(payment.id(), "2500.01").await.expect_problem(409, "refund_exceeds_captured");
+    let settled = app.get(&format!("/v1/refunds/{}", lost.id())).await;
+    assert_eq!((settled.text("/status"), settled.text("/outcome/certainty")), ("succeeded", "proven"));
+    app.refund(payment.id(), "2500.00").await.expect(201);
+    assert_eq!(app.refunds(), 2);
     app.finish().await;
 }
 
