@@ -13,6 +13,8 @@ use super::stage::Stage;
 
 /// At most so many violations of one kind are told.
 const TOLD: usize = 10;
+/// Far more than the rows of a campaign need.
+const INVARIANT_PAGES: u32 = 1_000;
 
 /// All of them.
 struct Judge<'a> {
@@ -252,18 +254,24 @@ impl Judge<'_> {
         self.violations("a repeat differs", found);
     }
 
-    /// The service's own laws of money, where it has them.
+    /// The service's own laws of money, over all rows.
     async fn invariants_of_the_service(&mut self) {
-        let Some(reply) = self.stage.site.get("/v1/invariants").await.filter(|reply| reply.status == 200) else {
-            return;
-        };
-        let laws = reply.json.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-        let broken = laws.iter().filter(|law| law.get("holds") != Some(&Value::Bool(true)));
-        let mut found: Vec<String> = broken.map(Value::to_string).collect();
-        if laws.is_empty() {
-            found.push("it lists none".to_owned());
+        let mut path = "/v1/invariants".to_owned();
+        for _ in 0..INVARIANT_PAGES {
+            let Some(reply) = self.stage.site.get(&path).await.filter(|reply| reply.status != 404) else { return };
+            let laws = reply.json.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
+            let holds = |law: &Value| matches!(law.get("status").and_then(Value::as_str), Some("green" | "not_read"));
+            let mut found: Vec<String> = laws.iter().filter(|law| !holds(law)).map(Value::to_string).collect();
+            if laws.is_empty() {
+                found.push(format!("no laws: {} {}", reply.status, reply.json));
+            }
+            self.violations("GET /v1/invariants", found);
+            match reply.text("/next_cursor") {
+                "" => return,
+                cursor => path = format!("/v1/invariants?cursor={cursor}"),
+            }
         }
-        self.violations("GET /v1/invariants", found);
+        self.violations.push("GET /v1/invariants does not come to an end".to_owned());
     }
 }
 
