@@ -88,10 +88,10 @@ fn of_api(random: &mut Random) -> Fault {
         // Some longer than the service waits, some shorter.
         3 | 4 => ApiFaultKind::Delay { ms: random.between(100, 2_500) },
         5 => ApiFaultKind::GarbageAfter,
-        6 => ApiFaultKind::StatusAfter { status: *random.pick(&[500, 502, 504]), body: None },
-        7 => ApiFaultKind::StatusBefore { status: *random.pick(&[429, 500, 503]) },
+        6 => ApiFaultKind::StatusAfter { status: random.pick(&[500, 502, 504]), body: None },
+        7 => ApiFaultKind::StatusBefore { status: random.pick(&[429, 500, 503]) },
         8 => ApiFaultKind::Hang { ms: random.between(100, 2_500) },
-        _ => ApiFaultKind::Decline { reason_code: *random.pick(&[5005, 5034, 5051]) },
+        _ => ApiFaultKind::Decline { reason_code: random.pick(&[5005, 5034, 5051]) },
     };
     // Lookups suffer as often as they come; what moves money is spoiled more often than that.
     let path = match kind {
@@ -110,7 +110,7 @@ fn of_notification(random: &mut Random) -> Fault {
         NotificationKind::Refund,
         NotificationKind::Cancel,
     ];
-    let kind = *random.pick(&kinds);
+    let kind = random.pick(&kinds);
     let what = match random.between(0, 4) {
         // Nothing but the register tells of a refund that was made in the cabinet.
         0 if kind != NotificationKind::Refund => NotificationFaultKind::Lose,

@@ -31,8 +31,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "support shared with the tests stops at the first surprise"
 )]

@@ -31,8 +31,8 @@ impl Random {
     }
 
     /// One of these; they are never none.
-    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    pub fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
         let count = u64::try_from(choices.len()).unwrap_or(1).max(1);
-        &choices[usize::try_from(self.next() % count).unwrap_or(0)]
+        choices[usize::try_from(self.next() % count).unwrap_or(0)].clone()
     }
 }

@@ -72,7 +72,7 @@ impl Shop {
     }
 
     async fn card(&mut self) {
-        let number = *self.random.pick(&[APPROVED, APPROVED, APPROVED, APPROVED, NO_FUNDS]);
+        let number = self.random.pick(&[APPROVED, APPROVED, APPROVED, APPROVED, NO_FUNDS]);
         let Some(reply) = self.create(json!({ "method": method(number) })).await else { return };
         if reply.status == 202 && self.random.chance(50) {
             // As the README tells: wait for the outcome instead of charging anew.
@@ -84,7 +84,7 @@ impl Shop {
     }
 
     async fn three_ds(&mut self) {
-        let number = *self.random.pick(&THREE_DS);
+        let number = self.random.pick(&THREE_DS);
         let Some(payment) = self.create(json!({ "method": method(number) })).await else { return };
         if payment.text("/status") != "awaiting_authentication" || self.random.chance(10) {
             return;
@@ -141,10 +141,10 @@ impl Shop {
 
     /// The payment window; sometimes two tabs, or the site withdraws it meanwhile.
     async fn window(&mut self) {
-        let capture = *self.random.pick(&["automatic", "automatic", "manual"]);
+        let capture = self.random.pick(&["automatic", "automatic", "manual"]);
         let Some(payment) = self.create(json!({ "capture": capture })).await else { return };
         let url = format!("{}/sandbox/pay", self.sandbox.base_url());
-        let order = order(&payment, *self.random.pick(&[APPROVED, APPROVED, NO_FUNDS]));
+        let order = order(&payment, self.random.pick(&[APPROVED, APPROVED, NO_FUNDS]));
         let paid = match self.random.between(0, 9) {
             0 | 1 => {
                 let (one, other) = (self.site.at_provider(&url, &order), self.site.at_provider(&url, &order));
@@ -199,7 +199,7 @@ impl Shop {
     async fn refund_something(&mut self) {
         let chosen = {
             let journal = self.site.journal();
-            (!journal.paid.is_empty()).then(|| self.random.pick(&journal.paid).clone())
+            (!journal.paid.is_empty()).then(|| self.random.pick(&journal.paid))
         };
         if let Some((id, captured)) = chosen {
             self.refund(&id, captured).await;
@@ -210,7 +210,7 @@ impl Shop {
     async fn replay_something(&mut self) {
         let chosen = {
             let journal = self.site.journal();
-            (!journal.answered.is_empty()).then(|| self.random.pick(&journal.answered).clone())
+            (!journal.answered.is_empty()).then(|| self.random.pick(&journal.answered))
         };
         if let Some((order, status, bytes)) = chosen
             && let Some(wrong) = self.site.repeat(&order, status, &bytes).await
@@ -222,7 +222,7 @@ impl Shop {
     async fn look_around(&mut self) {
         let known = {
             let journal = self.site.journal();
-            (!journal.paid.is_empty()).then(|| self.random.pick(&journal.paid).0.clone())
+            (!journal.paid.is_empty()).then(|| self.random.pick(&journal.paid).0)
         };
         let Some(id) = known else { return };
         match self.random.between(0, 3) {

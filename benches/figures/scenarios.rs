@@ -76,7 +76,12 @@ pub async fn run(engine: Engine, options: &Options, report: &mut Report) -> Resu
     service.stop().await?;
 
     let service = settings.start(&database.log()).await?;
-    bench.value("start to ready on this database", service.start_ms, "ms", Target::AtMost(100.0));
+    bench.value(
+        "start to ready on this database",
+        service.started_in.as_secs_f64() * 1000.0,
+        "ms",
+        Target::AtMost(100.0),
+    );
     service.stop().await?;
     bench.log_is_empty(&database.log());
 

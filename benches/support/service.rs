@@ -19,7 +19,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(40);
 pub struct Service {
     pub address: SocketAddr,
     /// From the start of the process until it was ready.
-    pub start_ms: f64,
+    pub started_in: Duration,
     process: Child,
 }
 
@@ -90,7 +90,7 @@ impl Settings {
         let mut service = self.launch(log)?;
         loop {
             if is_ready(self.address).await {
-                service.start_ms = started.elapsed().as_secs_f64() * 1000.0;
+                service.started_in = started.elapsed();
                 return Ok(service);
             }
             if let Ok(Some(status)) = service.process.try_wait() {
@@ -110,7 +110,7 @@ impl Settings {
         let (stdout, stderr) = file.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
         let process = self.command(&["serve"]).stdout(stdout).stderr(stderr).spawn();
         let process = process.map_err(|error| format!("cannot start {BINARY}: {error}"))?;
-        Ok(Service { address: self.address, start_ms: 0.0, process })
+        Ok(Service { address: self.address, started_in: Duration::ZERO, process })
     }
 }
 

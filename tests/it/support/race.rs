@@ -168,7 +168,7 @@ async fn second(app: &TestApp) -> (Running, String) {
     let bind = format!("127.0.0.1:{}", free_port().unwrap());
     let mut settings = app.settings.clone();
     settings.server.bind.clone_from(&bind);
-    let world = World { clock: Arc::clone(&app.clock) as _, ids: Arc::new(SystemIds), workers: false };
+    let world = World { clock: app.clock.clone(), ids: Arc::new(SystemIds), workers: false };
     let running = Running::start(&settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
     // What the provider tells comes to the second, what the site asks mostly to the first.
     let url = format!("http://{bind}");
