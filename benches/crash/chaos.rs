@@ -75,8 +75,13 @@ fn restart_server(stage: &Stage, dead_for_ms: u64) -> Result<(), String> {
 pub async fn faults(sandbox: Sandbox, mut random: Random) {
     loop {
         pause(random.between(20, 180)).await;
-        if sandbox.fault_counts().waiting < FAULTS_WAITING {
-            sandbox.fault(if random.chance(70) { of_api(&mut random) } else { of_notification(&mut random) });
+        if sandbox.fault_counts().waiting >= FAULTS_WAITING {
+            continue;
+        }
+        match random.between(0, 9) {
+            0..=5 => sandbox.fault(of_api(&mut random)),
+            6..=8 => sandbox.fault(of_notification(&mut random)),
+            _ => silence(&mut random).into_iter().for_each(|fault| sandbox.fault(fault)),
         }
     }
 }
@@ -101,6 +106,20 @@ fn of_api(random: &mut Random) -> Fault {
     Fault::api(path, kind)
 }
 
+/// The work is done, and neither the answer nor the notification tells of it.
+fn silence(random: &mut Random) -> [Fault; 2] {
+    let (path, notification) = random.pick(&[
+        ("/payments/cards/charge", NotificationKind::Pay),
+        ("/payments/cards/post3ds", NotificationKind::Pay),
+        ("/payments/refund", NotificationKind::Refund),
+        ("/payments/refund", NotificationKind::Refund),
+        ("/payments/confirm", NotificationKind::Confirm),
+        ("/payments/void", NotificationKind::Cancel),
+    ]);
+    let answer = random.pick(&[ApiFaultKind::DropAfter, ApiFaultKind::GarbageAfter]);
+    [Fault::api(path, answer), Fault::notification(notification, NotificationFaultKind::Lose)]
+}
+
 fn of_notification(random: &mut Random) -> Fault {
     let kinds = [
         NotificationKind::Pay,
@@ -112,8 +131,7 @@ fn of_notification(random: &mut Random) -> Fault {
     ];
     let kind = random.pick(&kinds);
     let what = match random.between(0, 4) {
-        // Nothing but the register tells of a refund that was made in the cabinet.
-        0 if kind != NotificationKind::Refund => NotificationFaultKind::Lose,
+        0 => NotificationFaultKind::Lose,
         1 => NotificationFaultKind::Delay { ms: random.between(100, 5_000) },
         2 => NotificationFaultKind::BeforeAnswer,
         3 => NotificationFaultKind::Reorder,

@@ -11,9 +11,9 @@
 //! # What happens
 //!
 //! - *Load*: several sites at once create payments and charge cards with and without 3-D Secure, capture and cancel in
-//!   two stages, refund, ask for the status, list and sync; payers pay in the payment window, some in two tabs; somebody
-//!   refunds in the provider's cabinet. A site does what the README tells it to: after any failure it sends the same
-//!   request with the same `Idempotency-Key`.
+//!   two stages, refund, ask for the status, list and sync; payers pay in the payment window, some in two tabs; at the
+//!   end somebody refunds in the provider's cabinet. A site does what the README tells it to: after any failure it sends
+//!   the same request with the same `Idempotency-Key`.
 //! - *Crashes*: `kill -9` of the service at random moments; on PostgreSQL also of all processes of the server, alone, just
 //!   before or just after the service. Each is started again.
 //! - *Faults* of the provider: connections dropped before and after the work, answers late, garbled, with status 429 or

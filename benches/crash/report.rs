@@ -54,6 +54,7 @@ pub fn print(outcome: &Outcome<'_>) {
     row("open when the faults ended", settled.open_before.to_string());
     row("requests that were finished then", settled.finished.to_string());
     row("open after the workers had their time", settled.open_after_workers.to_string());
+    row("refunds in the cabinet at the end", settled.from_cabinet.to_string());
     row("open payments an operator asked about at the end", settled.synced.to_string());
     row("open at the end", settled.open.to_string());
     row("violations", outcome.violations.len().to_string());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cloudpayments_sandbox::cryptogram;
+use cloudpayments_sandbox::{Status, TransactionType, cryptogram};
 use serde_json::json;
 
 use super::pause;
@@ -12,6 +12,8 @@ use super::stage::{Stage, WORKING_TIME_S};
 const FINISH_LIMIT: Duration = Duration::from_secs(120);
 /// The pauses between questions about a lost call grow; after this an operator asks, as `sync` lets them.
 const WORKERS_LIMIT: Duration = Duration::from_secs(4 * WORKING_TIME_S);
+
+const CABINET_REFUNDS: usize = 200;
 
 /// What is still open: calls, undetermined payments, pending refunds, payments in passing.
 const OPEN: &str = "SELECT (SELECT count(*) FROM operations WHERE due_at IS NOT NULL) \
@@ -33,6 +35,8 @@ pub struct Settled {
     pub open_after_workers: i64,
     /// Open things at the end: none.
     pub open: i64,
+    /// Refunds that were made in the provider's cabinet at the end.
+    pub from_cabinet: usize,
     /// Payments that an operator asked about at the end.
     pub synced: usize,
     /// Notifications that were never taken.
@@ -51,6 +55,7 @@ pub async fn settle(stage: &Stage) -> Result<Settled, String> {
     }
     let open_after_workers = open();
     release_reordered(stage).await?;
+    let from_cabinet = refund_in_cabinet(stage).await?;
     stage.sandbox.flush_notifications().await;
 
     let behind = stage.sql().texts(MAY_BE_BEHIND);
@@ -68,6 +73,7 @@ pub async fn settle(stage: &Stage) -> Result<Settled, String> {
         open_before,
         open_after_workers,
         open: open(),
+        from_cabinet,
         synced: behind.len(),
         undelivered,
     })
@@ -92,6 +98,28 @@ async fn finish(stage: &Stage) -> (usize, usize) {
         }
     }
     (all - left.len(), left.len())
+}
+
+/// Somebody gives five tenge back in the cabinet. Only now: nothing but the register would tell of it, were its
+/// notification lost.
+async fn refund_in_cabinet(stage: &Stage) -> Result<usize, String> {
+    let url = format!("{}/sandbox/cabinet/refund", stage.sandbox.base_url());
+    let ledger = stage.sandbox.ledger().transactions;
+    let from_window = ledger.iter().filter(|entry| {
+        entry.request_id.is_none()
+            && entry.status == Status::Completed
+            && entry.kind == TransactionType::Payment
+            && entry.captured_minor - entry.refunded_minor >= 500
+    });
+    let mut made = 0;
+    for entry in from_window.take(CABINET_REFUNDS) {
+        let body = json!({ "transaction_id": entry.transaction_id, "amount": "5.00" });
+        match stage.site.at_provider(&url, &body).await {
+            Some(reply) if reply.status == 200 => made += 1,
+            _ => return Err("without faults the cabinet refuses a refund".to_owned()),
+        }
+    }
+    Ok(made)
 }
 
 /// A notification that was to be sent after the next one waits for a next one.
