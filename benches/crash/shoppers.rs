@@ -170,7 +170,7 @@ impl Shop {
         let mut bodies = Vec::new();
         for _ in 0..self.random.between(1, 3) {
             let key = self.key();
-            let part = self.random.between(captured / 4, captured);
+            let part = self.random.between(captured / 10, captured * 6 / 10);
             let amount = if self.random.chance(20) { json!({}) } else { json!({ "amount": money(part.max(1)) }) };
             bodies.push((key, with_reason(amount)));
         }
