@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::conclude::{Conclusion, conclude};
 use super::record::{Learned, Note};
-use super::{App, Caller, PaymentDetails};
+use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
@@ -190,7 +190,9 @@ impl App {
     /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome.
     async fn ask(&self, payment: &Payment, operation: &Operation) -> Option<Conclusion> {
         let age_s = self.now().seconds_since(operation.started_at);
-        if operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
+        // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
+        let may_send = self.gap() == Gap::Read;
+        if may_send && operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
             match self.ask_again(payment, operation).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.
@@ -288,7 +290,8 @@ impl App {
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
-    fn provider_works_s(&self) -> i64 {
+    /// After so many seconds the provider can no longer be working on a request.
+    pub(super) fn provider_works_s(&self) -> i64 {
         self.parts.settings.provider_works_s
     }
 

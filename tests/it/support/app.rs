@@ -113,6 +113,15 @@ impl TestApp {
         app
     }
 
+    /// Stops the service, does something to its database, and starts it again on the same address.
+    pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
+        self.running.stop().await;
+        meanwhile(&self.database);
+        let world = World { clock: self.clock.clone(), ids: Arc::new(SystemIds), workers: false };
+        let running = Running::start(&self.settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
+        TestApp { running, ..self }
+    }
+
     /// The secret of a new key.
     pub async fn new_key(&self, scopes: &[Scope]) -> String {
         let new = create_api_key("test", scopes.to_vec(), self.clock.now(), None, &SystemIds);

@@ -11,6 +11,7 @@ mod postgres;
 mod program;
 mod race;
 mod refused;
+mod register;
 mod sql;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
