@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::app::ReconciliationSettings;
+use crate::cloudpayments::BreakerSettings;
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::vault;
@@ -111,6 +112,12 @@ pub struct CloudPaymentsSettings {
     pub request_timeout: Duration,
     /// How long the provider may work on a request, seconds.
     pub working_time_s: i64,
+    /// How long a request that was given up counts as running at the provider, from its sending.
+    pub abandoned_after: Duration,
+    /// How long fewer requests run after "too many requests".
+    pub backoff: Duration,
+    /// When to stop asking a provider in trouble.
+    pub breaker: BreakerSettings,
 }
 
 /// Encryption of personal data.
@@ -412,6 +419,10 @@ impl Reader<'_> {
         let connect_timeout = self.millis("cloudpayments.connect_timeout_ms", 1, 60_000);
         let request_timeout = self.millis("cloudpayments.request_timeout_ms", 1, 300_000);
         let working_time_s = self.number("cloudpayments.working_time_s", 10, 3600).map(|number: u32| i64::from(number));
+        let abandoned_after = self.millis("cloudpayments.abandoned_request_ms", 0, 3_600_000);
+        let backoff = self.millis("cloudpayments.backoff_ms", 0, 600_000);
+        let failures = self.number("cloudpayments.breaker_failures", 1, 1_000_000);
+        let pause = self.millis("cloudpayments.breaker_pause_ms", 1, 600_000);
         Some(CloudPaymentsSettings {
             base_url: base_url?,
             public_id: public_id?,
@@ -424,6 +435,9 @@ impl Reader<'_> {
             connect_timeout: connect_timeout?,
             request_timeout: request_timeout?,
             working_time_s: working_time_s?,
+            abandoned_after: abandoned_after?,
+            backoff: backoff?,
+            breaker: BreakerSettings { failures: failures?, pause: pause? },
         })
     }
 

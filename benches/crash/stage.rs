@@ -39,6 +39,10 @@ impl Stage {
             .with("CLOUDPAYMENTS__QUEUE_TIMEOUT_MS", "1000")
             .with("CLOUDPAYMENTS__REQUEST_TIMEOUT_MS", "1500")
             .with("CLOUDPAYMENTS__WORKING_TIME_S", &WORKING_TIME_S.to_string())
+            // The sandbox is silent for two and a half seconds at most.
+            .with("CLOUDPAYMENTS__ABANDONED_REQUEST_MS", "3000")
+            .with("CLOUDPAYMENTS__BACKOFF_MS", "500")
+            .with("CLOUDPAYMENTS__BREAKER_PAUSE_MS", "200")
             .with("WORKER__SETTLE_INTERVAL_MS", "200")
             .with("WORKER__EXPIRE_INTERVAL_MS", "500");
         let key = settings.create_key(SCOPES)?;

@@ -10,7 +10,7 @@ use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, is_lost, payment_of};
 use crate::clock::Timestamp;
 use crate::domain::card_data::contains_card_number;
-use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId, RefundId};
 use crate::domain::register::{
     Closing, Discrepancy, DiscrepancyKind, Reconciliation, Resolution, Side, disagreement, is_news,
@@ -248,8 +248,7 @@ impl App {
                 return Ok(());
             }
             let asked_for = payment.amount;
-            let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-            let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+            let note = Note::of_learned(&payment, &fact, learned);
             recorder.settle(tx, payment, note)?;
             if let Some(transaction) = before.filter(|before| fact.status > before.status) {
                 let held = Held { payment_id: payment_id.clone(), asked_for, transaction };
@@ -289,8 +288,7 @@ impl App {
                 if matches!(learned, Learned::OtherPayment | Learned::Unreadable) {
                     return Ok(false);
                 }
-                let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-                let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+                let note = Note::of_learned(&payment, &fact, learned);
                 recorder.settle(tx, payment, note)?;
                 note_booked(tx, &recorder, &run_id, Finding::missing_here(&fact, Some(id.clone()), lost))?;
                 Ok(true)
@@ -350,11 +348,13 @@ impl App {
                 "our books and the provider's register do not agree"
             );
             let Some(id) = finding.payment_id.clone() else { continue };
-            let (recorder, transaction_id, kind) =
-                (self.run_recorder(run), finding.transaction_id, finding.kind.as_str());
+            let (recorder, transaction_id) = (self.run_recorder(run), finding.transaction_id);
+            // A disagreement that comes back is found by another run: it calls again.
+            let attention = Attention::new(finding.kind.as_str(), format_args!("{transaction_id}/{}", run.id));
             self.write_payment(&id.clone(), move |tx| {
                 let payment = payments::hold(tx, &id)?;
-                recorder.settle(tx, payment, Note { attention: Some(kind), ..Note::about(transaction_id) }).map(drop)
+                let note = Note { attention: Some(attention.clone()), ..Note::about(transaction_id) };
+                recorder.settle(tx, payment, note).map(drop)
             })
             .await?;
         }

@@ -259,11 +259,11 @@ fn moment(content: &str) -> Result<Timestamp, Refusal> {
         .ok_or_else(|| ("not_a_moment", "send a moment such as 2026-11-24T00:00:00Z".to_owned()))
 }
 
-/// Reads why a person closes a discrepancy.
+/// Reads why a person calls something settled.
 ///
 /// # Errors
 /// Every fault of the body.
-pub(super) fn close_discrepancy(json: Json) -> Result<String> {
+pub(super) fn resolution(json: Json) -> Result<String> {
     let mut faults = Vec::new();
     let mut body = ObjectReader::body(json, &mut faults);
     body.require("reason");

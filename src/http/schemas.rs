@@ -138,6 +138,7 @@ names!(
     "What is known of what the provider did before the start.",
     [Gap::Read, Gap::BeingRead, Gap::Behind].map(Gap::as_str)
 );
+names!(LawStatusName, "LawStatus", "Whether a law holds for the rows that were read.", ["green", "red", "not_read"]);
 names!(CurrencyName, "Currency", "ISO 4217 letters of a currency that can be paid in.", CURRENCIES.iter().copied());
 names!(
     ProblemCodeName,
@@ -278,6 +279,16 @@ pub(super) struct CreateReconciliation {
 pub(super) struct CloseDiscrepancy {
     /// Why it is settled.
     #[schema(min_length = 1, max_length = 250, example = "Charged by the call centre's terminal, booked there")]
+    reason: String,
+}
+
+/// What an operator says about a payment that called for attention.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents what bodies.rs reads")]
+pub(super) struct ResolveAttention {
+    /// What was found and done; goes into the history. No personal data.
+    #[schema(min_length = 1, max_length = 250, example = "The second payment was given back in the cabinet")]
     reason: String,
 }
 

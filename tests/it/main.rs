@@ -13,6 +13,7 @@
 
 mod support;
 
+mod attention;
 mod auth;
 mod bad_input;
 mod bad_request;
@@ -22,12 +23,14 @@ mod cli;
 mod conventions;
 mod doubtful_evidence;
 mod idempotency;
+mod invariants;
 mod lists;
 mod lost_answers;
 mod money_surprises;
 mod notification_order;
 mod notifications;
 mod openapi;
+mod provider_limits;
 mod races;
 mod reconciliation;
 mod refunds;

@@ -224,7 +224,7 @@ async fn one_key_sent_to_both_has_one_effect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_notification_to_one_while_the_other_concludes_its_charge() {
     let pair = Pair::start().await;
-    pair.sandbox.fault(Fault::api("/payments/cards/charge", ApiFaultKind::Delay { ms: 500 }));
+    pair.sandbox.fault(Fault::api("/payments/cards/charge", ApiFaultKind::Delay { ms: 1500 }));
     pair.sandbox.fault(Fault::notification(NotificationKind::Pay, NotificationFaultKind::Lose));
     let charge = tokio::spawn(Reply::receive(pair.one.posting("/v1/payments", "charge", &card("X-1", APPROVED))));
     let deadline = Instant::now() + Duration::from_secs(20);

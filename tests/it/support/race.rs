@@ -170,6 +170,8 @@ async fn second(app: &TestApp) -> (Running, String) {
     settings.server.bind.clone_from(&bind);
     let world = World { clock: app.clock.clone(), ids: Arc::new(SystemIds), workers: false };
     let running = Running::start(&settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
+    // It reads back what the provider did before; money waits for that.
+    while running.app.reconcile_step().await.unwrap() > 0 {}
     // What the provider tells comes to the second, what the site asks mostly to the first.
     let url = format!("http://{bind}");
     app.sandbox.set_notify_url(&format!("{url}/v1/notifications/cloudpayments"));
