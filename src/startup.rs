@@ -84,6 +84,7 @@ impl Running {
             settings: AppSettings {
                 default_expires_in_s: settings.default_expires_in_s,
                 call_deadline_s: call_deadline_s(settings),
+                provider_works_s: settings.cloudpayments.working_time_s,
                 reconciliation: settings.reconciliation.clone(),
             },
         }));

@@ -61,6 +61,8 @@ pub struct AppSettings {
     pub default_expires_in_s: i64,
     /// After so many seconds a call to the provider is surely over in our process: its queueing and its time limit.
     pub call_deadline_s: i64,
+    /// After so many seconds the provider can no longer be working on a request, whatever our clocks differ.
+    pub provider_works_s: i64,
     /// How the provider's register is compared.
     pub reconciliation: ReconciliationSettings,
 }

@@ -23,14 +23,12 @@ use crate::store::{operations, payments, transactions};
 pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// Not asked again so close to the end of the memory: the repeat must arrive within it.
 const MEMORY_MARGIN_S: i64 = 120;
-/// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
-pub(super) const PROVIDER_WORKS_S: i64 = 600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
+/// A register of more pages is not searched for one call.
+const MAX_PAGES: u32 = 500;
 /// An answer that stays lost for a day calls a person; asking goes on.
 const FOR_A_PERSON_S: i64 = 86_400;
-/// A register of more pages is not searched for one payment.
-const MAX_PAGES: u32 = 50;
 /// While nothing is sent to the provider, seconds.
 const PAUSE_IN_TROUBLE_S: i64 = 10;
 const STEP_LIMIT: i64 = 20;
@@ -264,8 +262,10 @@ impl App {
         {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        let over = age_s > PROVIDER_WORKS_S;
-        match self.search_register(operation.started_at, ours).await? {
+        let over = age_s > self.provider_works_s();
+        // A charge is sent once: what it made is no younger than the time that the provider had for it.
+        let until = operation.started_at.plus_seconds(self.provider_works_s());
+        match self.search_register(operation.started_at, until, ours).await? {
             // After a refusal the provider may still try a second bank under the same call.
             Some(fact) if fact.status == TransactionStatus::Declined && !over => None,
             Some(fact) => Some(Conclusion::Fact(Box::new(fact))),
@@ -284,7 +284,7 @@ impl App {
         if !unchanged {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        (age_s > PROVIDER_WORKS_S)
+        (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -292,7 +292,9 @@ impl App {
         let refund_id = operation.refund_id.as_ref()?.to_string();
         let named =
             |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
-        if let Some(fact) = self.search_register(operation.started_at, named).await? {
+        // A refund is asked for again as long as the provider remembers it.
+        let until = operation.started_at.plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
+        if let Some(fact) = self.search_register(operation.started_at, until, named).await? {
             return Some(Conclusion::Refunded(fact.transaction_id));
         }
         // Whether the register repeats the name we gave a refund is not known. One of the same sum without a name may be
@@ -303,21 +305,31 @@ impl App {
                 && fact.amount.map(|amount| amount.minor) == operation.amount
                 && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
         };
-        if self.search_register(operation.started_at, maybe_ours).await?.is_some() {
+        if self.search_register(operation.started_at, until, maybe_ours).await?.is_some() {
             return None;
         }
-        (age_s > PROVIDER_WORKS_S)
+        (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
-    /// The strongest matching transaction in the register from shortly before `since` until now. `None` when the register
-    /// could not be read to its end: then nothing is proven.
-    async fn search_register(&self, since: Timestamp, wanted: impl Fn(&Fact) -> bool) -> Option<Option<Fact>> {
-        let from = since.plus_seconds(-PROVIDER_WORKS_S);
-        let to = since.plus_seconds(PROVIDER_MEMORY_S + PROVIDER_WORKS_S);
+    /// After so many seconds the provider can no longer be working on a request.
+    pub(super) fn provider_works_s(&self) -> i64 {
+        self.parts.settings.provider_works_s
+    }
+
+    /// The strongest matching transaction in the register from shortly before `since` to `until`: no longer than it has to
+    /// be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
+    /// end: then nothing is proven.
+    async fn search_register(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        wanted: impl Fn(&Fact) -> bool,
+    ) -> Option<Option<Fact>> {
+        let from = since.plus_seconds(-self.provider_works_s());
         let mut best: Option<Fact> = None;
         for number in 1..=MAX_PAGES {
-            let Outcome::Answered(page) = self.parts.provider.list(from, to, number).await else { return None };
+            let Outcome::Answered(page) = self.parts.provider.list(from, until, number).await else { return None };
             let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| fact.status > known.status);
             if let Some(fact) =
                 page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(|fact| fact.status).filter(stronger)

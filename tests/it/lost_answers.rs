@@ -12,6 +12,7 @@ crate::on_both!(
     a_lost_charge_is_undetermined_until_the_register_tells,
     a_lost_charge_is_settled_by_its_notification,
     a_charge_that_never_arrived_is_proven_absent,
+    a_busy_register_does_not_hide_an_absence,
     a_broken_answer_proves_nothing,
     a_garbled_answer_proves_nothing,
     too_many_requests_means_nothing_was_sent,
@@ -102,6 +103,25 @@ async fn a_charge_that_never_arrived_is_proven_absent(engine: Engine) {
     assert_eq!(app.rows(payment.id()).await.pop().unwrap()["actor"], "worker:settle");
     assert_eq!(app.events(payment.id()).await, ["payment.expired"]);
     assert_eq!(app.charges(), 0);
+    app.finish().await;
+}
+
+async fn a_busy_register_does_not_hide_an_absence(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.break_answer(CHARGE, ApiFaultKind::DropBefore);
+    let payment = app.create(card("L-1", APPROVED)).await.expect(202);
+    app.advance(15 * 60);
+    // More of other payers than fifty pages of the register hold; all wait at their bank, so nobody is notified.
+    let other =
+        json!({ "amount": "100.00", "currency": "KZT", "invoice_id": "other", "card": CARD_THREE_DS }).to_string();
+    for _ in 0..102 {
+        let pay = || app.http.post(format!("{}/sandbox/pay", app.sandbox.base_url())).body(other.clone());
+        app.at_once((0..50).map(|_| pay()).collect()).await;
+    }
+    settle(&app, 1).await;
+    let absent = app.payment(payment.id()).await;
+    assert_eq!((absent.text("/status"), absent.text("/outcome/certainty")), ("expired", "proven"));
+    assert!(app.sandbox.ledger().transactions.len() > 5_000);
     app.finish().await;
 }
 

@@ -41,5 +41,6 @@ mod state_table;
 mod status;
 mod store;
 mod three_ds;
+mod two_processes;
 mod two_stage;
 mod widget;

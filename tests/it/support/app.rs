@@ -14,7 +14,8 @@ use kmic_payments::store::{Lane, api_keys};
 use serde_json::{Value, json};
 
 use super::database::{Engine, TestDatabase};
-use super::http::{Form, Reply, form_of};
+use super::form::{Form, form_of};
+use super::http::Reply;
 use super::postgres::free_port;
 
 /// No 3-D Secure, approved.
@@ -62,8 +63,9 @@ pub struct TestApp {
     /// Does not follow redirects.
     pub http: reqwest::Client,
     pub running: Running,
+    /// What it was started with.
+    pub settings: Settings,
     pub database: TestDatabase,
-    settings: Settings,
 }
 
 impl TestApp {
@@ -115,7 +117,7 @@ impl TestApp {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database, settings };
+        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, settings, database };
         app.key = app.new_key(&Scope::ALL).await;
         app
     }
@@ -211,7 +213,7 @@ impl TestApp {
             ],
         };
         let page = self.submit(&form).await.expect(200).page();
-        form_of(&page, &format!("id=\"{button}\""))
+        form_of(&page, &format!("id=\"{button}\"")).unwrap_or_else(|| panic!("no {button} in:\n{page}"))
     }
 
     /// Posts a form as a browser would.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use kmic_payments::store::{Target, migrate};
 
 use super::postgres;
+use super::sql::Sql;
 
 /// Which database a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,16 @@ impl TestDatabase {
                 TestDatabase { url: server.url(&name), _folder: None, name: Some(name) }
             }
         }
+    }
+}
+
+impl Sql {
+    /// A migrated database without a service, and a connection to it.
+    pub fn fresh(engine: Engine) -> (TestDatabase, Sql) {
+        let database = TestDatabase::create(engine);
+        migrate::migrate(&Target::parse(&database.url).unwrap()).unwrap();
+        let sql = Sql::open(&database.url);
+        (database, sql)
     }
 }
 

@@ -4,9 +4,6 @@ use diesel::connection::{Connection as _, SimpleConnection};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use kmic_payments::store::{Target, migrate};
-
-use super::database::{Engine, TestDatabase};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -42,14 +39,6 @@ impl Sql {
             }
             None => Sql(Connection::Postgres(PgConnection::establish(url).unwrap())),
         }
-    }
-
-    /// A migrated database without a service, and a connection to it.
-    pub fn fresh(engine: Engine) -> (TestDatabase, Sql) {
-        let database = TestDatabase::create(engine);
-        migrate::migrate(&Target::parse(&database.url).unwrap()).unwrap();
-        let sql = Sql::open(&database.url);
-        (database, sql)
     }
 
     pub fn run(&mut self, sql: &str) -> Result<usize, String> {
