@@ -25,7 +25,7 @@ fn program(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn set(command: &mut Command, key: &str, value: &str) {
+pub(crate) fn set(command: &mut Command, key: &str, value: &str) {
     command.env(format!("KMIC_PAYMENTS__{}", key.to_uppercase().replace('.', "__")), value);
 }
 
@@ -187,7 +187,7 @@ impl Drop for Service {
     }
 }
 
-fn serve(folder: &TempDir, sandbox: &Sandbox) -> (Command, String) {
+pub(crate) fn serve(folder: &TempDir, sandbox: &Sandbox) -> (Command, String) {
     let bind = format!("127.0.0.1:{}", free_port().unwrap());
     let url = format!("http://{bind}");
     let mut command = program(folder.path(), &["serve"]);
@@ -255,12 +255,12 @@ impl Service {
     }
 }
 
-async fn sandbox() -> Sandbox {
+pub(crate) async fn sandbox() -> Sandbox {
     let config = SandboxConfig { bind: "127.0.0.1:0".to_owned(), workers: 1, ..SandboxConfig::default() };
     Sandbox::start(config).await.unwrap()
 }
 
-fn new_key(folder: &TempDir) -> String {
+pub(crate) fn new_key(folder: &TempDir) -> String {
     let create = ["keys", "create", "--name", "t", "--scopes", "payments:read,payments:write", "--format", "json"];
     let made: Value = serde_json::from_str(&expect_success(&run(folder, &create))).unwrap();
     made["secret"].as_str().unwrap().to_owned()
