@@ -224,15 +224,10 @@ fn counted_transaction<'a>(known: &Known<'a>) -> Option<&'a Transaction> {
         })
 }
 
-/// Whether a transaction with money is the one that was asked for: a payment of exactly this sum and currency. What was
-/// taken may be less than what was held only where the payment is captured by hand.
+/// Whether a transaction with money is the one that was asked for: a payment or a hold of exactly this sum and currency.
+/// Of a hold less may have been taken, in the provider's cabinet too: what was booked once stays booked.
 fn fits(transaction: &Transaction, known: &Known<'_>) -> bool {
-    let taken_as_held = transaction.captured == transaction.amount.minor;
-    let taken_fits = match transaction.status {
-        TransactionStatus::Completed => taken_as_held || known.capture == CaptureMode::Manual,
-        _ => true,
-    };
-    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount && taken_fits
+    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount
 }
 
 fn sums_of(counted: &Transaction, known: &Known<'_>) -> Sums {
@@ -289,11 +284,18 @@ fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Op
             && Some(transaction.transaction_id) != counted.map(|counted| counted.transaction_id)
     };
     let mut others = known.transactions.iter().filter(with_money).peekable();
-    if let Some(first) = others.peek() {
-        let wrong_sum = !fits(first, known);
-        return Some(if wrong_sum { "amount_mismatch" } else { "paid_twice" });
+    if others.peek().is_some() {
+        // A second payment of the right sum is the more serious, whichever was heard of first.
+        return Some(if others.any(|other| fits(other, known)) { "paid_twice" } else { "amount_mismatch" });
+    }
+    if known.capture == CaptureMode::Automatic && counted.is_some_and(takes_a_part) {
+        return Some("amount_mismatch");
     }
     (sums.refund_excess > probably_told_twice(known)).then_some("refunded_more_than_left")
+}
+
+fn takes_a_part(counted: &Transaction) -> bool {
+    counted.status == TransactionStatus::Completed && counted.captured < counted.amount.minor
 }
 
 /// Pending refunds of ours for which a refund of the same sum is recorded without a name: most likely the notification
