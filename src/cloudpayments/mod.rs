@@ -12,6 +12,8 @@ mod answer;
 mod client;
 mod convert;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod limiter;
 mod notification;
 mod outcome;
