@@ -23,6 +23,8 @@ const MIN_DIGITS: usize = 13;
 const MAX_DIGITS: usize = 19;
 /// More signs between two groups part them.
 const MAX_SEPARATORS: usize = 3;
+/// Rounds in which numbers are hidden one by one.
+const MAX_ROUNDS: usize = 3;
 
 /// Whether the text contains what looks like a card number, as it stands or after decoding.
 pub fn contains_card_number(text: &str) -> bool {
@@ -34,8 +36,9 @@ pub fn contains_card_number(text: &str) -> bool {
 /// The text with a `*` for every digit of a card number.
 pub fn without_card_numbers(text: &str) -> Cow<'_, str> {
     let mut kept = Cow::Borrowed(text);
-    // Decoded first, so that the digits of a `%22` before a number are left alone.
-    for reading in [Reading::Decoded, Reading::AsItStands] {
+    // Decoded first, so that the digits of a `%22` before a number are left alone. Hiding may cut an escape and so make
+    // another number readable: a few rounds find it.
+    for reading in [Reading::Decoded, Reading::AsItStands].into_iter().cycle().take(2 * MAX_ROUNDS) {
         let mut places = Vec::new();
         scan(&kept, reading, |row| {
             places.extend(card_numbers_in(row));
@@ -44,8 +47,12 @@ pub fn without_card_numbers(text: &str) -> Cow<'_, str> {
         if !places.is_empty() {
             kept = Cow::Owned(hide(&kept, &places, reading));
         }
+        if !contains_card_number(&kept) {
+            return kept;
+        }
     }
-    kept
+    // Nobody writes so by accident.
+    Cow::Owned(kept.chars().map(|character| if digit_value(character).is_some() { '*' } else { character }).collect())
 }
 
 /// How the text is read.
