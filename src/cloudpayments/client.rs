@@ -171,7 +171,7 @@ impl Client {
 
     /// Whether the provider answers and takes our credentials: `test` (contract section 4.1).
     pub async fn test(&self) -> Outcome<()> {
-        let call = Call::of_background("test", "/test", Ok(b"{}".to_vec()));
+        let call = Call::of_background("test", "/test", request::nothing());
         self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
     }
 }

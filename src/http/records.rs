@@ -196,9 +196,6 @@ pub(super) struct Readiness {
     /// move money wait for it. `behind`: the database is an older copy; they are refused until the gap is read back.
     #[schema(value_type = GapName)]
     pub register_gap: &'static str,
-    /// Whether money operations are sent to the provider: `ok`, `unreachable` or `credentials_refused`.
-    #[schema(example = "ok")]
-    pub provider: &'static str,
 }
 
 /// The answer that the provider wants.
