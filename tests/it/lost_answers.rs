@@ -25,6 +25,7 @@ crate::on_both!(
     a_lost_capture_is_asked_for_again,
     a_lost_void_is_asked_for_again,
     a_lost_end_of_authentication_is_looked_up,
+    a_withdrawal_asks_first_whether_the_payer_has_paid,
     a_lost_refund_is_not_asked_for_again_near_the_end_of_the_memory,
     a_notification_before_the_answer_changes_nothing_twice,
     a_duplicate_notification_changes_nothing,
@@ -313,6 +314,20 @@ async fn a_lost_end_of_authentication_is_looked_up(engine: Engine) {
     settle(&app, 6).await;
     assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
     assert_eq!(app.charges(), 1);
+    app.finish().await;
+}
+
+async fn a_withdrawal_asks_first_whether_the_payer_has_paid(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(widget("L-1")).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay(order(&created, APPROVED)).await;
+    assert_eq!(app.payment(created.id()).await.text("/status"), "awaiting_payer");
+    app.advance(301);
+    app.act(created.id(), "cancel", json!({})).await.expect_problem(409, "invalid_state");
+    let paid = app.payment(created.id()).await;
+    assert_eq!(paid.text("/status"), "paid");
+    expect_sums(&paid, "12500.00", "0.00", "12500.00");
     app.finish().await;
 }
 
