@@ -26,3 +26,4 @@ pub use notification::{Notification, NotificationData, NotificationFact, parse};
 pub use outcome::{ChargeAnswer, NotSent, Outcome, Page, RefundAnswer};
 pub use request::CardCharge;
 pub use signature::Signatures;
+pub use transport::{Exchange, Failure, Raw, Request, Wire};

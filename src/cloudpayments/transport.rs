@@ -1,6 +1,8 @@
 //! Sends one request and reads its answer. The only place that talks HTTP.
 
 use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +23,31 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// Connections that were not used for so long are closed by us, before the other side does it under a request.
 const IDLE_CONNECTION: Duration = Duration::from_secs(20);
 
+/// The way to the provider and back: HTTP, or in the simulation a provider in the same process.
+pub trait Wire: Send + Sync {
+    /// One request and its whole answer.
+    fn exchange<'a>(&'a self, request: Request<'a>) -> Exchange<'a>;
+}
+
+/// What [`Wire::exchange`] gives back.
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Raw, Failure>> + Send + 'a>>;
+
+/// One request as it goes over the wire. Has no `Debug`: the body may hold card data.
+pub struct Request<'a> {
+    /// Path of the method.
+    pub path: &'static str,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// `X-Request-ID`.
+    pub request_id: Option<&'a str>,
+    /// Largest answer that is read, bytes.
+    pub max_answer: usize,
+}
+
 /// Connections and limits.
 #[derive(Clone)]
 pub struct Transport {
-    http: reqwest::Client,
-    base_url: Arc<str>,
+    wire: Arc<dyn Wire>,
     limiter: Limiter,
     metrics: Arc<Metrics>,
 }
@@ -88,10 +110,15 @@ impl Transport {
             .pool_idle_timeout(IDLE_CONNECTION)
             .build()
             .map_err(|error| format!("the HTTP client: {}", causes(&error)))?;
+        let base_url = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Transport::over(Arc::new(Http { client: http, base_url }), settings))
+    }
+
+    /// Over another wire; see [`super::Client::over`].
+    pub fn over(wire: Arc<dyn Wire>, settings: &ClientSettings) -> Transport {
         let limiter =
             Limiter::new(settings.max_concurrent_requests, settings.max_queued_requests, settings.queue_timeout);
-        let base_url = url.as_str().trim_end_matches('/').into();
-        Ok(Transport { http, base_url, limiter, metrics: Arc::clone(&settings.metrics) })
+        Transport { wire, limiter, metrics: Arc::clone(&settings.metrics) }
     }
 
     /// Waits for a turn, sends, reads, and writes the one line of the log.
@@ -114,14 +141,33 @@ impl Transport {
     /// One request and its whole answer.
     async fn exchange(&self, call: Call<'_>) -> Result<Raw, Failure> {
         let body = call.body.map_err(|_| Failure::NotSent("the request cannot be written as JSON".to_owned()))?;
-        let mut request = self.http.post(format!("{}{}", self.base_url, call.path)).body(body);
-        if let Some(request_id) = call.request_id {
-            request = request.header(HeaderName::from_static("x-request-id"), request_id);
+        let request = Request { path: call.path, body, request_id: call.request_id, max_answer: call.max_answer };
+        self.wire.exchange(request).await
+    }
+}
+
+/// The real wire.
+struct Http {
+    client: reqwest::Client,
+    base_url: String,
+}
+
+impl Wire for Http {
+    fn exchange<'a>(&'a self, request: Request<'a>) -> Exchange<'a> {
+        Box::pin(self.send(request))
+    }
+}
+
+impl Http {
+    async fn send(&self, request: Request<'_>) -> Result<Raw, Failure> {
+        let mut post = self.client.post(format!("{}{}", self.base_url, request.path)).body(request.body);
+        if let Some(request_id) = request.request_id {
+            post = post.header(HeaderName::from_static("x-request-id"), request_id);
         }
-        let mut response = request.send().await.map_err(|error| Failure::of_sending(&error))?;
+        let mut response = post.send().await.map_err(|error| Failure::of_sending(&error))?;
         let status = response.status().as_u16();
         // With any other status the body is not the provider's (contract section 2.2); nobody waits for it.
-        let body = if status == 200 { read(&mut response, call.max_answer).await? } else { Vec::new() };
+        let body = if status == 200 { read(&mut response, request.max_answer).await? } else { Vec::new() };
         Ok(Raw { status, body })
     }
 }
@@ -154,8 +200,10 @@ async fn read(response: &mut reqwest::Response, most: usize) -> Result<Vec<u8>, 
 }
 
 /// No answer came.
-enum Failure {
+pub enum Failure {
+    /// Surely nothing reached the provider.
     NotSent(String),
+    /// It may have.
     Unknown(String),
 }
 
