@@ -12,6 +12,8 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "sandbox")]
+pub mod simulation;
 pub mod startup;
 pub mod store;
 pub mod telemetry;

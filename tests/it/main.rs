@@ -31,6 +31,8 @@ mod openapi;
 mod races;
 mod refunds;
 mod schema;
+#[cfg(feature = "sandbox")]
+mod simulation;
 mod smoke;
 mod state_table;
 mod status;
