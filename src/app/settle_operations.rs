@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::conclude::{Conclusion, conclude};
 use super::record::{Learned, Note};
-use super::{App, Caller, PaymentDetails};
+use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
@@ -22,7 +22,7 @@ use crate::store::{operations, payments, transactions};
 /// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
 pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
-const PROVIDER_WORKS_S: i64 = 600;
+pub(super) const PROVIDER_WORKS_S: i64 = 600;
 /// Not asked again so close to the end of the memory: a repeat that waits at the provider for as long as it may must
 /// still be taken for one.
 const MEMORY_MARGIN_S: i64 = PROVIDER_WORKS_S;
@@ -193,7 +193,9 @@ impl App {
     /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome.
     async fn ask(&self, payment: &Payment, operation: &Operation) -> Option<Conclusion> {
         let age_s = self.now().seconds_since(operation.started_at);
-        if operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
+        // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
+        let may_send = self.gap() == Gap::Read;
+        if may_send && operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
             match self.ask_again(payment, operation).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.

@@ -10,7 +10,7 @@ use super::executor::Group;
 use super::network::{REQUEST_TIMEOUT_S, SimulatedWire};
 use super::weather::SiteFault;
 use super::world::{World, pause_ms, pause_s};
-use crate::app::{App, AppSettings, Parts};
+use crate::app::{App, AppSettings, Parts, ReconciliationSettings};
 use crate::clock::Clock as _;
 use crate::cloudpayments::{Client, ClientSettings, Signatures};
 use crate::error::Result;
@@ -45,12 +45,27 @@ pub(super) async fn start(world: Arc<World>, store: Store) {
         clock: world.clock.clone(),
         ids: world.ids.clone(),
         metrics: Arc::clone(&fixed.metrics),
-        settings: AppSettings { default_expires_in_s: 14_400, call_deadline_s: CALL_DEADLINE_S },
+        settings: AppSettings {
+            default_expires_in_s: 14_400,
+            call_deadline_s: CALL_DEADLINE_S,
+            reconciliation: ReconciliationSettings::default(),
+        },
     }));
-    let (settle, expire) = (Arc::clone(&app), Arc::clone(&app));
+    if app.look_for_gap().await.is_err() {
+        world.orders.crash.store(true, std::sync::atomic::Ordering::Relaxed);
+        return;
+    }
+    let (settle, expire, reconcile) = (Arc::clone(&app), Arc::clone(&app), Arc::clone(&app));
     world.set_process(Some(app));
     world.note("the process serves");
-    let (settles, expires) = (Arc::clone(&world), Arc::clone(&world));
+    let (settles, expires, reconciles) = (Arc::clone(&world), Arc::clone(&world), Arc::clone(&world));
+    world.spawn(Group::Service, async move {
+        loop {
+            // Steps while there is work, as the worker does.
+            while matches!(reconcile.reconcile_step().await, Ok(done) if done > 0) {}
+            pause_s(reconciles.worker_pause_s()).await;
+        }
+    });
     // A step that failed is tried again.
     world.spawn(Group::Service, async move {
         loop {

@@ -213,7 +213,13 @@ impl Story {
                     self.world.violated("a repeat is known as one", None, key.to_owned());
                     return Told::Refused;
                 }
-                Ok(Err(Error::Unavailable { .. } | Error::IdempotencyInProgress | Error::Internal(_))) | Err(Lost) => {
+                Ok(Err(
+                    Error::Unavailable { .. }
+                    | Error::GapUnread { .. }
+                    | Error::IdempotencyInProgress
+                    | Error::Internal(_),
+                ))
+                | Err(Lost) => {
                     if matches!(last, Told::Answer(_)) {
                         return last;
                     }

@@ -29,7 +29,9 @@ mod notification_order;
 mod notifications;
 mod openapi;
 mod races;
+mod reconciliation;
 mod refunds;
+mod restore;
 mod schema;
 #[cfg(feature = "sandbox")]
 mod simulation;
