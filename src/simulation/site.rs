@@ -205,7 +205,9 @@ impl Story {
                         kept = Some(answer.clone());
                     }
                     last = Told::Answer(answer);
-                    if !self.chance.one_in(10) {
+                    // Who does not know the outcome yet often asks by the same request.
+                    let asks_again = if is_final { self.chance.one_in(10) } else { self.chance.one_in(2) };
+                    if !asks_again {
                         return last;
                     }
                 }
