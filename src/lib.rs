@@ -15,6 +15,8 @@ pub mod error;
 pub mod fuzzing;
 pub mod http;
 pub mod metrics;
+#[cfg(feature = "sandbox")]
+pub mod simulation;
 pub mod startup;
 pub mod store;
 pub mod telemetry;

@@ -173,7 +173,7 @@ async fn prepare_database(settings: &Settings) -> Result<()> {
 }
 
 /// What a process that is gone left behind: its calls are asked about at once, its keys answer with the live payment.
-async fn recover(store: &Store, now: Timestamp) -> Result<()> {
+pub(crate) async fn recover(store: &Store, now: Timestamp) -> Result<()> {
     let (calls, keys) = store
         .write(Lane::of("recover"), move |tx| {
             reconciliations::make_due(tx, now, false)?;

@@ -33,6 +33,8 @@ pub struct SandboxConfig {
     pub single_use_cryptograms: bool,
     /// `X-Request-ID` repeats refusals too, not only successes.
     pub replay_declines: bool,
+    /// A refund keeps the `JsonData` of its request, for its notification and for lookups.
+    pub refunds_keep_data: bool,
     /// `/orders/create` refuses a request without `Email`.
     pub order_email_required: bool,
     /// Tries to deliver that the log of notifications keeps.
@@ -59,6 +61,7 @@ impl Default for SandboxConfig {
             json_notifications: false,
             single_use_cryptograms: false,
             replay_declines: true,
+            refunds_keep_data: true,
             order_email_required: true,
             delivery_log_limit: 10_000,
             workers: 2,

@@ -58,6 +58,7 @@ impl App {
         self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         self.settle_open(&id, caller).await?;
+        self.look_before_withdrawing(&id, caller).await?;
         match self.begin_cancel(&keyed, &id).await? {
             Begun::Call(operation, _) => {
                 let transaction_id = operation.transaction_id.unwrap_or_default();
@@ -66,6 +67,28 @@ impl App {
             }
             begun => self.answer_without_call(begun).await,
         }
+    }
+
+    /// A payer whose Check we answered may have paid although we were not told yet: ask before saying "cancelled".
+    async fn look_before_withdrawing(&self, id: &PaymentId, caller: &Caller) -> Result<()> {
+        let details = self.payment(id.clone()).await?;
+        let wanted = id.clone();
+        let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &wanted)).await?;
+        let may_have_paid = known.iter().any(|transaction| transaction.status == TransactionStatus::Checked);
+        if details.payment.status != Status::AwaitingPayer || !may_have_paid {
+            return Ok(());
+        }
+        let facts = self.last_look(&details.payment).await?.ok_or_else(|| Error::Unavailable {
+            detail: "CloudPayments cannot be asked now whether the payer has paid; nothing was done; repeat the \
+                     request with the same Idempotency-Key"
+                .to_owned(),
+            internal: "no answer to the look before a withdrawal".to_owned(),
+            retry_after_s: 5,
+        })?;
+        for fact in facts {
+            self.book_lookup(id, caller.key_id.as_str(), fact).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn answer_without_call(&self, begun: Begun) -> Result<Answer> {

@@ -42,7 +42,7 @@ impl App {
     }
 
     /// What the provider knows of the payment: `None` when it does not answer.
-    async fn last_look(&self, payment: &Payment) -> Result<Option<Vec<Fact>>> {
+    pub(super) async fn last_look(&self, payment: &Payment) -> Result<Option<Vec<Fact>>> {
         let id = payment.id.clone();
         let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &id)).await?;
         let mut facts = Vec::new();

@@ -21,8 +21,6 @@ use crate::store::{operations, payments, transactions};
 
 /// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
 pub const PROVIDER_MEMORY_S: i64 = 3600;
-/// Not asked again so close to the end of the memory: the repeat must arrive within it.
-const MEMORY_MARGIN_S: i64 = 120;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
 /// A register of more pages is not searched for one call.
@@ -214,7 +212,7 @@ impl App {
         let age_s = self.now().seconds_since(operation.started_at);
         // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
         let may_send = self.gap() == Gap::Read;
-        if may_send && operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
+        if may_send && operation.kind.can_be_asked_again() && age_s < self.last_repeat_s() {
             match self.ask_again(payment, operation).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.
@@ -227,7 +225,7 @@ impl App {
             OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => {
                 self.ask_for_target(operation, age_s).await
             }
-            OperationKind::Refund => self.ask_for_refund(operation, age_s).await,
+            OperationKind::Refund => self.ask_for_refund(payment, operation, age_s).await,
         }
     }
 
@@ -288,8 +286,8 @@ impl App {
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
-    async fn ask_for_refund(&self, operation: &Operation, age_s: i64) -> Option<Conclusion> {
-        let refund_id = operation.refund_id.as_ref()?.to_string();
+    async fn ask_for_refund(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Conclusion> {
+        let refund_id = operation.refund_id.as_ref()?;
         let named =
             |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
         // A refund is asked for again as long as the provider remembers it.
@@ -297,19 +295,52 @@ impl App {
         if let Some(fact) = self.search_register(operation.started_at, until, named).await? {
             return Some(Conclusion::Refunded(fact.transaction_id));
         }
+        let id = payment.id.clone();
+        let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &id)).await.ok()?;
+        let somebody_elses = |fact: &Fact| {
+            known.iter().filter(|known| known.transaction_id == fact.transaction_id).any(|known| {
+                let of_another = known.refund_id.as_ref().is_some_and(|named| named != refund_id);
+                of_another || known.created_at < operation.started_at
+            })
+        };
         // Whether the register repeats the name we gave a refund is not known. One of the same sum without a name may be
-        // ours: then nothing is proven, and a person has to look.
+        // ours, unless we knew it before or know whose it is: then nothing is proven, and a person has to look.
         let maybe_ours = |fact: &Fact| {
             fact.kind == TransactionKind::Refund
                 && fact.refund_id.is_none()
                 && fact.amount.map(|amount| amount.minor) == operation.amount
                 && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
+                && !somebody_elses(fact)
         };
         if self.search_register(operation.started_at, until, maybe_ours).await?.is_some() {
+            if age_s > PROVIDER_MEMORY_S {
+                self.call_for_a_person(&payment.id, Attention::new("refund_unclear", &operation.id)).await;
+            }
             return None;
         }
         (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
+    }
+
+    /// Time will not settle this one.
+    async fn call_for_a_person(&self, id: &PaymentId, attention: Attention) {
+        let recorder = self.recorder(CauseType::Lookup, None, WORKER);
+        let id = id.clone();
+        let written = self
+            .write_payment(&id.clone(), move |tx| {
+                let payment = payments::hold(tx, &id)?;
+                recorder.settle(tx, payment, Note { attention: Some(attention.clone()), ..Note::default() }).map(drop)
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::error!(%error, ?error, "that a person has to look could not be written down; it is tried again");
+        }
+    }
+
+    /// A call is not repeated later than so many seconds after it was sent: a repeat that waits at the provider for as
+    /// long as it may must still be taken for one.
+    fn last_repeat_s(&self) -> i64 {
+        PROVIDER_MEMORY_S - self.provider_works_s()
     }
 
     /// After so many seconds the provider can no longer be working on a request.

@@ -6,6 +6,8 @@ mod demo;
 mod dev;
 mod keys;
 mod serve;
+#[cfg(feature = "sandbox")]
+mod simulate;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -39,6 +41,9 @@ enum Command {
     /// Plays a whole story against a temporary instance and prints each payment's history; exits 0 if all went as told.
     #[cfg(feature = "sandbox")]
     Demo,
+    /// Runs payments through worlds in which everything goes wrong, and audits the books of each; exits 1 when a law breaks.
+    #[cfg(feature = "sandbox")]
+    Simulate(simulate::SimulateArguments),
     /// Production: serves the API. Refuses to start on missing or contradictory settings and lists all of them.
     Serve(ConfigFile),
     /// Applies missing migrations to the database.
@@ -64,6 +69,8 @@ pub fn run() -> ExitCode {
         Command::Dev(arguments) => on_runtime(dev::run(arguments)),
         #[cfg(feature = "sandbox")]
         Command::Demo => on_runtime(demo::run()),
+        #[cfg(feature = "sandbox")]
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Serve(file) => load(&file).and_then(|raw| on_runtime(serve::run(raw))),
         Command::Migrate(file) => load(&file).and_then(|raw| migrate_database(&raw)),
         Command::Openapi => {

@@ -14,6 +14,8 @@ use super::answer;
 use super::breaker::{BreakerSettings, Trouble};
 use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 use super::request::{self, CardCharge};
+#[cfg(feature = "sandbox")]
+use super::transport::Wire;
 use super::transport::{Call, Transport};
 
 /// Largest page of the register.
@@ -63,6 +65,12 @@ impl Client {
     /// When the address is not one, or TLS cannot be set up.
     pub fn new(settings: ClientSettings) -> Result<Client, String> {
         Transport::new(&settings).map(|transport| Client { transport })
+    }
+
+    /// A client that reaches the provider over another wire: everything above it is the same as in production.
+    #[cfg(feature = "sandbox")]
+    pub fn over(wire: Arc<dyn Wire>, settings: &ClientSettings) -> Client {
+        Client { transport: Transport::over(wire, settings) }
     }
 
     /// Takes or holds money by card data: `cards/charge` or `cards/auth` (contract section 4.2).

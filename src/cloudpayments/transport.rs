@@ -1,6 +1,8 @@
 //! Sends one request and reads its answer. The only place that talks HTTP.
 
 use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ use super::client::ClientSettings;
 use super::convert::shown_text;
 use super::limiter::{Class, Limiter, LimiterSettings, Permit};
 use super::outcome::{NotSent, Outcome};
-use super::request::Body;
+use super::request::{Body, Written};
 
 /// Largest answer about one transaction.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -26,11 +28,31 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(20);
 /// A provider that is back answers `/test` within this time.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
+/// The way to the provider and back: HTTP, or in the simulation a provider in the same process.
+pub trait Wire: Send + Sync {
+    /// One request and its whole answer.
+    fn exchange<'a>(&'a self, request: Request<'a>) -> Exchange<'a>;
+}
+
+/// What [`Wire::exchange`] gives back.
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Raw, Failure>> + Send + 'a>>;
+
+/// One request as it goes over the wire. Has no `Debug`: the body may hold card data.
+pub struct Request<'a> {
+    /// Path of the method.
+    pub path: &'static str,
+    /// JSON.
+    pub body: Written,
+    /// `X-Request-ID`.
+    pub request_id: Option<&'a str>,
+    /// Largest answer that is read, bytes.
+    pub max_answer: usize,
+}
+
 /// Connections and limits.
 #[derive(Clone)]
 pub struct Transport {
-    http: reqwest::Client,
-    base_url: Arc<str>,
+    wire: Arc<dyn Wire>,
     limiter: Limiter,
     breaker: Arc<Breaker>,
     request_timeout: Duration,
@@ -95,10 +117,14 @@ impl Transport {
             .pool_idle_timeout(IDLE_CONNECTION)
             .build()
             .map_err(|error| format!("the HTTP client: {}", causes(&error)))?;
-        let base_url = url.as_str().trim_end_matches('/').into();
-        Ok(Transport {
-            http,
-            base_url,
+        let base_url = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Transport::over(Arc::new(Http { client: http, base_url }), settings))
+    }
+
+    /// Over another wire; see [`super::Client::over`].
+    pub fn over(wire: Arc<dyn Wire>, settings: &ClientSettings) -> Transport {
+        Transport {
+            wire,
             limiter: limiter(settings),
             breaker: Arc::new(Breaker::new(
                 settings.breaker,
@@ -107,7 +133,7 @@ impl Transport {
             )),
             request_timeout: settings.request_timeout,
             metrics: Arc::clone(&settings.metrics),
-        })
+        }
     }
 
     /// Waits for a turn, sends, reads, and writes the one line of the log.
@@ -208,14 +234,34 @@ impl Transport {
     /// One request and its whole answer.
     async fn exchange(&self, call: Call<'_>) -> Result<Raw, Failure> {
         let body = call.body.map_err(|_| Failure::NotSent("the request cannot be written as JSON".to_owned()))?;
-        let mut request = self.http.post(format!("{}{}", self.base_url, call.path)).body(Bytes::from_owner(body));
-        if let Some(request_id) = call.request_id {
-            request = request.header(HeaderName::from_static("x-request-id"), request_id);
+        let request = Request { path: call.path, body, request_id: call.request_id, max_answer: call.max_answer };
+        self.wire.exchange(request).await
+    }
+}
+
+/// The real wire.
+struct Http {
+    client: reqwest::Client,
+    base_url: String,
+}
+
+impl Wire for Http {
+    fn exchange<'a>(&'a self, request: Request<'a>) -> Exchange<'a> {
+        Box::pin(self.send(request))
+    }
+}
+
+impl Http {
+    async fn send(&self, request: Request<'_>) -> Result<Raw, Failure> {
+        let mut post =
+            self.client.post(format!("{}{}", self.base_url, request.path)).body(Bytes::from_owner(request.body));
+        if let Some(request_id) = request.request_id {
+            post = post.header(HeaderName::from_static("x-request-id"), request_id);
         }
-        let mut response = request.send().await.map_err(|error| Failure::of_sending(&error))?;
+        let mut response = post.send().await.map_err(|error| Failure::of_sending(&error))?;
         let status = response.status().as_u16();
         // With any other status the body is not the provider's (contract section 2.2); nobody waits for it.
-        let body = if status == 200 { read(&mut response, call.max_answer).await? } else { Vec::new() };
+        let body = if status == 200 { read(&mut response, request.max_answer).await? } else { Vec::new() };
         Ok(Raw { status, body })
     }
 }
@@ -259,8 +305,10 @@ async fn read(response: &mut reqwest::Response, most: usize) -> Result<Vec<u8>, 
 }
 
 /// No answer came.
-enum Failure {
+pub enum Failure {
+    /// Surely nothing reached the provider.
     NotSent(String),
+    /// It may have.
     Unknown(String),
 }
 

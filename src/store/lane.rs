@@ -83,12 +83,32 @@ impl From<diesel::result::Error> for Undone {
     }
 }
 
+/// A moment at which a database may fail although its statements are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Before a transaction begins.
+    Begin,
+    /// Before a commit.
+    Commit,
+    /// After a commit, before anybody hears of it.
+    Committed,
+}
+
+/// A database that fails on purpose. Only the simulation has one.
+pub(super) trait Trouble: Send + Sync {
+    /// A connection for writes was opened.
+    fn opened(&self, conn: &mut DbConn) -> Result<()>;
+    /// What happens at a moment.
+    fn at(&self, moment: Moment) -> Result<()>;
+}
+
 /// One database thread with its connection.
 pub(super) struct Runner {
     pub(super) target: Target,
     pub(super) vault: Arc<Vault>,
     pub(super) read_only: bool,
     pub(super) batch_limit: usize,
+    pub(super) trouble: Option<Arc<dyn Trouble>>,
 }
 
 impl Runner {
@@ -96,13 +116,7 @@ impl Runner {
     pub(super) fn run(self, tasks: &Receiver<Box<dyn Task>>) {
         let mut connection: Option<DbConn> = None;
         while let Ok(first) = tasks.recv() {
-            let mut batch = vec![first];
-            while batch.len() < self.batch_limit {
-                match tasks.try_recv() {
-                    Ok(task) => batch.push(task),
-                    Err(_) => break,
-                }
-            }
+            let batch = self.batch(first, tasks);
             // A panic would be a defect in a query; the thread must outlive it, its connection need not.
             let survived = catch_unwind(AssertUnwindSafe(|| self.serve(&mut connection, batch))).unwrap_or(false);
             if !survived {
@@ -111,8 +125,20 @@ impl Runner {
         }
     }
 
+    /// A task with those that wait behind it.
+    pub(super) fn batch(&self, first: Box<dyn Task>, tasks: &Receiver<Box<dyn Task>>) -> Vec<Box<dyn Task>> {
+        let mut batch = vec![first];
+        while batch.len() < self.batch_limit {
+            match tasks.try_recv() {
+                Ok(task) => batch.push(task),
+                Err(_) => break,
+            }
+        }
+        batch
+    }
+
     /// Runs the batch; `false` when the connection is not to be used again.
-    fn serve(&self, connection: &mut Option<DbConn>, mut batch: Vec<Box<dyn Task>>) -> bool {
+    pub(super) fn serve(&self, connection: &mut Option<DbConn>, mut batch: Vec<Box<dyn Task>>) -> bool {
         if batch.len() == 1 {
             return batch.pop().is_none_or(|task| self.run_alone(connection, task));
         }
@@ -122,15 +148,31 @@ impl Runner {
     /// Begins a transaction, on a fresh connection where there is none or the one at hand turns out to be dead: nothing
     /// was sent on it yet.
     fn begin(&self, connection: &mut Option<DbConn>) -> Result<()> {
-        let begin = |conn: &mut DbConn| if self.read_only { conn::begin_read(conn) } else { conn::begin_write(conn) };
+        let begin = |conn: &mut DbConn| {
+            self.at(Moment::Begin)?;
+            if self.read_only { conn::begin_read(conn) } else { conn::begin_write(conn) }
+        };
         if connection.as_mut().is_some_and(|conn| begin(conn).is_ok()) {
             return Ok(());
         }
         *connection = None;
         let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
+        if let Some(trouble) = self.trouble.as_ref().filter(|_| !self.read_only) {
+            trouble.opened(&mut fresh)?;
+        }
         begin(&mut fresh)?;
         *connection = Some(fresh);
         Ok(())
+    }
+
+    fn commit(&self, conn: &mut DbConn) -> Result<()> {
+        self.at(Moment::Commit)?;
+        conn::commit(conn)?;
+        self.at(Moment::Committed)
+    }
+
+    fn at(&self, moment: Moment) -> Result<()> {
+        self.trouble.as_ref().map_or(Ok(()), |trouble| trouble.at(moment))
     }
 
     /// One transaction for the whole batch, a savepoint for each task.
@@ -153,7 +195,7 @@ impl Runner {
                 return batch.into_iter().fold(usable, |_, task| self.run_alone(connection, task));
             }
         }
-        match conn::commit(conn) {
+        match self.commit(conn) {
             Ok(()) => {
                 batch.into_iter().for_each(Task::deliver);
                 true
@@ -192,7 +234,7 @@ impl Runner {
     fn attempt(&self, conn: &mut DbConn, task: &mut Box<dyn Task>) -> Result<Verdict> {
         let verdict = task.run(&mut Tx { db: &mut *conn, vault: &self.vault });
         match verdict {
-            Verdict::Keep => conn::commit(conn)?,
+            Verdict::Keep => self.commit(conn)?,
             Verdict::Undo => conn::rollback(conn)?,
             // The connection is dropped by the caller; a failed rollback adds nothing.
             Verdict::Retry => drop(conn::rollback(conn)),

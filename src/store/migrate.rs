@@ -14,9 +14,14 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// [`Error::Unavailable`] without a database; [`Error::Internal`] when a migration fails.
 pub fn migrate(target: &Target) -> Result<Vec<String>> {
     create_folder(target)?;
-    let applied = match target.connect()? {
-        DbConn::Sqlite(mut conn) => names(conn.run_pending_migrations(SQLITE)),
-        DbConn::Postgres(mut conn) => names(conn.run_pending_migrations(POSTGRES)),
+    migrate_connection(&mut target.connect()?)
+}
+
+/// The same on an open connection.
+pub(super) fn migrate_connection(conn: &mut DbConn) -> Result<Vec<String>> {
+    let applied = match conn {
+        DbConn::Sqlite(conn) => names(conn.run_pending_migrations(SQLITE)),
+        DbConn::Postgres(conn) => names(conn.run_pending_migrations(POSTGRES)),
     };
     applied.map_err(|error| Error::internal(format!("a migration failed: {error}")))
 }

@@ -20,12 +20,16 @@ mod pool;
 pub mod reconciliations;
 pub mod refunds;
 pub mod schema;
+#[cfg(feature = "sandbox")]
+mod stepped;
 pub mod transactions;
 pub mod transitions;
 mod types;
 
 pub use conn::{Engine, Target};
 pub use pool::{Lane, Store, StoreSettings};
+#[cfg(feature = "sandbox")]
+pub use stepped::{Disk, DiskFault, Stepper};
 
 use crate::vault::Vault;
 use conn::DbConn;

@@ -45,8 +45,8 @@ impl Lane {
 /// The database.
 #[derive(Clone)]
 pub struct Store {
-    writers: Arc<Vec<Sender<Box<dyn Task>>>>,
-    reader: Sender<Box<dyn Task>>,
+    pub(super) writers: Arc<Vec<Sender<Box<dyn Task>>>>,
+    pub(super) reader: Sender<Box<dyn Task>>,
 }
 
 impl Store {
@@ -62,6 +62,7 @@ impl Store {
                 vault: Arc::clone(vault),
                 read_only,
                 batch_limit: if read_only { 1 } else { settings.batch_limit.max(1) },
+                trouble: None,
             };
             std::thread::Builder::new().name(name.to_owned()).spawn(move || runner.run(&receiver)).map(drop)
         };

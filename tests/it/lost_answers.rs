@@ -21,9 +21,13 @@ crate::on_both!(
     a_lost_refund_reserves_its_sum_and_happens_once,
     a_later_refund_settles_the_lost_one_first,
     a_refund_that_never_arrived_is_sent_once_more,
+    a_lost_refund_is_not_taken_for_an_earlier_one_of_the_cabinet,
+    a_lost_refund_that_time_will_not_settle_calls_for_a_person,
     a_lost_capture_is_asked_for_again,
     a_lost_void_is_asked_for_again,
     a_lost_end_of_authentication_is_looked_up,
+    a_withdrawal_asks_first_whether_the_payer_has_paid,
+    a_lost_refund_is_not_asked_for_again_near_the_end_of_the_memory,
     a_notification_before_the_answer_changes_nothing_twice,
     a_duplicate_notification_changes_nothing,
     a_refund_told_before_its_payment_is_booked,
@@ -247,6 +251,43 @@ async fn a_refund_that_never_arrived_is_sent_once_more(engine: Engine) {
     app.finish().await;
 }
 
+/// A refund that never arrived, asked about when the provider no longer remembers its request.
+async fn forgotten_refund(app: &TestApp, payment: &Reply) -> Reply {
+    app.break_answer("/payments/refund", ApiFaultKind::DropBefore);
+    let lost = app.refund(payment.id(), "2500.00").await.expect(202);
+    expect_undetermined(&lost, "pending");
+    lost
+}
+
+async fn a_lost_refund_is_not_taken_for_an_earlier_one_of_the_cabinet(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid(&app).await;
+    app.refund_in_cabinet(transaction_id(&payment), 2500).await;
+    app.advance(1);
+    let lost = forgotten_refund(&app, &payment).await;
+    settle(&app, 3700).await;
+    assert_eq!(app.get(&format!("/v1/refunds/{}", lost.id())).await.text("/status"), "failed");
+    expect_sums(&app.payment(payment.id()).await, "12500.00", "2500.00", "10000.00");
+    app.finish().await;
+}
+
+async fn a_lost_refund_that_time_will_not_settle_calls_for_a_person(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid(&app).await;
+    let lost = forgotten_refund(&app, &payment).await;
+    app.advance(1);
+    app.refund_in_cabinet(transaction_id(&payment), 2500).await;
+    settle(&app, 3700).await;
+    let refund = app.get(&format!("/v1/refunds/{}", lost.id())).await;
+    expect_undetermined(&refund, "pending");
+    assert_eq!(app.payment(payment.id()).await.text("/attention"), "refund_unclear");
+    // Asked once more, it is announced no second time.
+    settle(&app, 700).await;
+    let announced = app.events(payment.id()).await.into_iter().filter(|kind| kind == "payment.needs_attention").count();
+    assert_eq!(announced, 1);
+    app.stop().await;
+}
+
 /// A payment whose money is held, and a call about it whose answer and notification are lost.
 async fn lost_action(app: &TestApp, action: &str, path: &str, notification: NotificationKind, body: Body) -> Reply {
     let held = app.create(with(card("L-1", APPROVED), "capture", "manual")).await.expect(201);
@@ -295,6 +336,31 @@ async fn a_lost_end_of_authentication_is_looked_up(engine: Engine) {
     settle(&app, 6).await;
     assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
     assert_eq!(app.charges(), 1);
+    app.finish().await;
+}
+
+async fn a_withdrawal_asks_first_whether_the_payer_has_paid(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(widget("L-1")).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay(order(&created, APPROVED)).await;
+    assert_eq!(app.payment(created.id()).await.text("/status"), "awaiting_payer");
+    app.advance(301);
+    app.act(created.id(), "cancel", json!({})).await.expect_problem(409, "invalid_state");
+    let paid = app.payment(created.id()).await;
+    assert_eq!(paid.text("/status"), "paid");
+    expect_sums(&paid, "12500.00", "0.00", "12500.00");
+    app.finish().await;
+}
+
+/// A repeat that waits at the provider could outlive the provider's memory and give back twice.
+async fn a_lost_refund_is_not_asked_for_again_near_the_end_of_the_memory(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid(&app).await;
+    let lost = forgotten_refund(&app, &payment).await;
+    settle(&app, 3300).await;
+    assert_eq!(app.get(&format!("/v1/refunds/{}", lost.id())).await.text("/status"), "failed");
+    assert_eq!(app.refunds(), 0);
     app.finish().await;
 }
 

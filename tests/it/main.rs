@@ -38,6 +38,8 @@ mod refunds;
 mod restore;
 mod schema;
 mod secrecy;
+#[cfg(feature = "sandbox")]
+mod simulation;
 mod smoke;
 mod state_table;
 mod status;

@@ -40,7 +40,7 @@ pub use orders::Order;
 pub use params::{Invalid, Params};
 pub use queue::{Delivery, DeliveryRecord, Reply};
 pub use route::Route;
-pub(crate) use three_ds::pa_res;
+pub use three_ds::pa_res;
 pub use transaction::{Status, Transaction, TransactionType};
 
 use crate::config::SandboxConfig;

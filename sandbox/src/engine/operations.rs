@@ -73,7 +73,8 @@ impl Engine {
     }
 
     /// Carries out a refund: a new transaction, and a smaller rest of the payment.
-    pub fn give_back(&mut self, order: RefundOrder, now: i64) -> Result<ApiAnswer, Invalid> {
+    pub fn give_back(&mut self, mut order: RefundOrder, now: i64) -> Result<ApiAnswer, Invalid> {
+        order.json_data = order.json_data.filter(|_| self.config.refunds_keep_data);
         let payment = self.transactions.get_mut(&order.payment_id).ok_or_else(Invalid::not_found)?;
         if payment.status != Status::Completed || payment.kind != TransactionType::Payment {
             return Err(Invalid::wrong_status());

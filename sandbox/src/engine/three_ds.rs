@@ -50,7 +50,7 @@ struct PaReq<'a> {
 }
 
 /// The text the bank page hands to the merchant's page.
-pub(crate) fn pa_res(transaction_id: i64, passed: bool) -> String {
+pub fn pa_res(transaction_id: i64, passed: bool) -> String {
     let result = if passed { "Y" } else { "N" }.to_owned();
     opaque(&PaRes { transaction_id, result })
 }

@@ -1,0 +1,90 @@
+//! `simulate`: many small worlds in which everything goes wrong, and the audit of each.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Args;
+
+use super::Outcome;
+use crate::simulation::{self, PAYMENTS_PER_WORLD, WorldReport};
+
+/// Lines of a failed world that are printed.
+const LAST_LINES: usize = 2_000;
+
+#[derive(Args)]
+pub(super) struct SimulateArguments {
+    /// The seed that decides everything; the same seed gives the same run.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many payments to run.
+    #[arg(long, default_value_t = 10_000)]
+    payments: u64,
+    /// Worlds at a time, each on one core.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Plays one world again by its own seed (0x… as a failed run prints it) and tells all that happens in it.
+    #[arg(long, value_name = "SEED", value_parser = world_seed)]
+    world: Option<u64>,
+    /// With --world: prints what concerns this payment, order or transaction only.
+    #[arg(long, value_name = "TEXT")]
+    about: Option<String>,
+}
+
+fn world_seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "write the seed as a number, or in hexadecimal digits behind 0x".to_owned())
+}
+
+pub(super) fn run(arguments: &SimulateArguments) -> Outcome {
+    match arguments.world {
+        Some(seed) => again(seed, arguments),
+        None => all(arguments),
+    }
+}
+
+fn all(arguments: &SimulateArguments) -> Outcome {
+    let done = AtomicU64::new(0);
+    let step = (arguments.payments / 20).max(PAYMENTS_PER_WORLD);
+    let progress = |payments: u64| {
+        let before = done.fetch_add(payments, Ordering::Relaxed);
+        if before / step != (before + payments) / step {
+            eprintln!("{} of {} payments", before + payments, arguments.payments);
+        }
+    };
+    let summary = simulation::run(arguments.seed, arguments.payments, arguments.jobs, progress)?;
+    print!("{summary}");
+    for report in &summary.failed {
+        tell(report);
+    }
+    match summary.failures {
+        0 => Ok(()),
+        count => Err(format!("a law did not hold in {count} world(s); the commands above play them again")),
+    }
+}
+
+/// The laws that a world broke, and the command that plays it again with all that happens.
+fn tell(report: &WorldReport) {
+    println!("\nworld {:#018x}", report.seed);
+    for violation in report.violations.iter().take(10) {
+        println!("  {violation}");
+    }
+    println!("  again: {}", report.command());
+}
+
+fn again(seed: u64, arguments: &SimulateArguments) -> Outcome {
+    let report = simulation::run_world(seed, arguments.payments)?;
+    let wanted = |line: &&String| arguments.about.as_ref().is_none_or(|about| line.contains(about.as_str()));
+    let lines: Vec<&String> = report.journal.iter().filter(wanted).collect();
+    let first = if arguments.about.is_some() { 0 } else { lines.len().saturating_sub(LAST_LINES) };
+    for line in lines.iter().skip(first) {
+        println!("{line}");
+    }
+    tell(&report);
+    println!("  hash {:016x}", report.hash);
+    match report.violations.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} violation(s)")),
+    }
+}

@@ -1,0 +1,153 @@
+//! The wire between the service and the provider: loses, delays, doubles and spoils.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cloudpayments_sandbox::engine::{ApiRequest, Params, Route};
+use tokio::sync::oneshot;
+
+use super::executor::Group;
+use super::weather::WireFault;
+use super::world::{World, pause_ms, pause_s};
+use crate::cloudpayments::{Exchange, Failure, Raw, Request, Wire};
+
+/// As `cloudpayments.request_timeout_ms`.
+pub(super) const REQUEST_TIMEOUT_S: u64 = 60;
+
+/// What proxies write.
+const PROXY_PAGE: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";
+
+pub(super) struct SimulatedWire(pub(super) Arc<World>);
+
+impl Wire for SimulatedWire {
+    fn exchange<'a>(&'a self, request: Request<'a>) -> Exchange<'a> {
+        Box::pin(exchange(&self.0, request))
+    }
+}
+
+/// What comes back over the wire: HTTP status and body.
+type Sent = (u16, Vec<u8>);
+
+/// Counts a request as under way while it lives.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn begin(world: &'a World) -> UnderWay<'a> {
+        let before = world.under_way.fetch_add(1, Ordering::Relaxed);
+        if before >= world.weather.max_concurrent {
+            world.violated("the provider's limit is kept", None, format!("{before} requests are under way"));
+        }
+        UnderWay(&world.under_way)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn exchange(world: &Arc<World>, request: Request<'_>) -> Result<Raw, Failure> {
+    let _under_way = UnderWay::begin(world);
+    let fault = world.fault(world.weather.wire, |chance| {
+        let fault = WireFault::draw(chance);
+        (fault, fault.name())
+    });
+    let path = request.path;
+    if request.request_id.is_some() {
+        world.note(&format!("call {path} {} {fault:?}", request.request_id.unwrap_or_default()));
+    }
+    match fault {
+        Some(WireFault::Refused) => return Err(Failure::NotSent("connection refused".to_owned())),
+        Some(WireFault::Turned(status) | WireFault::ProxyError(status)) => {
+            pause_ms(world.draw(|chance| chance.between(1, 2_000))).await;
+            return Ok(Raw { status, body: Vec::new() });
+        }
+        _ => {}
+    }
+    let Some(request) = read(&request) else {
+        world.violated("every call is one of the provider's methods", None, path.to_owned());
+        return Ok(Raw { status: 404, body: Vec::new() });
+    };
+    let (answer, answered) = oneshot::channel();
+    world.spawn(Group::World, travel(Arc::clone(world), request, fault, answer));
+    match tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), answered).await {
+        Ok(Ok((status, body))) => Ok(Raw { body: if status == 200 { body } else { Vec::new() }, status }),
+        Ok(Err(_)) => Err(Failure::Unknown("the connection broke".to_owned())),
+        Err(_) => Err(Failure::Unknown("no answer in time".to_owned())),
+    }
+}
+
+fn read(request: &Request<'_>) -> Option<ApiRequest> {
+    Some(ApiRequest {
+        route: Route::parse(request.path)?,
+        request_id: request.request_id.map(str::to_owned),
+        params: Params::from_json(std::str::from_utf8(request.body.as_ref()).ok()?)?,
+    })
+}
+
+/// There, through the provider and back. Goes on when the service is dead or no longer waits.
+async fn travel(world: Arc<World>, request: ApiRequest, fault: Option<WireFault>, answer: oneshot::Sender<Sent>) {
+    let latency_ms = world.draw(|chance| {
+        let most = chance.pick(&[5, 300, 300, 4_000], 300);
+        chance.between(1, most)
+    });
+    pause_ms(latency_ms).await;
+    match fault {
+        Some(WireFault::LostBefore) => return,
+        // With its Checks and banks a charge stays within the five minutes that the provider works on it.
+        Some(WireFault::LateThere(seconds)) if is_charge(request.route) => pause_s(seconds.min(100)).await,
+        Some(WireFault::LateThere(seconds)) => pause_s(seconds).await,
+        _ => {}
+    }
+    let first = world.at_provider(request.clone()).await;
+    let body = match fault {
+        Some(WireFault::Twice(seconds)) => {
+            // Either answer may be the one that gets through.
+            let late = seconds % 2 == 0;
+            if late {
+                pause_ms(seconds).await;
+                world.at_provider(request).await.body
+            } else {
+                let again = Arc::clone(&world);
+                world.spawn(Group::World, async move {
+                    pause_s(seconds).await;
+                    again.at_provider(request).await;
+                });
+                first.body
+            }
+        }
+        _ => first.body,
+    };
+    let sent = match fault {
+        Some(WireFault::LostAfter) => return,
+        Some(WireFault::StatusAfter(status)) => (status, PROXY_PAGE.as_bytes().to_vec()),
+        Some(WireFault::Garbage(how)) => (200, garbage(body, how)),
+        Some(WireFault::LateBack(seconds)) => {
+            pause_s(seconds).await;
+            (200, body.into_bytes())
+        }
+        _ => (200, body.into_bytes()),
+    };
+    // Nobody waits any more when the process is gone or gave up.
+    let _ = answer.send(sent);
+}
+
+fn is_charge(route: Route) -> bool {
+    matches!(route, Route::CardCharge | Route::CardAuth | Route::Post3ds)
+}
+
+/// An answer that is not what the provider wrote, and not another answer that it could have written.
+fn garbage(body: String, how: u64) -> Vec<u8> {
+    let bytes = body.into_bytes();
+    let length = u64::try_from(bytes.len()).unwrap_or(1).max(1);
+    match how % 5 {
+        0 => PROXY_PAGE.as_bytes().to_vec(),
+        1 => Vec::new(),
+        2 => b"{}".to_vec(),
+        3 => b"null".to_vec(),
+        // Cut somewhere before its end.
+        _ => bytes.into_iter().take(usize::try_from((how / 5) % length).unwrap_or(0)).collect(),
+    }
+}

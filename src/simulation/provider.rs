@@ -1,0 +1,175 @@
+//! The provider in the same process: the sandbox's engine, with the part of its shell that asks the Check and delivers
+//! notifications.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use cloudpayments_sandbox::engine::{
+    ApiAnswer, ApiRequest, Draft, Engine, Params, Progress, RefundOrder, Reply, Route, Transaction,
+};
+use cloudpayments_sandbox::{Fault, NotificationKind, SandboxConfig};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::chance::Chance;
+use super::executor::lock;
+use super::weather::{Weather, notice_fault};
+use super::world::{World, pause_ms};
+
+/// Types of notification that tell what happened.
+const NOTICES: [NotificationKind; 5] = [
+    NotificationKind::Pay,
+    NotificationKind::Fail,
+    NotificationKind::Confirm,
+    NotificationKind::Refund,
+    NotificationKind::Cancel,
+];
+
+pub(super) struct Provider {
+    config: SandboxConfig,
+    engine: Mutex<Engine>,
+    /// Wakes the postman.
+    pub wake: Notify,
+    /// One request at a time under one `X-Request-ID`.
+    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    check_off: bool,
+}
+
+impl Provider {
+    pub(super) fn new(chance: &mut Chance, check_off: bool) -> Provider {
+        let config = Weather::sandbox(chance);
+        let engine = Engine::new(config.clone(), "https://sandbox.example.kz".to_owned(), chance.next());
+        Provider { config, engine: Mutex::new(engine), wake: Notify::new(), turns: Mutex::default(), check_off }
+    }
+
+    pub(super) fn api_secret(&self) -> &str {
+        &self.config.api_secret
+    }
+
+    pub(super) fn public_id(&self) -> &str {
+        &self.config.public_id
+    }
+
+    /// The ways of this provider, for the record.
+    pub(super) fn ways(&self) -> (bool, bool, bool, u32) {
+        let config = &self.config;
+        let switches = (config.replay_declines, config.json_notifications, config.refunds_keep_data);
+        (switches.0, switches.1, switches.2, config.notification_delay_ms)
+    }
+
+    /// Looks into the engine.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Engine) -> T) -> T {
+        look(&mut lock(&self.engine))
+    }
+
+    /// A transaction as the provider has it.
+    pub(super) fn transaction<T>(&self, id: i64, look: impl FnOnce(&Transaction) -> T) -> Option<T> {
+        lock(&self.engine).transaction(id).map(look)
+    }
+}
+
+impl World {
+    /// Something happens at the provider; what it notifies of may go wrong.
+    fn at_engine<T>(&self, found_otherwise: bool, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
+        // Who hears of a payment neither by a Check nor by a notification finds it by reconciliation only.
+        let found_otherwise = found_otherwise && !self.provider.check_off;
+        let fault = self.fault(self.weather.notices, |chance| notice_fault(chance, found_otherwise));
+        let now = self.now_ms();
+        let result = self.provider.with(|engine| {
+            for kind in NOTICES {
+                if let Some(fault) = &fault {
+                    engine.add_fault(Fault::notification(kind, fault.clone()));
+                }
+            }
+            let result = act(engine, now);
+            engine.clear_faults();
+            result
+        });
+        self.provider.wake.notify_one();
+        result
+    }
+
+    /// Carries a request of the API through.
+    pub(super) async fn at_provider(self: &Arc<Self>, request: ApiRequest) -> ApiAnswer {
+        let turn = request.request_id.as_ref().map(|id| {
+            let name = format!("{} {id}", request.route.path());
+            Arc::clone(lock(&self.provider.turns).entry(name).or_default())
+        });
+        let _mine = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        if self.weather.reserve_bank
+            && matches!(request.route, Route::CardCharge | Route::CardAuth)
+            && self.draw(|chance| chance.one_in(3))
+        {
+            self.first_try(&request).await;
+        }
+        let progress = self.at_engine(true, |engine, now| engine.begin(&request, now));
+        self.finish(request.route, progress).await
+    }
+
+    /// A first bank refuses, before the second one is asked under the same call.
+    async fn first_try(self: &Arc<Self>, request: &ApiRequest) {
+        let text = |name: &str| (name.to_owned(), json!(request.params.text(name)));
+        let mut fields: Vec<(String, Value)> =
+            ["Amount", "Currency", "IpAddress", "InvoiceId", "AccountId", "JsonData"].into_iter().map(text).collect();
+        fields.push(("Name".to_owned(), json!("DECLINE 5005")));
+        let block = self.draw(|chance| crate::vault::base64(&chance.bytes()));
+        fields.push(("CardCryptogramPacket".to_owned(), json!(format!("014000003055301204{block}"))));
+        let first = ApiRequest { route: request.route, request_id: None, params: Params::from_iter(fields) };
+        let progress = self.at_engine(true, |engine, now| engine.begin(&first, now));
+        self.finish(first.route, progress).await;
+        let bank_ms = self.draw(|chance| chance.between(1, 30_000));
+        pause_ms(bank_ms).await;
+    }
+
+    /// A payer pays in the provider's window.
+    pub(super) async fn in_window(self: &Arc<Self>, draft: Draft) -> ApiAnswer {
+        let progress = self.at_engine(true, |engine, now| engine.begin_widget(draft, now));
+        self.finish(Route::CardCharge, progress).await
+    }
+
+    async fn finish(self: &Arc<Self>, route: Route, progress: Progress) -> ApiAnswer {
+        let answer = match progress {
+            Progress::Answer(answer) => answer,
+            Progress::Check { notification, pending } => {
+                let reply = if self.provider.check_off {
+                    Reply::Answered { status: 200, body: r#"{"code":0}"#.to_owned() }
+                } else {
+                    self.send(&notification).await
+                };
+                // The bank takes its time.
+                let bank_ms = self.draw(|chance| {
+                    let most = chance.pick(&[10, 1_000, 1_000, 120_000], 1_000);
+                    chance.between(1, most)
+                });
+                pause_ms(bank_ms).await;
+                self.at_engine(true, |engine, now| engine.resume(pending, &reply, now))
+            }
+        };
+        if let Some(id) = answer.transaction_id {
+            while let Some(delivery) = self.provider.with(|engine| engine.next_before_answer(id)) {
+                self.deliver(delivery).await;
+            }
+        }
+        if !matches!(route, Route::Get | Route::Find | Route::ListV2) {
+            self.note(&format!("provider: {} answered {:?}", route.path(), answer.transaction_id));
+        }
+        answer
+    }
+
+    /// Money given back by hand in the provider's cabinet.
+    pub(super) fn refund_in_cabinet(&self, order: RefundOrder) {
+        let what = format!("{} of {}", order.amount, order.payment_id);
+        // Who lost such a notification finds it by reconciliation only.
+        let done = self.at_engine(false, |engine, now| engine.give_back(order, now)).is_ok();
+        self.note(&format!("cabinet: refund {what}: {done}"));
+    }
+
+    /// A hold released by hand, or because its time is over.
+    pub(super) fn release_in_cabinet(&self, transaction_id: i64) {
+        let done = self.at_engine(true, |engine, now| engine.release(transaction_id, now)).is_ok();
+        self.note(&format!("cabinet: void {transaction_id}: {done}"));
+    }
+}

@@ -1,0 +1,232 @@
+//! How much goes wrong in a world, and what goes wrong at one moment.
+
+use cloudpayments_sandbox::{NotificationFaultKind, SandboxConfig};
+
+use super::chance::Chance;
+use crate::store::DiskFault;
+
+/// How often things fail, drawn from the seed of a world: some are quiet, some are stormy, some fail at one edge only.
+#[derive(Debug, Clone)]
+pub(super) struct Weather {
+    /// Of a thousand calls to the provider.
+    pub wire: u64,
+    /// Of a thousand requests of the site and of browsers.
+    pub site: u64,
+    /// Of a thousand deliveries of a notification.
+    pub post: u64,
+    /// Of a thousand notifications that are made.
+    pub notices: u64,
+    /// Of a thousand transactions of the database.
+    pub disk: u64,
+    /// Of a million steps of the world, each at an await of the service or between a commit and its answer.
+    pub crash: u64,
+    /// Within so many seconds all payments begin.
+    pub span_s: u64,
+    /// Pauses of the workers, seconds.
+    pub worker_s: u64,
+    /// The provider asks no Check.
+    pub check_off: bool,
+    /// A charge is tried at another bank first, which refuses it.
+    pub reserve_bank: bool,
+    /// Our own limit of requests at once.
+    pub max_concurrent: usize,
+}
+
+impl Weather {
+    pub(super) fn draw(chance: &mut Chance) -> Weather {
+        let span_s = chance.pick(&[60, 1_800, 14_400, 86_400], 1_800);
+        Weather {
+            wire: chance.pick(&[0, 40, 120, 300], 0),
+            site: chance.pick(&[0, 20, 80, 200], 0),
+            post: chance.pick(&[0, 40, 150], 0),
+            notices: chance.pick(&[0, 50, 150, 300], 0),
+            disk: chance.pick(&[0, 5, 20], 0),
+            crash: chance.pick(&[0, 200, 1_000, 3_000], 0),
+            span_s,
+            worker_s: if span_s > 20_000 { chance.pick(&[60, 300], 60) } else { chance.pick(&[5, 20, 60], 20) },
+            check_off: chance.one_in(8),
+            reserve_bank: chance.one_in(4),
+            max_concurrent: chance.pick(&[2, 5, 30], 5),
+        }
+    }
+
+    /// The provider's ways that nobody has confirmed.
+    pub(super) fn sandbox(chance: &mut Chance) -> SandboxConfig {
+        SandboxConfig {
+            notify_url: Some("https://pay.example.kz/v1/notifications/cloudpayments".to_owned()),
+            notification_delay_ms: chance.pick(&[0, 50, 900, 20_000], 50),
+            json_notifications: chance.one_in(4),
+            replay_declines: !chance.one_in(3),
+            single_use_cryptograms: true,
+            refunds_keep_data: !chance.one_in(5),
+            ..SandboxConfig::default()
+        }
+    }
+}
+
+/// What happens to one call to the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WireFault {
+    /// No connection comes about.
+    Refused,
+    /// A status that says that nothing was done.
+    Turned(u16),
+    /// It is lost on the way there.
+    LostBefore,
+    /// A proxy answers instead of the provider, which hears nothing.
+    ProxyError(u16),
+    /// It arrives late, so that its effect comes when nobody waits any more.
+    LateThere(u64),
+    /// It has its effect and the answer is lost.
+    LostAfter,
+    /// It has its effect and the answer comes late.
+    LateBack(u64),
+    /// It has its effect and a proxy answers with another status.
+    StatusAfter(u16),
+    /// It has its effect and the answer is not what the provider wrote.
+    Garbage(u64),
+    /// It arrives twice.
+    Twice(u64),
+}
+
+impl WireFault {
+    pub(super) fn draw(chance: &mut Chance) -> WireFault {
+        // A request that is on its way for so long is dropped by the provider (contract section 2: five minutes).
+        let late_s = chance.between(1, 280);
+        let status = chance.pick(&[500, 502, 503, 504, 301, 400, 404], 500);
+        match chance.below(12) {
+            0 => WireFault::Refused,
+            1 => WireFault::Turned(chance.pick(&[401, 429], 429)),
+            2 => WireFault::LostBefore,
+            3 => WireFault::ProxyError(status),
+            4 => WireFault::LateThere(late_s),
+            5 | 6 => WireFault::LostAfter,
+            7 => WireFault::LateBack(late_s),
+            8 | 9 => WireFault::StatusAfter(status),
+            10 => WireFault::Garbage(chance.next()),
+            _ => WireFault::Twice(late_s),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            WireFault::Refused => "call: connection refused",
+            WireFault::Turned(401) => "call: answered 401",
+            WireFault::Turned(_) => "call: answered 429",
+            WireFault::LostBefore => "call: lost before its effect",
+            WireFault::ProxyError(_) => "call: 5xx or 4xx without effect",
+            WireFault::LateThere(_) => "call: late effect",
+            WireFault::LostAfter => "call: answer lost after the effect",
+            WireFault::LateBack(_) => "call: answer late",
+            WireFault::StatusAfter(_) => "call: 5xx or 4xx after the effect",
+            WireFault::Garbage(_) => "call: garbage after the effect",
+            WireFault::Twice(_) => "call: arrives twice",
+        }
+    }
+}
+
+/// What happens to one delivery of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PostFault {
+    /// No connection.
+    Unreachable,
+    /// It goes nowhere and nobody answers.
+    Silence,
+    /// It arrives, the answer does not.
+    AnswerLost,
+    /// It arrives, a proxy answers.
+    AnswerSpoiled,
+    /// It arrives twice at once.
+    Twice,
+    /// It takes its time.
+    Slow(u64),
+    /// Somebody sends a forged one beside it.
+    Forged,
+}
+
+impl PostFault {
+    pub(super) fn draw(chance: &mut Chance) -> PostFault {
+        match chance.below(7) {
+            0 => PostFault::Unreachable,
+            1 => PostFault::Silence,
+            2 => PostFault::AnswerLost,
+            3 => PostFault::AnswerSpoiled,
+            4 => PostFault::Twice,
+            5 => PostFault::Slow(chance.between(1, 29)),
+            _ => PostFault::Forged,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            PostFault::Unreachable => "notification: no connection",
+            PostFault::Silence => "notification: lost on the way, repeated later",
+            PostFault::AnswerLost => "notification: its answer lost",
+            PostFault::AnswerSpoiled => "notification: its answer spoiled",
+            PostFault::Twice => "notification: twice at once",
+            PostFault::Slow(_) => "notification: slow",
+            PostFault::Forged => "notification: a forged one beside it",
+        }
+    }
+}
+
+/// What happens to a notification when it is made. Only one that is `found_otherwise` may never come.
+pub(super) fn notice_fault(chance: &mut Chance, found_otherwise: bool) -> (NotificationFaultKind, &'static str) {
+    match chance.below(6) {
+        0 if found_otherwise => (NotificationFaultKind::Lose, "notification: never sent"),
+        1 if found_otherwise => (NotificationFaultKind::Reorder, "notification: overtaken by the next"),
+        2 if found_otherwise => (NotificationFaultKind::BeforeAnswer, "notification: before our own answer"),
+        3 => (NotificationFaultKind::Duplicate, "notification: sent twice"),
+        _ => {
+            let ms = chance.between(1_000, 7_200_000);
+            (NotificationFaultKind::Delay { ms }, "notification: late")
+        }
+    }
+}
+
+/// What happens to one request of the site or of a browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SiteFault {
+    /// It does not arrive.
+    Lost,
+    /// Its answer does not arrive.
+    AnswerLost,
+    /// The caller does not wait for the answer.
+    HungUp(u64),
+    /// It arrives twice.
+    Twice(u64),
+}
+
+impl SiteFault {
+    pub(super) fn draw(chance: &mut Chance) -> SiteFault {
+        let after_ms = chance.between(0, 5_000);
+        match chance.below(4) {
+            0 => SiteFault::Lost,
+            1 => SiteFault::AnswerLost,
+            2 => SiteFault::HungUp(after_ms),
+            _ => SiteFault::Twice(after_ms),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            SiteFault::Lost => "request: lost before it arrives",
+            SiteFault::AnswerLost => "request: answer lost",
+            SiteFault::HungUp(_) => "request: caller hangs up",
+            SiteFault::Twice(_) => "request: arrives twice",
+        }
+    }
+}
+
+/// What happens to the next transaction of the database, how often in a row, and what it is called.
+pub(super) fn disk_fault(chance: &mut Chance) -> (DiskFault, u32, &'static str) {
+    let row = u32::try_from(chance.between(1, 10)).unwrap_or(1);
+    let strikes = u32::try_from(chance.between(1, 3)).unwrap_or(1);
+    match chance.below(6) {
+        0 => (DiskFault::Begin, strikes, "database: cannot begin"),
+        1 => (DiskFault::CommitLost, 1, "database: commit fails, nothing kept"),
+        2 => (DiskFault::CommitKept, 1, "database: commit fails, all kept"),
+        3 => (DiskFault::BrokenStatement(row), strikes, "database: statement fails for good"),
+        _ => (DiskFault::Statement(row), strikes, "database: statement fails in passing"),
+    }
+}
