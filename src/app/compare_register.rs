@@ -349,12 +349,19 @@ impl App {
             );
             let Some(id) = finding.payment_id.clone() else { continue };
             let (recorder, transaction_id) = (self.run_recorder(run), finding.transaction_id);
-            // A disagreement that comes back is found by another run: it calls again.
-            let attention = Attention::new(finding.kind.as_str(), format_args!("{transaction_id}/{}", run.id));
+            // What the register says is part of the evidence: should it say something else later, that calls again.
+            let says = finding.theirs.as_ref().map_or("", |side| side.status.as_str());
+            let sum = finding.theirs.as_ref().and_then(|side| side.amount).map(|amount| amount.to_string());
+            let evidence = format!("{transaction_id}/{says}/{}", sum.unwrap_or_default());
+            let attention = Attention::new(finding.kind.as_str(), evidence);
             self.write_payment(&id.clone(), move |tx| {
                 let payment = payments::hold(tx, &id)?;
-                let note = Note { attention: Some(attention.clone()), ..Note::about(transaction_id) };
-                recorder.settle(tx, payment, note).map(drop)
+                if payment.attention.is_some() {
+                    // A person is called already and finds the disagreement beside what called them.
+                    return Ok(());
+                }
+                let attention = Some(attention.clone());
+                recorder.settle(tx, payment, Note { attention, ..Note::about(transaction_id) }).map(drop)
             })
             .await?;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::merge::{captured, contradicts, is_resolved, merge, same};
+use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
 pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition};
@@ -82,8 +82,9 @@ impl Recorder {
         let learned = match known {
             Some((owner, _)) if owner != payment.id => return Ok(Learned::OtherPayment),
             Some((_, before)) => {
-                let after = merge(before.clone(), fact, refund.as_ref().map(|refund| refund.id.clone()));
-                let odd = contradicts(&before, fact);
+                let refund_id = refund.as_ref().map(|refund| refund.id.clone());
+                let after = merge(before.clone(), fact, refund_id, Asked::by(payment));
+                let odd = contradicts(&before, &after, fact);
                 if same(&before, &after) && !odd {
                     Learned::Nothing
                 } else {
@@ -382,30 +383,8 @@ impl Recorder {
     }
 
     fn first_record(&self, payment: &Payment, fact: &Fact, refund_id: Option<RefundId>) -> Option<Transaction> {
-        // Before money moves the sum is what was asked for; after it the provider has to say.
-        let asked_for = (fact.status < TransactionStatus::Authorized).then_some(payment.amount);
-        let told = fact.amount.or(asked_for).filter(|amount| amount.minor > 0)?;
-        // What a Confirm takes was held before, for the sum that was asked for.
-        let part_of_hold = fact.is_capture && told.currency == payment.currency() && told.minor < payment.amount.minor;
-        let amount = if part_of_hold { payment.amount } else { told };
-        let parent_transaction_id = match fact.kind {
-            TransactionKind::Refund => Some(fact.parent_transaction_id?),
-            TransactionKind::Payment => None,
-        };
-        Some(Transaction {
-            id: TransactionRecordId::generate(self.at, self.ids.as_ref()),
-            transaction_id: fact.transaction_id,
-            kind: fact.kind,
-            status: fact.status,
-            amount,
-            captured: captured(fact.kind, fact.status, told),
-            parent_transaction_id,
-            refund_id,
-            reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
-            card: fact.card.clone(),
-            created_at: self.at,
-            updated_at: self.at,
-        })
+        let id = TransactionRecordId::generate(self.at, self.ids.as_ref());
+        begin(id, self.at, Asked::by(payment), fact, refund_id)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::evidence::{Attention, Fact, TransactionKind, TransactionStatu
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
 use crate::domain::state::CauseType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{operations, payments, transactions};
 
 /// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
@@ -79,9 +79,14 @@ impl App {
     /// Asks the provider about a payment now.
     ///
     /// # Errors
-    /// [`crate::error::Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Unavailable`] while the provider is not asked because it is in trouble.
     pub async fn sync_payment(&self, caller: &Caller, id: PaymentId) -> Result<PaymentDetails> {
         self.payment(id.clone()).await?;
+        self.parts.provider.admits().map_err(|reason| Error::Unavailable {
+            detail: "CloudPayments is not asked now: it did not answer lately; ask again later".to_owned(),
+            internal: reason.to_string(),
+            retry_after_s: reason.retry_after_s(),
+        })?;
         self.settle_open(&id, caller).await?;
         self.look_up(&id, caller.key_id.as_str()).await?;
         self.payment(id).await

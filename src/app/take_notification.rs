@@ -1,5 +1,6 @@
 //! Notifications of the provider: verified, stored and applied in one durable step, and answered with a bare code.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use super::capture_payment::CHECK_HOLDS_S;
@@ -8,6 +9,7 @@ use super::resolve::{Traces, payment_of};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{self, Notification, NotificationFact};
+use crate::domain::card_data::{contains_card_number, without_card_numbers};
 use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::payment::Payment;
@@ -285,10 +287,29 @@ impl App {
         let kept = self
             .parts
             .store
-            .write(Lane::of("quarantine"), move |tx| notifications::quarantine(tx, &id, raw.kind, &raw.signed, now))
+            .write(Lane::of("quarantine"), move |tx| {
+                notifications::quarantine(tx, &id, raw.kind, &storable(&raw.signed), now)
+            })
             .await;
         if let Err(error) = kept {
             tracing::warn!(%error, "a forged notification could not be put in quarantine");
+        }
+    }
+}
+
+/// A body as it may be kept. Payers type card numbers where their name belongs, and what is not signed may hold anything;
+/// no field that we read can hold one.
+fn storable(body: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(body).map(without_card_numbers) {
+        Ok(Cow::Borrowed(_)) => Cow::Borrowed(body),
+        Ok(Cow::Owned(hidden)) => Cow::Owned(hidden.into_bytes()),
+        Err(_) => {
+            let text = String::from_utf8_lossy(body);
+            if contains_card_number(&text) {
+                Cow::Owned(without_card_numbers(&text).into_owned().into_bytes())
+            } else {
+                Cow::Borrowed(body)
+            }
         }
     }
 }
@@ -304,7 +325,7 @@ fn to_store(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Stored {
             reply: i32::from(applied.reply),
             received_at: at,
         },
-        body: incoming.body.clone(),
+        body: storable(&incoming.body).into_owned(),
         is_json: incoming.is_json,
         parent_transaction_id: incoming.content.as_ref().and_then(|content| content.payment_transaction_id),
     }

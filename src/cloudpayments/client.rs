@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 
 use super::answer;
 use super::breaker::{BreakerSettings, Trouble};
-use super::outcome::{ChargeAnswer, ClaimPage, Outcome, Page, RefundAnswer};
+use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 use super::request::{self, CardCharge};
 use super::transport::{Call, Transport};
 
@@ -143,16 +143,17 @@ impl Client {
         self.transport.run(call, |raw| answer::parse_list(raw.status, &raw.body)).await
     }
 
-    /// One page, from 1, of the chargebacks raised in a span of at most a year: `chargebacks/list` (contract section 4.14).
-    pub async fn chargebacks(&self, from: Timestamp, to: Timestamp, page: u32) -> Outcome<ClaimPage> {
-        let call = Call::of_background("chargebacks", "/chargebacks/list", request::list(from, to, page))
-            .with_max_answer(MAX_LIST_ANSWER);
-        self.transport.run(call, |raw| answer::parse_chargebacks(raw.status, &raw.body)).await
-    }
-
     /// What is wrong with the provider, while nothing is sent to it because of that.
     pub fn trouble(&self) -> Option<Trouble> {
         self.transport.trouble()
+    }
+
+    /// Whether a call would be sent now.
+    ///
+    /// # Errors
+    /// Why it would not, and when to try again.
+    pub fn admits(&self) -> Result<(), NotSent> {
+        self.transport.admit()
     }
 
     /// While nothing is sent because of trouble: asks whether the provider is back, when that is due. For a worker;
@@ -161,9 +162,16 @@ impl Client {
         self.transport.ask_if_back().await;
     }
 
+    /// One page, from 1, of the chargebacks raised in a span of at most a year: `chargebacks/list` (contract section 4.14).
+    pub async fn chargebacks(&self, from: Timestamp, to: Timestamp, page: u32) -> Outcome<ClaimPage> {
+        let call = Call::of_background("chargebacks", "/chargebacks/list", request::list(from, to, page))
+            .with_max_answer(MAX_LIST_ANSWER);
+        self.transport.run(call, |raw| answer::parse_chargebacks(raw.status, &raw.body)).await
+    }
+
     /// Whether the provider answers and takes our credentials: `test` (contract section 4.1).
     pub async fn test(&self) -> Outcome<()> {
-        let call = Call::of_background("test", "/test", Ok(b"{}".to_vec()));
+        let call = Call::of_background("test", "/test", request::nothing());
         self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
     }
 }

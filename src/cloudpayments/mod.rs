@@ -13,6 +13,8 @@ mod breaker;
 mod client;
 mod convert;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod limiter;
 mod notification;
 mod outcome;

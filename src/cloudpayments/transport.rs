@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
@@ -136,7 +137,7 @@ impl Transport {
     pub async fn ask_if_back(&self) {
         let Some(_question) = self.breaker.question() else { return };
         let Some(permit) = self.limiter.enter_for_question() else { return };
-        let call = Call::of_background("test", "/test", Ok(b"{}".to_vec()));
+        let call = Call::of_background("test", "/test", super::request::nothing());
         let asked = self.send(call, permit, |raw| answer::parse_done(raw.status, &raw.body));
         let (status, outcome) = match tokio::time::timeout(BACK_WITHIN, asked).await {
             Ok(answered) => answered,
@@ -163,7 +164,7 @@ impl Transport {
     }
 
     /// A caller who is refused sees to it that somebody asks whether the provider is back, and does not wait for that.
-    fn admit(&self) -> Result<(), NotSent> {
+    pub fn admit(&self) -> Result<(), NotSent> {
         self.breaker.admit().inspect_err(|_| {
             if self.breaker.is_question_due()
                 && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -207,7 +208,7 @@ impl Transport {
     /// One request and its whole answer.
     async fn exchange(&self, call: Call<'_>) -> Result<Raw, Failure> {
         let body = call.body.map_err(|_| Failure::NotSent("the request cannot be written as JSON".to_owned()))?;
-        let mut request = self.http.post(format!("{}{}", self.base_url, call.path)).body(body);
+        let mut request = self.http.post(format!("{}{}", self.base_url, call.path)).body(Bytes::from_owner(body));
         if let Some(request_id) = call.request_id {
             request = request.header(HeaderName::from_static("x-request-id"), request_id);
         }

@@ -247,15 +247,10 @@ fn counted_transaction<'a>(known: &Known<'a>) -> Option<&'a Transaction> {
         })
 }
 
-/// Whether a transaction with money is the one that was asked for: a payment of exactly this sum and currency. What was
-/// taken may be less than what was held only where the payment is captured by hand.
+/// Whether a transaction with money is the one that was asked for: a payment or a hold of exactly this sum and currency.
+/// Of a hold less may have been taken, in the provider's cabinet too: what was booked once stays booked.
 fn fits(transaction: &Transaction, known: &Known<'_>) -> bool {
-    let taken_as_held = transaction.captured == transaction.amount.minor;
-    let taken_fits = match transaction.status {
-        TransactionStatus::Completed => taken_as_held || known.capture == CaptureMode::Manual,
-        _ => true,
-    };
-    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount && taken_fits
+    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount
 }
 
 fn sums_of(counted: &Transaction, known: &Known<'_>) -> Sums {
@@ -321,10 +316,19 @@ fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Ve
             Attention::new(code, format_args!("{}/{}", transaction.transaction_id, transaction.status.as_str()))
         })
         .collect();
+    // A second payment of the right sum is the more serious, whichever was heard of first.
+    attention.sort_by_key(|found| found.code != "paid_twice");
+    if let Some(counted) = counted.filter(|counted| known.capture == CaptureMode::Automatic && takes_a_part(counted)) {
+        attention.push(Attention::new("amount_mismatch", format_args!("{}/part", counted.transaction_id)));
+    }
     if sums.refund_excess > probably_told_twice(known) {
         attention.push(Attention::new("refunded_more_than_left", sums.refunded));
     }
     attention
+}
+
+fn takes_a_part(counted: &Transaction) -> bool {
+    counted.status == TransactionStatus::Completed && counted.captured < counted.amount.minor
 }
 
 /// Pending refunds of ours for which a refund of the same sum is recorded without a name: most likely the notification

@@ -208,6 +208,16 @@ pub(super) fn notification() -> Value {
     })
 }
 
+/// One law, broken by one payment.
+pub(super) fn invariant() -> Value {
+    json!({
+        "name": "status_follows_sums",
+        "law": "A payment's status says what its sums say.",
+        "query": "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 AND …",
+        "status": "red", "at_fault": [PAYMENT_ID], "more_at_fault": false,
+    })
+}
+
 fn run(state: RunState) -> ReconciliationDetails {
     let over = state == RunState::Completed;
     let run = Reconciliation {
@@ -320,16 +330,6 @@ pub(super) fn create_reconciliation_of_day() -> Value {
 /// Why a discrepancy is closed.
 pub(super) fn close_discrepancy() -> Value {
     json!({"reason": "The payer paid the rest in cash"})
-}
-
-/// One law, broken by one payment.
-pub(super) fn invariant() -> Value {
-    json!({
-        "name": "status_follows_sums",
-        "law": "A payment's status says what its sums say.",
-        "query": "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 AND …",
-        "status": "red", "at_fault": [PAYMENT_ID], "more_at_fault": false,
-    })
 }
 
 /// A list that ends with this entry.

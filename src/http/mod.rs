@@ -12,6 +12,8 @@ mod events;
 mod examples;
 mod extract;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod health;
 mod html;
 mod intent;

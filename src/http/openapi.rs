@@ -421,10 +421,10 @@ mod tests {
         assert!(bodies::new_refund(read(examples::create_refund())).is_ok());
         assert!(bodies::capture(read(examples::capture())).is_ok());
         assert!(bodies::three_ds(read(examples::finish_three_ds())).is_ok());
+        assert!(bodies::resolution(read(examples::resolve_attention())).is_ok());
         assert!(bodies::new_reconciliation(read(examples::create_reconciliation())).is_ok());
         assert!(bodies::new_reconciliation(read(examples::create_reconciliation_of_day())).is_ok());
         assert!(bodies::resolution(read(examples::close_discrepancy())).is_ok());
-        assert!(bodies::resolution(read(examples::resolve_attention())).is_ok());
     }
 
     /// What an example shows must be in its schema, and what the schema requires in the example.
@@ -440,11 +440,11 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::invariant(), "Invariant"),
             (examples::reconciliation(), "Reconciliation"),
             (examples::discrepancy(), "Discrepancy"),
             (examples::closed_discrepancy(), "Discrepancy"),
             (examples::chargeback(), "Chargeback"),
-            (examples::invariant(), "Invariant"),
             (examples::problem("not_found", 404, "x"), "Problem"),
         ] {
             let fields = fields_of(&document, schema);

@@ -114,7 +114,7 @@ pub(super) async fn list_payments(_key: Key<ReadPayments>, request: HttpRequest,
     shown(PaymentList { data, next_cursor })
 }
 
-fn filter(query: &mut QueryReader) -> PaymentFilter {
+pub(super) fn filter(query: &mut QueryReader) -> PaymentFilter {
     let names = Status::ALL.map(Status::as_str).join(", ");
     PaymentFilter {
         invoice_id: query.line("invoice_id", 100),
@@ -126,7 +126,7 @@ fn filter(query: &mut QueryReader) -> PaymentFilter {
     }
 }
 
-fn filter_binding(filter: &PaymentFilter) -> Binding {
+pub(super) fn filter_binding(filter: &PaymentFilter) -> Binding {
     let transaction_id = filter.transaction_id.map(|number| number.to_string());
     let created_from = filter.created_from.map(|moment| moment.to_string());
     let created_to = filter.created_to.map(|moment| moment.to_string());

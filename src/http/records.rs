@@ -189,13 +189,13 @@ pub(super) struct Readiness {
     /// `ok`: requests can be served.
     #[schema(example = "ok")]
     pub status: &'static str,
+    /// Whether calls are sent to the provider: `ok`, or why not: `unreachable`, `credentials_refused`.
+    #[schema(example = "ok")]
+    pub provider: &'static str,
     /// Whether it is known what the provider did before the start. `read`: money may move. `being_read`: requests that
     /// move money wait for it. `behind`: the database is an older copy; they are refused until the gap is read back.
     #[schema(value_type = GapName)]
     pub register_gap: &'static str,
-    /// Whether money operations are sent to the provider: `ok`, `unreachable` or `credentials_refused`.
-    #[schema(example = "ok")]
-    pub provider: &'static str,
 }
 
 /// The answer that the provider wants.

@@ -108,6 +108,7 @@ names!(
     "Kind of a notification.",
     NotificationKind::ALL.map(NotificationKind::as_str)
 );
+names!(LawStatusName, "LawStatus", "Whether a law holds for the rows that were read.", ["green", "red", "not_read"]);
 names!(
     PurposeName,
     "ReconciliationPurpose",
@@ -138,7 +139,6 @@ names!(
     "What is known of what the provider did before the start.",
     [Gap::Read, Gap::BeingRead, Gap::Behind].map(Gap::as_str)
 );
-names!(LawStatusName, "LawStatus", "Whether a law holds for the rows that were read.", ["green", "red", "not_read"]);
 names!(CurrencyName, "Currency", "ISO 4217 letters of a currency that can be paid in.", CURRENCIES.iter().copied());
 names!(
     ProblemCodeName,
@@ -205,7 +205,8 @@ pub(super) struct PaymentMethodInput {
 pub(super) struct CreatePayment {
     /// What is to be paid.
     amount: MoneyInput,
-    /// The site's number of the bill.
+    /// The site's number of the bill. One that could be a card number is refused: 13 digits or more in a row that begin
+    /// with 4, 5 or 6 have a chance of one in ten.
     #[schema(min_length = 1, max_length = 100, example = "KM-2026-000123")]
     invoice_id: String,
     /// What the payer reads.
@@ -256,6 +257,16 @@ pub(super) struct CapturePayment {
     amount: Option<MoneyInput>,
 }
 
+/// What an operator says about a payment that called for attention.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents what bodies.rs reads")]
+pub(super) struct ResolveAttention {
+    /// What was found and done; goes into the history. No personal data.
+    #[schema(min_length = 1, max_length = 250, example = "The second payment was given back in the cabinet")]
+    reason: String,
+}
+
 /// A comparison with the provider's register to be made: of a day, or of a window.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -279,16 +290,6 @@ pub(super) struct CreateReconciliation {
 pub(super) struct CloseDiscrepancy {
     /// Why it is settled.
     #[schema(min_length = 1, max_length = 250, example = "Charged by the call centre's terminal, booked there")]
-    reason: String,
-}
-
-/// What an operator says about a payment that called for attention.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "documents what bodies.rs reads")]
-pub(super) struct ResolveAttention {
-    /// What was found and done; goes into the history. No personal data.
-    #[schema(min_length = 1, max_length = 250, example = "The second payment was given back in the cabinet")]
     reason: String,
 }
 

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::support::{APPROVED, ENCRYPTION_KEY, Reply, Service, card, new_key, program, serve, set};
 
 /// In the folder of the test.
-const DATABASE: &str = "sqlite://test.sqlite3";
+pub(crate) const DATABASE: &str = "sqlite://test.sqlite3";
 const THE_ONLY_KEY: &str = "the-only-key";
 const REQUIRED: [&str; 4] =
     ["server.public_url", "cloudpayments.public_id", "cloudpayments.api_secret", "privacy.encryption_key"];
@@ -159,7 +159,7 @@ fn demo_goes_as_told() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-async fn sandbox() -> Sandbox {
+pub(crate) async fn sandbox() -> Sandbox {
     let config = SandboxConfig { bind: "127.0.0.1:0".to_owned(), workers: 1, ..SandboxConfig::default() };
     Sandbox::start(config).await.unwrap()
 }
@@ -205,7 +205,9 @@ async fn a_killed_charge_is_settled_after_the_restart() {
     assert!(cut_off.await.unwrap().is_err());
 
     // Long enough to see the payment while nobody knows.
-    sandbox.fault(Fault::api("/payments/find", ApiFaultKind::Delay { ms: 2000 }));
+    for path in ["/payments/find", "/v2/payments/list"] {
+        sandbox.fault(Fault::api(path, ApiFaultKind::Delay { ms: 2000 }));
+    }
     let service = Service::start(folder.path(), DATABASE, &sandbox, &key).await;
     let seen = async || service.get("/v1/payments?invoice_id=KM-1").await.expect(200);
     let first = seen().await;

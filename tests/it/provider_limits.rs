@@ -235,6 +235,7 @@ async fn payments_can_go_on_after_the_breaker_was_open(engine: Engine) {
         refused.expect_problem(503, "unavailable");
         assert!(!refused.header("retry-after").is_empty(), "{path}");
     }
+    app.act(paid.id(), "sync", json!({})).await.expect_problem(503, "unavailable");
     let sent_on = app.submit(&browser).await.expect(303);
     assert!(sent_on.header("location").ends_with("status=awaiting_authentication"), "{:?}", sent_on.headers);
 

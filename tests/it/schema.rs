@@ -165,7 +165,8 @@ async fn every_migration_can_be_taken_back(engine: Engine) {
         assert_eq!(sql.number(left), sql.number(diesels_own));
     }
     let target = kmic_payments::store::Target::parse(&database.url).unwrap();
-    assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap().len(), UPS.len());
+    let migrations = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).unwrap().count();
+    assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap().len(), migrations);
     assert_eq!(before, (columns(engine, &mut sql), indexes(engine, &mut sql), references(engine, &mut sql)));
     assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap(), Vec::<String>::new());
 }
