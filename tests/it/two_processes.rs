@@ -241,7 +241,10 @@ async fn a_notification_to_one_while_the_other_concludes_its_charge() {
     gate.open();
     assert_eq!(told.await.unwrap().expect(200).json["code"], 0);
     assert_eq!(charge.await.unwrap().expect(201).text("/status"), "paid");
-    assert_eq!(pair.history(&id), ["none>processing", "processing>paid"], "it is paid once");
+    // A process that has just started reads the register, and may have noted that the charge is there.
+    let moves = pair.history(&id);
+    assert_eq!(moves.iter().filter(|step| step.ends_with(">paid")).count(), 1, "it is paid once: {moves:?}");
+    assert_eq!(moves.last().unwrap(), "processing>paid", "{moves:?}");
     let events = pair.texts(&format!("SELECT kind AS value FROM events WHERE payment_id = '{id}'"));
     assert_eq!(events, ["payment.paid"]);
     expect_sums(&pair.payment(&id).await, "12500.00", "0.00", "12500.00");
