@@ -411,12 +411,16 @@ fn changed(before: &Payment, next: &Payment) -> bool {
 }
 
 /// Evidence that has not called a person before does so now.
-fn call_a_person<'a>(next: &mut Payment, found: impl Iterator<Item = &'a Attention>) {
-    let mut fresh: Vec<&Attention> =
-        found.filter(|attention| !next.attention_raised.contains(&attention.mark())).collect();
-    if let Some(first) = fresh.first() {
-        next.attention = Some(first.code.to_owned());
+fn call_a_person<'a>(next: &mut Payment, found: impl Iterator<Item = &'a Attention> + Clone) {
+    let is_fresh = |attention: &&Attention| !next.attention_raised.contains(&attention.mark());
+    let foremost =
+        found.clone().find(|attention| is_fresh(attention) || next.attention.as_deref() == Some(attention.code));
+    let mut fresh: Vec<&Attention> = found.filter(is_fresh).collect();
+    if fresh.is_empty() {
+        return;
     }
+    // The more serious stays in front until a person has looked at it.
+    next.attention = foremost.map(|found| found.code.to_owned());
     next.attention_raised.extend(fresh.drain(..).map(Attention::mark));
     let too_many = next.attention_raised.len().saturating_sub(MARK_LIMIT);
     next.attention_raised.drain(..too_many);

@@ -13,8 +13,7 @@ pub const LAWS: &[Law] = &[
         takes_moment: false,
         sql: "SELECT c.id AS subject FROM (SELECT p.id, p.authorized, p.captured, p.refunded, p.refund_pending, p.amount, \
               (SELECT t.transaction_id FROM transactions t WHERE t.payment_id = p.id AND t.kind = 'payment' \
-              AND t.currency = p.currency AND t.amount = p.amount AND (t.status IN ('authorized', 'voided') \
-              OR (t.status = 'completed' AND (t.captured = t.amount OR p.capture_mode = 'manual'))) \
+              AND t.currency = p.currency AND t.amount = p.amount AND t.status IN ('authorized', 'voided', 'completed') \
               ORDER BY CASE t.status WHEN 'completed' THEN 0 WHEN 'authorized' THEN 1 ELSE 2 END, t.transaction_id LIMIT 1) \
               AS counted FROM payments p WHERE p.id > $1 AND p.id <= $2) c \
               LEFT JOIN transactions t ON t.transaction_id = c.counted \
