@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::vault;
+use crate::worker::Intervals;
 
 const DEFAULTS: &str = include_str!("../config/default.toml");
 /// Settings whose value is never printed.
@@ -38,10 +39,8 @@ pub struct Settings {
     pub privacy: PrivacySettings,
     /// Whom payers can call.
     pub support: SupportContacts,
-    /// Pause between looks for lost answers.
-    pub settle_interval: Duration,
-    /// Pause between looks for payments whose time is over.
-    pub expire_interval: Duration,
+    /// Pauses of the workers.
+    pub intervals: Intervals,
     /// Logs.
     pub log: LogSettings,
 }
@@ -326,6 +325,7 @@ impl Reader<'_> {
         let privacy = self.privacy();
         let settle_interval = self.millis("worker.settle_interval_ms", 10, 3_600_000);
         let expire_interval = self.millis("worker.expire_interval_ms", 10, 3_600_000);
+        let seal_interval = self.millis("worker.seal_interval_ms", 10, 3_600_000);
         let log = self.log();
         Some(Settings {
             server: server?,
@@ -338,8 +338,7 @@ impl Reader<'_> {
                 email: self.raw.text("support.email"),
                 provider_email: self.raw.text("support.provider_email"),
             },
-            settle_interval: settle_interval?,
-            expire_interval: expire_interval?,
+            intervals: Intervals { settle: settle_interval?, expire: expire_interval?, seal: seal_interval? },
             log: log?,
         })
     }

@@ -96,7 +96,7 @@ impl Running {
             .map_err(|error| Error::internal(format!("cannot listen on {}: {error}", settings.server.bind)))?;
         let handle = server.handle();
         let admin = start_admin(settings, &metrics)?;
-        let workers = world.workers.then(|| Workers::start(&app, settings.settle_interval, settings.expire_interval));
+        let workers = world.workers.then(|| Workers::start(&app, &settings.intervals));
         Ok(Running { address, app, store, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 

@@ -11,16 +11,22 @@ mod create_refund;
 mod expire_payments;
 mod idempotent;
 mod merge;
+mod prove_history;
 mod read;
 mod record;
+mod seal_history;
 mod settle_operations;
 mod take_notification;
 mod three_ds;
 mod types;
+mod verify_history;
 
 pub use authenticate::{NewKey, create_api_key};
+pub use prove_history::{Proof, Proven, prove_history};
+pub use seal_history::{DailyRoot, find_daily_root, list_daily_roots};
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
+pub use verify_history::{Broken, History, PublishedRoot, VerifyHistory, verify_history};
 
 use std::sync::Arc;
 

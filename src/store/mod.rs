@@ -16,6 +16,7 @@ pub mod payments;
 mod pool;
 pub mod refunds;
 pub mod schema;
+pub mod seals;
 pub mod transactions;
 pub mod transitions;
 mod types;

@@ -1,4 +1,4 @@
-//! Work that no request waits for: settling lost answers, ending unpaid payments. Each has a step that tests call.
+//! Work that no request waits for: settling lost answers, ending unpaid payments, sealing the history. Each has a step that tests call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,6 +10,17 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::error::Result;
 
+/// Pauses of the workers.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    /// Between looks for lost answers.
+    pub settle: Duration,
+    /// Between looks for payments whose time is over.
+    pub expire: Duration,
+    /// Between seals over the history.
+    pub seal: Duration,
+}
+
 /// The workers of one process.
 pub struct Workers {
     stop: watch::Sender<bool>,
@@ -18,17 +29,21 @@ pub struct Workers {
 
 impl Workers {
     /// Starts them.
-    pub fn start(app: &Arc<App>, settle_interval: Duration, expire_interval: Duration) -> Workers {
+    pub fn start(app: &Arc<App>, intervals: &Intervals) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let (settle, expire) = (Arc::clone(app), Arc::clone(app));
+        let (settle, expire, seal) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
         let tasks = vec![
-            tokio::spawn(repeat("settle", settle_interval, stopped.clone(), move || {
+            tokio::spawn(repeat("settle", intervals.settle, stopped.clone(), move || {
                 let app = Arc::clone(&settle);
                 async move { app.settle_step().await }
             })),
-            tokio::spawn(repeat("expire", expire_interval, stopped, move || {
+            tokio::spawn(repeat("expire", intervals.expire, stopped.clone(), move || {
                 let app = Arc::clone(&expire);
                 async move { app.expire_step().await }
+            })),
+            tokio::spawn(repeat("seal", intervals.seal, stopped, move || {
+                let app = Arc::clone(&seal);
+                async move { app.seal_step().await }
             })),
         ];
         Workers { stop, tasks }

@@ -37,7 +37,11 @@ impl Sql {
         match url.strip_prefix("sqlite://") {
             Some(path) => {
                 let mut connection = SqliteConnection::establish(path).unwrap();
-                connection.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON").unwrap();
+                connection
+                    .batch_execute(
+                        "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON",
+                    )
+                    .unwrap();
                 Sql(Connection::Sqlite(connection))
             }
             None => Sql(Connection::Postgres(PgConnection::establish(url).unwrap())),
@@ -81,6 +85,28 @@ impl Sql {
         }
         .unwrap();
         row.value
+    }
+
+    /// Several statements at once.
+    pub fn run_all(&mut self, sql: &str) {
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection.batch_execute(sql),
+            Connection::Postgres(connection) => connection.batch_execute(sql),
+        }
+        .unwrap();
+    }
+
+    /// Lifts what guards the tables against changes: triggers and foreign keys.
+    pub fn lift_guards(&mut self) {
+        match self.0 {
+            Connection::Sqlite(_) => {
+                for trigger in self.texts("SELECT name AS value FROM sqlite_master WHERE type = 'trigger'") {
+                    self.run_all(&format!("DROP TRIGGER {trigger}"));
+                }
+                self.run_all("PRAGMA foreign_keys = OFF");
+            }
+            Connection::Postgres(_) => self.run_all("SET session_replication_role = replica"),
+        }
     }
 
     /// Takes every migration back.
