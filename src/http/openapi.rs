@@ -7,7 +7,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response};
 
 use super::problem::{self, TABLE};
-use super::{decline_reasons, docs, events, examples, health, notifications, payments, refunds, schemas, three_ds};
+use super::{
+    audit, decline_reasons, docs, events, examples, health, notifications, payments, refunds, schemas, three_ds,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -36,6 +38,7 @@ use super::{decline_reasons, docs, events, examples, health, notifications, paym
         notifications::list_notifications,
         notifications::replay_notification,
         events::list_events,
+        audit::list_audit_roots,
         decline_reasons::list_decline_reasons,
         docs::get_openapi,
         health::get_liveness,
@@ -423,6 +426,7 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::audit_root(), "AuditRoot"),
             (examples::problem("not_found", 404, "x"), "Problem"),
         ] {
             let fields = fields_of(&document, schema);

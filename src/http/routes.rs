@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Route};
 
 use super::extract::Answered;
 use super::problem::Problem;
-use super::{decline_reasons, docs, events, health, notifications, payments, refunds, three_ds};
+use super::{audit, decline_reasons, docs, events, health, notifications, payments, refunds, three_ds};
 
 /// One operation.
 pub(super) struct Endpoint {
@@ -46,6 +46,7 @@ pub(super) const TABLE: &[Endpoint] = &[
     get("/v1/notifications", || web::get().to(notifications::list_notifications)),
     post("/v1/notifications/{id}/replay", || web::post().to(notifications::replay_notification)),
     get("/v1/events", || web::get().to(events::list_events)),
+    get("/v1/audit/roots", || web::get().to(audit::list_audit_roots)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),
     get("/openapi.json", || web::get().to(docs::get_openapi)),
     get("/docs", || web::get().to(docs::redirect_to_docs)),

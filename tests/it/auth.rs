@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 15] = [
+const SCOPES: [(&str, &str, Scope); 16] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -45,6 +45,7 @@ const SCOPES: [(&str, &str, Scope); 15] = [
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
+    ("GET", "/v1/audit/roots", Scope::ReportsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
 ];
 

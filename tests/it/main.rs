@@ -21,6 +21,8 @@ mod cards;
 mod cli;
 mod conventions;
 mod doubtful_evidence;
+mod history_proofs;
+mod history_tampering;
 mod idempotency;
 mod lists;
 mod lost_answers;
