@@ -18,6 +18,7 @@ mod seal_history;
 mod settle_operations;
 mod take_notification;
 mod three_ds;
+mod told_sums;
 mod types;
 mod verify_history;
 

@@ -5,11 +5,15 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 use super::seal_history::DailyRoot;
+use super::told_sums;
 use crate::clock::{Day, Timestamp};
+use crate::domain::money::{Currency, Money};
 use crate::domain::proof::{Chain, Hash, MAX_ROWS, root};
 use crate::error::{Error, Result};
-use crate::store::seals::{Leaf, Step, StoredSeal};
+use crate::store::seals::{Leaf, Standing, Step, StoredSeal};
 use crate::store::{Tx, seals};
 
 /// Rows of one statement.
@@ -216,38 +220,58 @@ fn along_the_payments(tx: &mut Tx<'_>, sealed_before: Timestamp) -> Walk<i64> {
     let (mut after, mut met) = (String::new(), 0);
     loop {
         let stretch = seals::payments_after(tx, &after, STRETCH)?;
-        let Some((last, _, _)) = stretch.last() else { return Ok(met) };
-        after.clone_from(last);
-        for (id, sequence, status) in &stretch {
-            met += check_story(tx, id, *sequence, status, sealed_before)?;
+        let Some(last) = stretch.last() else { return Ok(met) };
+        after.clone_from(&last.id);
+        for payment in &stretch {
+            met += check_story(tx, payment, sealed_before)?;
         }
     }
 }
 
 /// One payment's rows follow one another, end where the payment is, and are sealed or wait for it.
-fn check_story(tx: &mut Tx<'_>, id: &str, sequence: i64, status: &str, sealed_before: Timestamp) -> Walk<i64> {
-    let (mut last, mut state) = (0, "none".to_owned());
+fn check_story(tx: &mut Tx<'_>, payment: &Standing, sealed_before: Timestamp) -> Walk<i64> {
+    let (mut last, mut state, mut told) = (0, "none".to_owned(), Map::new());
     loop {
-        let stretch = seals::steps(tx, id, last, STRETCH)?;
+        let stretch = seals::steps(tx, &payment.id, last, STRETCH)?;
         if stretch.is_empty() {
-            break;
+            return check_end(payment, last, &state, &told);
         }
         for step in stretch {
             check_step(&step, last, &state)?;
-            if step.sequence > sequence {
-                let what = format!("the payment has {sequence} rows: this one was put in past the service");
-                return broken("transitions", Some((id, step.sequence)), None, what);
+            if step.sequence > payment.sequence {
+                let what = format!("the payment has {} rows: this one was put in past the service", payment.sequence);
+                return broken("transitions", Some((&payment.id, step.sequence)), None, what);
             }
             check_sealed(&step, sealed_before)?;
+            if let Ok(detail) = serde_json::from_str::<Map<String, Value>>(&step.detail) {
+                told.extend(detail.into_iter().filter(|(name, _)| name == "sums" || last == 0));
+            }
             (last, state) = (step.sequence, step.to_status);
         }
     }
-    if last < sequence {
+}
+
+/// The payment's own row says what its last row and the told sums say. Rows of versions that told no sums say nothing of them.
+fn check_end(payment: &Standing, last: i64, state: &str, told: &Map<String, Value>) -> Walk<i64> {
+    let id = payment.id.as_str();
+    if last < payment.sequence {
         return broken("transitions", Some((id, last + 1)), None, "the payment went further: the row is missing");
     }
-    if state != status {
-        let what = format!("the payment is {status}, its last row ends in {state}: one of the two was changed");
+    if state != payment.status {
+        let what =
+            format!("the payment is {}, its last row ends in {state}: one of the two was changed", payment.status);
         return broken("payments", Some((id, last)), None, what);
+    }
+    let currency = Currency::parse(&payment.currency);
+    let sums = currency.map(|currency| {
+        let reached = told_sums::sums_of(currency, payment.authorized, payment.captured, payment.refunded);
+        told_sums::asked(Money::new(payment.amount, currency)).into_iter().chain(reached).collect::<Map<_, _>>()
+    });
+    for (name, value) in told.iter().filter(|(name, _)| ["amount", "currency", "sums"].contains(&name.as_str())) {
+        if sums.as_ref().and_then(|sums| sums.get(name)) != Some(value) {
+            let what = format!("its {name} is not what the history tells, {value}: the payment's row was changed");
+            return broken("payments", Some((id, last)), None, what);
+        }
     }
     Ok(last)
 }

@@ -74,6 +74,28 @@ pub struct Leaf {
     pub row: Option<HistoryRow>,
 }
 
+/// Where a payment stands by its own row, unchecked.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = payments)]
+pub struct Standing {
+    /// The payment.
+    pub id: String,
+    /// How many rows its history has.
+    pub sequence: i64,
+    /// Its state.
+    pub status: String,
+    /// The currency of its sums.
+    pub currency: String,
+    /// What was asked for, minor units.
+    pub amount: i64,
+    /// What is held, minor units.
+    pub authorized: i64,
+    /// What was taken, minor units.
+    pub captured: i64,
+    /// What was given back, minor units.
+    pub refunded: i64,
+}
+
 /// A row of a payment's history, as far as the payment's own story goes.
 #[derive(Debug, Clone, Queryable)]
 pub struct Step {
@@ -85,6 +107,8 @@ pub struct Step {
     pub from_status: String,
     /// The state after.
     pub to_status: String,
+    /// More about it: JSON as text.
+    pub detail: String,
     at: NaiveDateTime,
     sealed: Option<i64>,
     waiting: Option<i64>,
@@ -233,13 +257,13 @@ pub fn leaves_of_payment(tx: &mut Tx<'_>, payment_id: &str, limit: i64) -> Resul
     Ok(rows.into_iter().map(|leaf| stored_leaf(leaf, None)).collect())
 }
 
-/// Id, last sequence and status of payments after the id `after`.
-pub fn payments_after(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<(String, i64, String)>> {
+/// Where payments stand, after the id `after`.
+pub fn payments_after(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Standing>> {
     Ok(payments::table
         .filter(payments::id.gt(after))
         .order(payments::id.asc())
         .limit(limit)
-        .select((payments::id, payments::sequence, payments::status))
+        .select(Standing::as_select())
         .load(tx.db)?)
 }
 
@@ -262,6 +286,7 @@ pub fn steps(tx: &mut Tx<'_>, payment_id: &str, after: i64, limit: i64) -> Resul
             transitions::sequence,
             transitions::from_status,
             transitions::to_status,
+            transitions::detail,
             transitions::at,
             history_leaves::seal.nullable(),
             history_unsealed::sequence.nullable(),

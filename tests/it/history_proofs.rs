@@ -114,6 +114,11 @@ async fn a_proof_holds_without_the_database(engine: Engine) {
     let proven = check(&proof, &root).unwrap();
     assert_eq!(proven.len(), told.len());
     assert!(proven.last().unwrap().ends_with(">refunded"), "{proven:?}");
+    let detail =
+        |index: usize| serde_json::from_str::<Value>(proof["rows"][index]["detail"].as_str().unwrap()).unwrap();
+    assert_eq!((&detail(0)["amount"], &detail(0)["currency"]), (&json!("12500.00"), &json!("KZT")));
+    let sums = json!({ "authorized": "12500.00", "captured": "12500.00", "refunded": "12500.00" });
+    assert_eq!(detail(proven.len() - 1)["sums"], sums, "the proof tells the money");
     assert!(proof["seals"].as_array().unwrap().len() < 16, "the way back is short: {}", proof["seals"]);
     assert!(check(&proof, &"00".repeat(32)).unwrap_err().contains("does not give the root"));
     app.finish().await;

@@ -195,6 +195,9 @@ async fn rows_taken_away_or_put_in_are_named(engine: Engine) {
             format!("UPDATE payments SET status = 'refunded', refunded = captured WHERE id = '{id}'"),
             vec!["payments", id.as_str(), "refunded"],
         ),
+        (format!("UPDATE payments SET refunded = 1 WHERE id = '{id}'"), vec!["payments", id.as_str(), "sums"]),
+        (format!("UPDATE payments SET amount = amount + 1 WHERE id = '{id}'"), vec!["payments", id.as_str(), "amount"]),
+        (format!("UPDATE payments SET currency = 'USD' WHERE id = '{id}'"), vec!["payments", id.as_str()]),
         (queue.clone(), vec![id.as_str(), "not there any more"]),
     ] {
         let found = scene.found_after(&tampering).await;

@@ -84,6 +84,8 @@ fn every_leaf_has_a_path_to_the_root_and_no_other_place() {
     assert_eq!(root(&[]), Hash::NONE);
 }
 
+type Change = fn(&mut Seal);
+
 #[test]
 fn a_chain_holds_only_whole_and_in_order() {
     let seals = chain(40);
@@ -94,7 +96,7 @@ fn a_chain_holds_only_whole_and_in_order() {
         assert_eq!(followed(&shorter), Err(Break::Number));
     }
     for at in 0..seals.len() {
-        let changes: [(&str, fn(&mut Seal)); 5] = [
+        let changes: [(&str, Change); 5] = [
             ("root", |seal| seal.root = Hash::NONE),
             ("previous", |seal| seal.previous = Hash::UNREADABLE),
             ("skip", |seal| seal.skip = Hash::UNREADABLE),
