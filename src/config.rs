@@ -9,6 +9,7 @@ use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::app::ReconciliationSettings;
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::vault;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub support: SupportContacts,
     /// Pauses of the workers.
     pub intervals: Intervals,
+    /// Comparing with the provider's register.
+    pub reconciliation: ReconciliationSettings,
     /// Logs.
     pub log: LogSettings,
 }
@@ -325,7 +328,9 @@ impl Reader<'_> {
         let privacy = self.privacy();
         let settle_interval = self.millis("worker.settle_interval_ms", 10, 3_600_000);
         let expire_interval = self.millis("worker.expire_interval_ms", 10, 3_600_000);
+        let reconcile_interval = self.millis("worker.reconcile_interval_ms", 10, 3_600_000);
         let seal_interval = self.millis("worker.seal_interval_ms", 10, 3_600_000);
+        let reconciliation = self.reconciliation();
         let log = self.log();
         Some(Settings {
             server: server?,
@@ -338,7 +343,13 @@ impl Reader<'_> {
                 email: self.raw.text("support.email"),
                 provider_email: self.raw.text("support.provider_email"),
             },
-            intervals: Intervals { settle: settle_interval?, expire: expire_interval?, seal: seal_interval? },
+            intervals: Intervals {
+                settle: settle_interval?,
+                expire: expire_interval?,
+                reconcile: reconcile_interval?,
+                seal: seal_interval?,
+            },
+            reconciliation: reconciliation?,
             log: log?,
         })
     }
@@ -428,6 +439,20 @@ impl Reader<'_> {
             .map(|text| self.key("privacy.previous_keys", text))
             .collect();
         Some(PrivacySettings { encryption_key: current?, previous_keys: previous.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn reconciliation(&mut self) -> Option<ReconciliationSettings> {
+        let seconds = |number: u32| i64::from(number);
+        let daily = self.flag("reconciliation.daily");
+        let delay_s = self.number("reconciliation.delay_s", 600, 43_200).map(seconds);
+        let overlap_s = self.number("reconciliation.overlap_s", 60, 86_400).map(seconds);
+        let check_at_start = self.flag("reconciliation.check_at_start");
+        Some(ReconciliationSettings {
+            daily: daily?,
+            delay_s: delay_s?,
+            overlap_s: overlap_s?,
+            check_at_start: check_at_start?,
+        })
     }
 
     fn log(&mut self) -> Option<LogSettings> {

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::{self, HttpSettings, Presenter, PresenterSettings};
 use crate::metrics::Metrics;
-use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, operations};
+use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, operations, reconciliations};
 use crate::vault::Vault;
 use crate::worker::Workers;
 
@@ -82,8 +82,11 @@ impl Running {
             settings: AppSettings {
                 default_expires_in_s: settings.default_expires_in_s,
                 call_deadline_s: call_deadline_s(settings),
+                reconciliation: settings.reconciliation.clone(),
             },
         }));
+        // Before anything is served: money waits until it is known what the provider did since the last change.
+        app.look_for_gap().await?;
         let parts = http::Parts {
             app: Arc::clone(&app),
             presenter,
@@ -170,6 +173,7 @@ async fn prepare_database(settings: &Settings) -> Result<()> {
 async fn recover(store: &Store, now: Timestamp) -> Result<()> {
     let (calls, keys) = store
         .write(Lane::of("recover"), move |tx| {
+            reconciliations::make_due(tx, now, false)?;
             Ok((operations::make_started_due(tx, now)?, idempotency::unlock_all(tx, now)?))
         })
         .await?;

@@ -5,15 +5,22 @@
 
 mod authenticate;
 mod capture_payment;
+mod chargebacks;
+mod compare_register;
 mod conclude;
 mod create_payment;
 mod create_refund;
 mod expire_payments;
+mod gap;
 mod idempotent;
 mod merge;
 mod prove_history;
 mod read;
+mod reconcile;
+mod reconciliations;
 mod record;
+mod resolve;
+mod run_phases;
 mod seal_history;
 mod settle_operations;
 mod take_notification;
@@ -23,7 +30,9 @@ mod types;
 mod verify_history;
 
 pub use authenticate::{NewKey, create_api_key};
+pub use gap::Gap;
 pub use prove_history::{Proof, Proven, prove_history};
+pub use reconcile::ReconciliationSettings;
 pub use seal_history::{DailyRoot, find_daily_root, list_daily_roots};
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
@@ -55,6 +64,8 @@ pub struct AppSettings {
     pub default_expires_in_s: i64,
     /// After so many seconds a call to the provider is surely over in our process: its queueing and its time limit.
     pub call_deadline_s: i64,
+    /// How the provider's register is compared.
+    pub reconciliation: ReconciliationSettings,
 }
 
 /// What the use cases work with.
@@ -84,6 +95,8 @@ pub struct App {
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
     asking: settle_operations::Asking,
+    gate: gap::Gate,
+    days: reconcile::Days,
 }
 
 impl App {
@@ -95,6 +108,8 @@ impl App {
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
             asking: settle_operations::Asking::default(),
+            gate: gap::Gate::default(),
+            days: reconcile::Days::default(),
         }
     }
 

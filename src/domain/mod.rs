@@ -8,5 +8,6 @@ pub mod money;
 pub mod payment;
 pub mod proof;
 pub mod refund;
+pub mod register;
 pub mod scope;
 pub mod state;

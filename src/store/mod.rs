@@ -4,7 +4,9 @@
 //! one snapshot. Both take a closure that runs on a database thread and so cannot await the provider half-way.
 
 pub mod api_keys;
+pub mod chargebacks;
 mod conn;
+pub mod discrepancies;
 mod error;
 pub mod events;
 pub mod idempotency;
@@ -14,6 +16,7 @@ pub mod notifications;
 pub mod operations;
 pub mod payments;
 mod pool;
+pub mod reconciliations;
 pub mod refunds;
 pub mod schema;
 pub mod seals;

@@ -1,4 +1,5 @@
-//! Work that no request waits for: settling lost answers, ending unpaid payments, sealing the history. Each has a step that tests call.
+//! Work that no request waits for: settling lost answers, ending unpaid payments, comparing with the register, sealing the
+//! history. Each has a step that tests call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Intervals {
     pub settle: Duration,
     /// Between looks for payments whose time is over.
     pub expire: Duration,
+    /// Between looks for comparisons with the register to go on with.
+    pub reconcile: Duration,
     /// Between seals over the history.
     pub seal: Duration,
 }
@@ -31,7 +34,7 @@ impl Workers {
     /// Starts them.
     pub fn start(app: &Arc<App>, intervals: &Intervals) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let (settle, expire, seal) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+        let (settle, expire, reconcile, seal) = (Arc::clone(app), Arc::clone(app), Arc::clone(app), Arc::clone(app));
         let tasks = vec![
             tokio::spawn(repeat("settle", intervals.settle, stopped.clone(), move || {
                 let app = Arc::clone(&settle);
@@ -41,9 +44,13 @@ impl Workers {
                 let app = Arc::clone(&expire);
                 async move { app.expire_step().await }
             })),
-            tokio::spawn(repeat("seal", intervals.seal, stopped, move || {
+            tokio::spawn(repeat("seal", intervals.seal, stopped.clone(), move || {
                 let app = Arc::clone(&seal);
                 async move { app.seal_step().await }
+            })),
+            tokio::spawn(repeat("reconcile", intervals.reconcile, stopped.clone(), move || {
+                let (app, stopped) = (Arc::clone(&reconcile), stopped.clone());
+                async move { reconcile_while_there_is_work(&app, &stopped).await }
             })),
         ];
         Workers { stop, tasks }
@@ -76,4 +83,13 @@ where
             changed = stopped.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// A run has many short steps: they follow one another without a pause.
+async fn reconcile_while_there_is_work(app: &App, stopped: &watch::Receiver<bool>) -> Result<usize> {
+    let mut steps = 0;
+    while !*stopped.borrow() && app.reconcile_step().await? > 0 {
+        steps += 1;
+    }
+    Ok(steps)
 }

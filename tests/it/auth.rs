@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 16] = [
+const SCOPES: [(&str, &str, Scope); 23] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -44,6 +44,13 @@ const SCOPES: [(&str, &str, Scope); 16] = [
     ("POST", "/v1/payments/{id}/sync", Scope::OpsWrite),
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
+    ("POST", "/v1/reconciliations", Scope::OpsWrite),
+    ("GET", "/v1/reconciliations", Scope::OpsWrite),
+    ("GET", "/v1/reconciliations/{id}", Scope::OpsWrite),
+    ("GET", "/v1/discrepancies", Scope::OpsWrite),
+    ("GET", "/v1/discrepancies/{id}", Scope::OpsWrite),
+    ("POST", "/v1/discrepancies/{id}/close", Scope::OpsWrite),
+    ("GET", "/v1/chargebacks", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
     ("GET", "/v1/audit/roots", Scope::ReportsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloudpayments_sandbox::{Sandbox, SandboxConfig, cryptogram};
 use kmic_payments::app::create_api_key;
 use kmic_payments::clock::{Clock, ShiftedClock, SystemIds};
-use kmic_payments::config::Raw;
+use kmic_payments::config::{Raw, Settings};
 use kmic_payments::domain::scope::Scope;
 use kmic_payments::startup::{Running, World};
 use kmic_payments::store::{Lane, api_keys};
@@ -63,6 +63,7 @@ pub struct TestApp {
     pub http: reqwest::Client,
     pub running: Running,
     pub database: TestDatabase,
+    settings: Settings,
 }
 
 impl TestApp {
@@ -105,9 +106,18 @@ impl TestApp {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database };
+        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database, settings };
         app.key = app.new_key(&Scope::ALL).await;
         app
+    }
+
+    /// Stops the service, does something to its database, and starts it again on the same address.
+    pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
+        self.running.stop().await;
+        meanwhile(&self.database);
+        let world = World { clock: self.clock.clone(), ids: Arc::new(SystemIds), workers: false };
+        let running = Running::start(&self.settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
+        TestApp { running, ..self }
     }
 
     /// The secret of a new key.

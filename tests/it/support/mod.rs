@@ -8,6 +8,7 @@ mod look;
 mod notices;
 mod postgres;
 mod refused;
+mod register;
 mod sql;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
