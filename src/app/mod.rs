@@ -13,13 +13,16 @@ mod create_refund;
 mod expire_payments;
 mod gap;
 mod idempotent;
+mod invariants;
 mod merge;
+mod note;
 mod prove_history;
 mod read;
 mod reconcile;
 mod reconciliations;
 mod record;
 mod resolve;
+mod resolve_attention;
 mod run_phases;
 mod seal_history;
 mod settle_operations;
@@ -31,6 +34,7 @@ mod verify_history;
 
 pub use authenticate::{NewKey, create_api_key};
 pub use gap::Gap;
+pub use invariants::{Invariants, LawReport, Mark, Place, Root};
 pub use prove_history::{Proof, Proven, prove_history};
 pub use reconcile::ReconciliationSettings;
 pub use seal_history::{DailyRoot, find_daily_root, list_daily_roots};
@@ -43,7 +47,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use crate::clock::{Clock, IdSource, Timestamp};
-use crate::cloudpayments::{Client, Signatures};
+use crate::cloudpayments::{Client, Signatures, Trouble};
 use crate::domain::id::PaymentId;
 use crate::domain::state::{Cause, CauseType};
 use crate::error::Result;
@@ -126,6 +130,11 @@ impl App {
             .await
     }
 
+    /// `ok`, or what is wrong with the provider while nothing is sent to it because of that.
+    pub fn provider_state(&self) -> &'static str {
+        self.parts.provider.trouble().map_or("ok", Trouble::as_str)
+    }
+
     fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
@@ -133,6 +142,7 @@ impl App {
     fn recorder(&self, kind: CauseType, id: Option<String>, actor: &str) -> Recorder {
         Recorder {
             ids: Arc::clone(&self.parts.ids),
+            metrics: Arc::clone(&self.parts.metrics),
             at: self.now(),
             cause: Cause { kind, id, actor: actor.to_owned() },
         }

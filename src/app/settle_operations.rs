@@ -8,15 +8,15 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::conclude::{Conclusion, conclude};
-use super::record::{Learned, Note};
+use super::record::Note;
 use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
-use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
 use crate::domain::state::CauseType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{operations, payments, transactions};
 
 /// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
@@ -27,8 +27,12 @@ const MEMORY_MARGIN_S: i64 = 120;
 pub(super) const PROVIDER_WORKS_S: i64 = 600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
+/// An answer that stays lost for a day calls a person; asking goes on.
+const FOR_A_PERSON_S: i64 = 86_400;
 /// A register of more pages is not searched for one payment.
 const MAX_PAGES: u32 = 50;
+/// While nothing is sent to the provider, seconds.
+const PAUSE_IN_TROUBLE_S: i64 = 10;
 const STEP_LIMIT: i64 = 20;
 const WORKER: &str = "worker:settle";
 
@@ -60,6 +64,7 @@ impl App {
     /// # Errors
     /// Only of the database.
     pub async fn settle_step(&self) -> Result<usize> {
+        self.parts.provider.ask_if_back().await;
         let now = self.now();
         let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
         for operation in &due {
@@ -76,9 +81,14 @@ impl App {
     /// Asks the provider about a payment now.
     ///
     /// # Errors
-    /// [`crate::error::Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Unavailable`] while the provider is not asked because it is in trouble.
     pub async fn sync_payment(&self, caller: &Caller, id: PaymentId) -> Result<PaymentDetails> {
         self.payment(id.clone()).await?;
+        self.parts.provider.admits().map_err(|reason| Error::Unavailable {
+            detail: "CloudPayments is not asked now: it did not answer lately; ask again later".to_owned(),
+            internal: reason.to_string(),
+            retry_after_s: reason.retry_after_s(),
+        })?;
         self.settle_open(&id, caller).await?;
         self.look_up(&id, caller.key_id.as_str()).await?;
         self.payment(id).await
@@ -132,9 +142,8 @@ impl App {
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::hold(tx, &id)?;
             let learned = recorder.learn(tx, &payment, &fact, None)?;
-            if matches!(learned, Learned::Something | Learned::Mismatch) {
-                let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-                let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+            if learned.is_news() {
+                let note = Note::of_learned(&payment, &fact, learned);
                 recorder.settle(tx, payment, note)?;
             }
             Ok(())
@@ -150,12 +159,19 @@ impl App {
             let lost = Conclusion::Unknown("the service stopped while the call was under way".to_owned());
             self.conclude_lookup(operation.clone(), lost, actor).await?;
         }
+        if self.parts.provider.trouble().is_some() {
+            // Nothing would be sent: the question is not used up, and comes soon after the provider is back.
+            return self.ask_later(operation, PAUSE_IN_TROUBLE_S).await;
+        }
         let Some(operation) = self.claim_question(operation).await? else { return Ok(()) };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
         match self.ask(&payment, &operation).await {
             Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
-            None => self.ask_later(operation).await,
+            None => {
+                let pause_s = pause_s(operation.lookups);
+                self.ask_later(operation, pause_s).await
+            }
         }
     }
 
@@ -177,14 +193,20 @@ impl App {
         self.write_payment(&id, move |tx| conclude(tx, &recorder, &operation, &conclusion).map(drop)).await
     }
 
-    async fn ask_later(&self, operation: Operation) -> Result<()> {
-        let exponent = u32::try_from(operation.lookups.clamp(0, 10)).unwrap_or(10);
-        let pause_s = 5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S);
-        let due_at = self.now().plus_seconds(pause_s);
+    async fn ask_later(&self, operation: Operation, pause_s: i64) -> Result<()> {
+        let recorder = self.recorder(CauseType::Lookup, Some(operation.id.to_string()), WORKER);
+        let due_at = recorder.at.plus_seconds(pause_s);
+        let for_a_person = recorder.at.seconds_since(operation.started_at) > FOR_A_PERSON_S;
         let id = operation.payment_id.clone();
         self.write_payment(&id, move |tx| {
-            operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, "asked, not known yet")
-                .map(drop)
+            let note = "asked, not known yet";
+            let open = operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, note)?;
+            if open && for_a_person {
+                let payment = payments::hold(tx, &operation.payment_id)?;
+                let attention = Some(Attention::new("answer_lost", &operation.id));
+                recorder.settle(tx, payment, Note { attention, ..Note::default() })?;
+            }
+            Ok(())
         })
         .await
     }
@@ -311,4 +333,10 @@ impl App {
         }
         None
     }
+}
+
+/// The pause after so many questions.
+fn pause_s(lookups: i32) -> i64 {
+    let exponent = u32::try_from(lookups.clamp(0, 10)).unwrap_or(10);
+    5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S)
 }

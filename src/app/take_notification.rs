@@ -8,7 +8,7 @@ use super::resolve::{Traces, payment_of};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{self, Notification, NotificationFact};
-use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
@@ -64,11 +64,27 @@ struct Applied {
     payment_id: Option<PaymentId>,
     verdict: &'static str,
     reply: u8,
+    is_plan_charge: bool,
 }
 
 impl Applied {
     fn nowhere(verdict: &'static str) -> Applied {
-        Applied { payment_id: None, verdict, reply: 0 }
+        Applied { payment_id: None, verdict, reply: 0, is_plan_charge: false }
+    }
+
+    /// Whether it tells of something, maybe of money, and no payment is there to show it.
+    fn belongs_nowhere(&self) -> bool {
+        self.payment_id.is_none() && matches!(self.verdict, "unmatched" | "unreadable")
+    }
+
+    /// The kind under which it is counted as a surprise; what a payment shows is counted there.
+    fn surprise(&self) -> Option<&'static str> {
+        match self.verdict {
+            _ if !self.belongs_nowhere() => None,
+            "unmatched" if self.is_plan_charge => Some("unmatched_plan_charge"),
+            "unmatched" => Some("unmatched_notification"),
+            _ => Some("unreadable_notification"),
+        }
     }
 }
 
@@ -161,6 +177,18 @@ impl App {
                 if incoming.kind != NotificationKind::Check {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
                     let payment_id = applied.payment_id.as_ref().map(PaymentId::as_str);
+                    let before = notifications::get(tx, &incoming.id)?.record;
+                    if let (None, Some(id)) = (&before.payment_id, &applied.payment_id) {
+                        let payment = payments::get(tx, id)?;
+                        let (id, transaction_id) = (&incoming.id, before.transaction_id);
+                        recorder.announce_notification(
+                            tx,
+                            "notification.matched",
+                            Some(&payment),
+                            id,
+                            transaction_id,
+                        )?;
+                    }
                     notifications::set_verdict(tx, &incoming.id, applied.verdict, payment_id)?;
                 }
                 Ok(notifications::get(tx, &incoming.id)?.record)
@@ -181,13 +209,24 @@ impl App {
                     return Ok(Applied::nowhere("repeat"));
                 }
                 let applied = if incoming.gate_closed {
-                    Applied { payment_id: None, verdict: "refused", reply: code::NOT_PAYABLE }
+                    Applied { reply: code::NOT_PAYABLE, ..Applied::nowhere("refused") }
                 } else if check {
                     answer_check(tx, &recorder, &incoming)?
                 } else {
                     apply_facts(tx, &recorder, &incoming)?
                 };
-                notifications::insert(tx, &to_store(&incoming, &applied, recorder.at), &incoming.digest)?;
+                let stored = to_store(&incoming, &applied, recorder.at);
+                notifications::insert(tx, &stored, &incoming.digest)?;
+                if applied.belongs_nowhere() {
+                    let transaction_id = stored.record.transaction_id;
+                    recorder.announce_notification(
+                        tx,
+                        "notification.needs_attention",
+                        None,
+                        &incoming.id,
+                        transaction_id,
+                    )?;
+                }
                 Ok(applied)
             })
             .await?;
@@ -212,6 +251,9 @@ impl App {
         let payment_id = applied.payment_id.as_ref().map_or("", PaymentId::as_str);
         let kind = kind.as_str();
         self.parts.metrics.notification(kind, applied.verdict);
+        if let Some(surprise) = applied.surprise() {
+            self.parts.metrics.surprise(surprise);
+        }
         if matches!(applied.verdict, "unmatched" | "unreadable" | "contradiction") {
             tracing::error!(
                 notification.kind = kind,
@@ -275,13 +317,13 @@ fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
 
 fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(content) = &incoming.content else {
-        return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
+        return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
     };
     // A transaction that we know does not stand for a bill that we do not.
     let same_bill =
         |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
     let Some(payment) = resolve(tx, content)?.filter(same_bill) else {
-        return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
+        return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
     };
     let payment = payments::hold(tx, &payment.id)?;
     let known = transactions::of_payment(tx, &payment.id)?;
@@ -293,7 +335,7 @@ fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Re
         recorder.learn(tx, &payment, &fact, None)?;
     }
     let verdict = if reply == code::GO_ON { "accepted" } else { "refused" };
-    Ok(Applied { payment_id: Some(payment.id), verdict, reply })
+    Ok(Applied { payment_id: Some(payment.id), reply, ..Applied::nowhere(verdict) })
 }
 
 /// Whether this attempt may go on (product: Check, contract section 8.2).
@@ -342,7 +384,11 @@ fn stated_by(kind: NotificationKind) -> Option<NotificationFact> {
 
 /// Facts that stored notifications state about a transaction whose payment was not known when they came, for example a
 /// refund from the cabinet that overtook the Pay. They are marked as applied.
-pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id: i64) -> Result<Vec<Fact>> {
+pub(super) fn take_unmatched(
+    tx: &mut Tx<'_>,
+    payment: &Payment,
+    transaction_id: i64,
+) -> Result<Vec<(NotificationId, Fact)>> {
     let mut facts = Vec::new();
     for stored in notifications::unmatched_about(tx, transaction_id)? {
         let kind = NotificationKind::parse(&stored.record.kind).and_then(stated_by);
@@ -351,7 +397,7 @@ pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id:
             && let Some(fact) = content.fact(kind, Some(payment.currency()))
         {
             notifications::set_verdict(tx, &stored.record.id, "applied", Some(payment.id.as_str()))?;
-            facts.push(fact);
+            facts.push((stored.record.id, fact));
         }
     }
     Ok(facts)
@@ -360,32 +406,34 @@ pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id:
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
-    let Some(payment) = resolve(tx, content)? else { return Ok(Applied::nowhere("unmatched")) };
+    let Some(payment) = resolve(tx, content)? else {
+        return Ok(Applied { is_plan_charge: content.subscription_id.is_some(), ..Applied::nowhere("unmatched") });
+    };
     let payment = payments::hold(tx, &payment.id)?;
     let payment_id = payment.id.clone();
     let Some(fact) = content.fact(kind, Some(payment.currency())) else {
         let note = Note {
             transaction_id: content.transaction_id,
-            attention: Some("unreadable_notification"),
+            attention: Some(Attention::new("unreadable_notification", &incoming.id)),
             ..Note::default()
         };
         recorder.settle(tx, payment, note)?;
-        return Ok(Applied { payment_id: Some(payment_id), verdict: "unreadable", reply: 0 });
+        return Ok(Applied { payment_id: Some(payment_id), ..Applied::nowhere("unreadable") });
     };
     let learned = recorder.learn(tx, &payment, &fact, None)?;
-    let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
     let verdict = match learned {
         Learned::Nothing => "no_change",
-        Learned::Something | Learned::Mismatch => {
-            let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+        Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch => {
+            let note = Note::of_learned(&payment, &fact, learned);
             recorder.settle(tx, payment, note)?;
             "applied"
         }
         Learned::OtherPayment | Learned::Unreadable => {
-            let note = Note { attention: Some("contradicting_notification"), ..Note::about(fact.transaction_id) };
+            let attention = Some(Attention::new("contradicting_notification", &incoming.id));
+            let note = Note { attention, ..Note::about(fact.transaction_id) };
             recorder.settle(tx, payment, note)?;
             "contradiction"
         }
     };
-    Ok(Applied { payment_id: Some(payment_id), verdict, reply: 0 })
+    Ok(Applied { payment_id: Some(payment_id), ..Applied::nowhere(verdict) })
 }

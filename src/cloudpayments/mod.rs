@@ -9,6 +9,7 @@
 //! have a shape that we know is [`Outcome::Unknown`] or no fact at all, never "paid" and never "declined".
 
 mod answer;
+mod breaker;
 mod client;
 mod convert;
 mod fields;
@@ -21,6 +22,7 @@ mod signature;
 mod tests;
 mod transport;
 
+pub use breaker::{BreakerSettings, Trouble};
 pub use client::{Client, ClientSettings};
 pub use notification::{Notification, NotificationData, NotificationFact, parse};
 pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};

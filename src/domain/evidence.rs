@@ -3,6 +3,8 @@
 //! [`derive()`] computes state and sums from the whole set of recorded transactions, so the order in which facts arrive
 //! (answer, notification, lookup; once or many times) does not matter.
 
+use std::fmt;
+
 use crate::domain::id::{RefundId, TransactionRecordId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, OperationKind, Sums};
@@ -193,8 +195,29 @@ pub struct Derived {
     pub sums: Sums,
     /// The transaction that carries the payment's money.
     pub counted: Option<i64>,
-    /// What a person should look at: the most serious, as a stable code.
-    pub attention: Option<&'static str>,
+    /// What a person should look at, one entry for each piece of evidence.
+    pub attention: Vec<Attention>,
+}
+
+/// Something that a person should look at, and the evidence that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attention {
+    /// Stable code.
+    pub code: &'static str,
+    /// Tells this piece of evidence from others of the same code: ids and sums, in one line.
+    pub evidence: String,
+}
+
+impl Attention {
+    /// By its code and what tells its evidence apart.
+    pub fn new(code: &'static str, evidence: impl fmt::Display) -> Attention {
+        Attention { code, evidence: evidence.to_string() }
+    }
+
+    /// What is remembered of it, so that the same evidence does not call again.
+    pub fn mark(&self) -> String {
+        format!("{}:{}", self.code, self.evidence)
+    }
 }
 
 /// State and sums from the set of facts. Pure; the same set gives the same result in any order.
@@ -281,19 +304,27 @@ fn status_without_money(known: &Known<'_>) -> Status {
     }
 }
 
-/// Surprises with money that this payment alone cannot put right.
-fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Option<&'static str> {
+/// Surprises with money that this payment alone cannot put right. A second transaction is new evidence again when it goes
+/// from held to taken, and so is a larger sum given back.
+fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Vec<Attention> {
     let with_money = |transaction: &&Transaction| {
         transaction.kind == TransactionKind::Payment
             && matches!(transaction.status, TransactionStatus::Authorized | TransactionStatus::Completed)
             && Some(transaction.transaction_id) != counted.map(|counted| counted.transaction_id)
     };
-    let mut others = known.transactions.iter().filter(with_money).peekable();
-    if let Some(first) = others.peek() {
-        let wrong_sum = !fits(first, known);
-        return Some(if wrong_sum { "amount_mismatch" } else { "paid_twice" });
+    let mut attention: Vec<Attention> = known
+        .transactions
+        .iter()
+        .filter(with_money)
+        .map(|transaction| {
+            let code = if fits(transaction, known) { "paid_twice" } else { "amount_mismatch" };
+            Attention::new(code, format_args!("{}/{}", transaction.transaction_id, transaction.status.as_str()))
+        })
+        .collect();
+    if sums.refund_excess > probably_told_twice(known) {
+        attention.push(Attention::new("refunded_more_than_left", sums.refunded));
     }
-    (sums.refund_excess > probably_told_twice(known)).then_some("refunded_more_than_left")
+    attention
 }
 
 /// Pending refunds of ours for which a refund of the same sum is recorded without a name: most likely the notification

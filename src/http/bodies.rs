@@ -223,6 +223,19 @@ pub(super) fn capture(json: Json) -> Result<Option<Money>> {
     complete(Some(amount), faults)
 }
 
+/// Reads why a person calls something settled: what a payment called for, a discrepancy.
+///
+/// # Errors
+/// Every fault of the body.
+pub(super) fn resolution(json: Json) -> Result<String> {
+    let mut faults = Vec::new();
+    let mut body = ObjectReader::body(json, &mut faults);
+    body.require("reason");
+    let reason = body.line("reason", 250);
+    body.finish();
+    complete(reason, faults)
+}
+
 /// Reads the body of `POST /v1/reconciliations`: a UTC day, or a window of at most seven days.
 ///
 /// # Errors
@@ -257,19 +270,6 @@ fn day(content: &str) -> Result<Timestamp, Refusal> {
 fn moment(content: &str) -> Result<Timestamp, Refusal> {
     Timestamp::parse_rfc3339(content)
         .ok_or_else(|| ("not_a_moment", "send a moment such as 2026-11-24T00:00:00Z".to_owned()))
-}
-
-/// Reads why a person closes a discrepancy.
-///
-/// # Errors
-/// Every fault of the body.
-pub(super) fn close_discrepancy(json: Json) -> Result<String> {
-    let mut faults = Vec::new();
-    let mut body = ObjectReader::body(json, &mut faults);
-    body.require("reason");
-    let reason = body.line("reason", 250);
-    body.finish();
-    complete(reason, faults)
 }
 
 /// Reads a body that may hold nothing.

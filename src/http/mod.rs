@@ -16,6 +16,7 @@ mod fields;
 mod health;
 mod html;
 mod intent;
+mod invariants;
 mod json;
 mod limits;
 mod metadata;

@@ -163,13 +163,11 @@ fn to_stored(tx: &Tx<'_>, row: Row) -> Result<Stored> {
 
 /// A stretch of the list, newest first.
 pub fn list(tx: &mut Tx<'_>, page: &Page<NotificationId>) -> Result<Vec<NotificationRecord>> {
-    let before = page.before.as_ref().map_or("~", NotificationId::as_str);
-    let rows: Vec<Row> = notifications::table
-        .filter(notifications::id.lt(before))
-        .order(notifications::id.desc())
-        .limit(page.limit)
-        .select(Row::as_select())
-        .load(tx.db)?;
+    let mut query = notifications::table.select(Row::as_select()).into_boxed();
+    if let Some(before) = &page.before {
+        query = query.filter(notifications::id.lt(before.as_str().to_owned()));
+    }
+    let rows: Vec<Row> = query.order(notifications::id.desc()).limit(page.limit).load(tx.db)?;
     Ok(rows.into_iter().map(to_record).collect())
 }
 

@@ -230,7 +230,7 @@ async fn the_commands_do_what_they_say(engine: Engine) {
     assert!(complained(&audit(&url, &["prove", "ref_1"])).contains("pay_"));
 
     let mut sql = Sql::open(&url);
-    sql.lift_guards();
+    sql.take_the_guards_away();
     sql.run_all("UPDATE transitions SET actor = 'nobody' WHERE sequence = 1");
     let found = complained(&audit(&url, &["verify"]));
     assert!(found.contains("does not hold: transitions") && found.contains(payment.id()), "{found}");

@@ -69,7 +69,7 @@ impl Scene {
         let last = app.running.app.list_daily_roots(None, 1).await.unwrap().items[0];
         assert_eq!(last.seal, 3);
         let mut sql = Sql::open(&app.database.url);
-        sql.lift_guards();
+        sql.take_the_guards_away();
         for table in TABLES {
             sql.run_all(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"));
         }

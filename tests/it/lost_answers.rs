@@ -136,6 +136,8 @@ async fn nothing_was_sent(engine: Engine, status: u16) {
     let id = unsent[0]["id"].as_str().unwrap();
     assert_eq!(app.history(id).await, [">processing by api", "processing>cancelled by provider_answer"]);
 
+    // After a 401 nothing more is sent before somebody asked whether the provider knows us again.
+    app.running.app.settle_step().await.unwrap();
     let paid = app.post_as("/v1/payments", "key-1", body).await.expect(201);
     assert_eq!(paid.text("/status"), "paid");
     assert_eq!(paid.header("idempotent-replayed"), "");

@@ -13,6 +13,7 @@
 
 mod support;
 
+mod attention;
 mod auth;
 mod bad_input;
 mod bad_request;
@@ -24,12 +25,14 @@ mod doubtful_evidence;
 mod history_proofs;
 mod history_tampering;
 mod idempotency;
+mod invariants;
 mod lists;
 mod lost_answers;
 mod money_surprises;
 mod notification_order;
 mod notifications;
 mod openapi;
+mod provider_limits;
 mod races;
 mod reconciliation;
 mod refunds;

@@ -73,12 +73,21 @@ impl TestApp {
 
     /// With other settings than usual. Workers do not run by themselves: `app.running.app.settle_step()`.
     pub async fn start_with(engine: Engine, adjust: impl Fn(Raw) -> Raw) -> TestApp {
-        let config = SandboxConfig {
+        TestApp::start_against(engine, TestApp::sandbox_config(), adjust).await
+    }
+
+    /// The sandbox that tests usually run against.
+    pub fn sandbox_config() -> SandboxConfig {
+        SandboxConfig {
             bind: "127.0.0.1:0".to_owned(),
             notification_delay_ms: 0,
             workers: 1,
             ..SandboxConfig::default()
-        };
+        }
+    }
+
+    /// Against another sandbox than usual.
+    pub async fn start_against(engine: Engine, config: SandboxConfig, adjust: impl Fn(Raw) -> Raw) -> TestApp {
         let sandbox = Sandbox::start(config).await.unwrap();
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
@@ -221,6 +230,12 @@ impl TestApp {
             .collect()
     }
 
+    /// Ends a test that leaves requests under way.
+    pub async fn stop_at_once(self) {
+        self.sandbox.stop().await;
+        self.running.stop().await;
+    }
+
     /// Ends the test: nothing is left to do, and the books agree with the provider's ledger.
     pub async fn finish(self) {
         self.sandbox.flush_notifications().await;
@@ -228,8 +243,14 @@ impl TestApp {
         self.stop().await;
     }
 
-    /// Ends a test whose books cannot agree: money that belongs to no payment of ours.
+    /// Ends a test whose books cannot agree: money that belongs to no payment of ours. The money laws hold all the same.
     pub async fn stop(self) {
+        super::books::obey_the_laws(&self).await;
+        self.stop_with_broken_books().await;
+    }
+
+    /// Ends a test that tampered with the database.
+    pub async fn stop_with_broken_books(self) {
         self.running.stop().await;
         self.sandbox.stop().await;
     }

@@ -96,17 +96,41 @@ impl Sql {
         .unwrap();
     }
 
-    /// Lifts what guards the tables against changes: triggers and foreign keys.
-    pub fn lift_guards(&mut self) {
-        match self.0 {
+    /// The column `value` of the only row.
+    pub fn text(&mut self, sql: &str) -> String {
+        let mut texts = self.texts(sql);
+        assert_eq!(texts.len(), 1, "{sql}");
+        texts.remove(0)
+    }
+
+    /// Lets this connection write what the database refuses: no triggers, checks, foreign keys and partial unique indexes.
+    pub fn take_the_guards_away(&mut self) {
+        let statements: Vec<String> = match self.0 {
             Connection::Sqlite(_) => {
-                for trigger in self.texts("SELECT name AS value FROM sqlite_master WHERE type = 'trigger'") {
-                    self.run_all(&format!("DROP TRIGGER {trigger}"));
-                }
-                self.run_all("PRAGMA foreign_keys = OFF");
+                self.run("PRAGMA foreign_keys = OFF").unwrap();
+                self.run("PRAGMA ignore_check_constraints = ON").unwrap();
+                self.texts("SELECT 'DROP TRIGGER ' || name AS value FROM sqlite_master WHERE type = 'trigger'")
             }
-            Connection::Postgres(_) => self.run_all("SET session_replication_role = replica"),
+            Connection::Postgres(_) => self.texts(
+                "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', conrelid::regclass, conname) AS value \
+                 FROM pg_constraint WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace \
+                 UNION ALL SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger \
+                 WHERE NOT tgisinternal",
+            ),
+        };
+        let indexes = ["operations_one_open", "operations_one_open_refund"].map(|name| format!("DROP INDEX {name}"));
+        for statement in statements.into_iter().chain(indexes) {
+            self.run(&statement).unwrap();
         }
+    }
+
+    /// Takes the last migration back.
+    pub fn revert_last(&mut self) {
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection.revert_last_migration(SQLITE).map(drop),
+            Connection::Postgres(connection) => connection.revert_last_migration(POSTGRES).map(drop),
+        }
+        .unwrap();
     }
 
     /// Takes every migration back.
