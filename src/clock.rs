@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Duration, NaiveDateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, SubsecRound, Utc};
 
 /// A moment in UTC, cut to microseconds: what both databases keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,40 @@ impl Timestamp {
     /// Whole seconds from `earlier` to this moment; negative when it lies after.
     pub fn seconds_since(self, earlier: Timestamp) -> i64 {
         (self.0 - earlier.0).num_seconds()
+    }
+}
+
+/// A day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(NaiveDate);
+
+impl Day {
+    /// The day that `at` is in.
+    pub fn of(at: Timestamp) -> Day {
+        Day(at.0.date())
+    }
+
+    /// Reads `2026-11-25`.
+    pub fn parse(text: &str) -> Option<Day> {
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+        (date.to_string() == text).then_some(Day(date))
+    }
+
+    /// Its first moment.
+    pub fn begin(self) -> Timestamp {
+        Timestamp(self.0.and_time(NaiveTime::MIN))
+    }
+
+    /// The first moment after it.
+    pub fn end(self) -> Timestamp {
+        self.begin().plus_seconds(86_400)
+    }
+}
+
+/// `2026-11-25`
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

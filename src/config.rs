@@ -338,6 +338,7 @@ impl Reader<'_> {
         let settle_interval = self.millis("worker.settle_interval_ms", 10, 3_600_000);
         let expire_interval = self.millis("worker.expire_interval_ms", 10, 3_600_000);
         let reconcile_interval = self.millis("worker.reconcile_interval_ms", 10, 3_600_000);
+        let seal_interval = self.millis("worker.seal_interval_ms", 10, 3_600_000);
         let reconciliation = self.reconciliation();
         let log = self.log();
         Some(Settings {
@@ -351,7 +352,12 @@ impl Reader<'_> {
                 email: self.raw.text("support.email"),
                 provider_email: self.raw.text("support.provider_email"),
             },
-            intervals: Intervals { settle: settle_interval?, expire: expire_interval?, reconcile: reconcile_interval? },
+            intervals: Intervals {
+                settle: settle_interval?,
+                expire: expire_interval?,
+                reconcile: reconcile_interval?,
+                seal: seal_interval?,
+            },
             reconciliation: reconciliation?,
             log: log?,
         })

@@ -16,6 +16,7 @@ mod idempotent;
 mod invariants;
 mod merge;
 mod note;
+mod prove_history;
 mod read;
 mod reconcile;
 mod reconciliations;
@@ -23,17 +24,23 @@ mod record;
 mod resolve;
 mod resolve_attention;
 mod run_phases;
+mod seal_history;
 mod settle_operations;
 mod take_notification;
 mod three_ds;
+mod told_sums;
 mod types;
+mod verify_history;
 
 pub use authenticate::{NewKey, create_api_key};
 pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
+pub use prove_history::{Proof, Proven, prove_history};
 pub use reconcile::ReconciliationSettings;
+pub use seal_history::{DailyRoot, find_daily_root, list_daily_roots};
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
+pub use verify_history::{Broken, History, PublishedRoot, VerifyHistory, verify_history};
 
 use std::sync::Arc;
 

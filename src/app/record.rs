@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
 pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
-use super::{Event, PaymentDetails, Transition};
+use super::{Event, PaymentDetails, Transition, told_sums};
 use crate::clock::{IdSource, Timestamp};
 use crate::domain::evidence::{
     Attention, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
@@ -63,7 +63,7 @@ impl Recorder {
     /// Writes a new payment with the first row of its history.
     pub(super) fn create(&self, tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
         payments::insert(tx, payment)?;
-        self.append(tx, payment, None, None, Map::new())
+        self.append(tx, payment, None, None, Map::from_iter(told_sums::asked(payment.amount)))
     }
 
     /// Keeps what a fact says of its transaction. `refund_id` is the refund of ours that the fact is known to be about.
@@ -274,6 +274,10 @@ impl Recorder {
         let mut detail = note.detail;
         if next.certainty != before.certainty {
             detail.insert("certainty".to_owned(), json!(next.certainty.as_str()));
+        }
+        // The history is sealed, the payment's own row is not: what it says of money must be in the history too.
+        if told_sums::reached(&next) != told_sums::reached(before) {
+            detail.extend(told_sums::reached(&next));
         }
         if next.attention_raised.last() != before.attention_raised.last() {
             detail.insert("attention".to_owned(), json!(next.attention));

@@ -53,7 +53,7 @@ pub(super) enum Format {
 }
 
 /// Seconds of a span such as 365d, 12h or 30m.
-fn parse_span(text: &str) -> Result<i64, String> {
+pub(super) fn parse_span(text: &str) -> Result<i64, String> {
     let advice = || "write a number and d, h or m, for example 365d".to_owned();
     let unit = text.chars().last().ok_or_else(advice)?;
     let seconds = match unit {

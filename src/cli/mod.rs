@@ -1,5 +1,6 @@
 //! The command line: arguments, and what each command does.
 
+mod audit;
 #[cfg(feature = "sandbox")]
 mod demo;
 #[cfg(feature = "sandbox")]
@@ -52,6 +53,13 @@ enum Command {
     Openapi,
     /// Checks the settings and prints them without their secrets.
     CheckConfig(ConfigFile),
+    /// Shows whether the recorded history was changed, and proves the history of a payment.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
     /// Makes, lists and revokes API keys.
     Keys {
         #[command(subcommand)]
@@ -78,6 +86,7 @@ pub fn run() -> ExitCode {
             Ok(())
         }
         Command::CheckConfig(file) => load(&file).and_then(|raw| check_config(&raw)),
+        Command::Audit { command, file } => load(&file).and_then(|raw| on_runtime(audit::run(raw, command))),
         Command::Keys { command, file } => load(&file).and_then(|raw| on_runtime(keys::run(raw, command))),
     };
     match result {

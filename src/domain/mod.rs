@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod id;
 pub mod money;
 pub mod payment;
+pub mod proof;
 pub mod refund;
 pub mod register;
 pub mod scope;

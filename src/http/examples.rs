@@ -332,6 +332,13 @@ pub(super) fn close_discrepancy() -> Value {
     json!({"reason": "The payer paid the rest in cash"})
 }
 
+/// The root of a day.
+pub(super) fn audit_root() -> Value {
+    json!({
+        "day": "2026-11-25", "seal": 118, "root": "5f".repeat(32), "rows": 20_480, "at": at(41).to_string(),
+    })
+}
+
 /// A list that ends with this entry.
 pub(super) fn list(entry: Value) -> Value {
     json!({"data": [entry], "next_cursor": null})

@@ -4,6 +4,7 @@
 //! `problem` the only place that knows which error has which status, `presenter` the only one that knows what a
 //! payment looks like in JSON.
 
+mod audit;
 mod bodies;
 mod cursor;
 mod decline_reasons;

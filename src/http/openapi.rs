@@ -8,8 +8,8 @@ use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi
 
 use super::problem::{self, TABLE};
 use super::{
-    decline_reasons, docs, events, examples, health, invariants, notifications, payments, reconciliations, refunds,
-    schemas, three_ds,
+    audit, decline_reasons, docs, events, examples, health, invariants, notifications, payments, reconciliations,
+    refunds, schemas, three_ds,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -47,6 +47,7 @@ use super::{
         reconciliations::close_discrepancy,
         reconciliations::list_chargebacks,
         events::list_events,
+        audit::list_audit_roots,
         invariants::check_invariants,
         decline_reasons::list_decline_reasons,
         docs::get_openapi,
@@ -440,6 +441,7 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::audit_root(), "AuditRoot"),
             (examples::invariant(), "Invariant"),
             (examples::reconciliation(), "Reconciliation"),
             (examples::discrepancy(), "Discrepancy"),

@@ -207,6 +207,35 @@ pub(super) struct ReplyView {
     pub code: u8,
 }
 
+/// What stands for the whole history up to the end of a day.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditRoot)]
+pub(super) struct AuditRootView {
+    /// The day in UTC. The root of a day that is not over yet still changes.
+    #[schema(example = "2026-11-25")]
+    pub day: String,
+    /// Number of the day's last seal.
+    pub seal: i64,
+    /// Hash of that seal: SHA-256 as 64 hexadecimal digits.
+    pub root: String,
+    /// Rows of the history that it covers, from the first one of all.
+    pub rows: i64,
+    /// When the seal was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+}
+
+/// A stretch of the daily roots, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditRootList)]
+pub(super) struct AuditRootList {
+    /// The entries.
+    pub data: Vec<AuditRootView>,
+    /// Where the list goes on; `null` at its end.
+    #[schema(required = true)]
+    pub next_cursor: Option<String>,
+}
+
 macro_rules! list_view {
     ($(#[$doc:meta])* $name:ident, $schema:ident, $entry:ident) => {
         $(#[$doc])*

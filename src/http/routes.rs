@@ -7,7 +7,8 @@ use actix_web::{HttpResponse, Route};
 use super::extract::Answered;
 use super::problem::Problem;
 use super::{
-    decline_reasons, docs, events, health, invariants, notifications, payments, reconciliations, refunds, three_ds,
+    audit, decline_reasons, docs, events, health, invariants, notifications, payments, reconciliations, refunds,
+    three_ds,
 };
 
 /// One operation.
@@ -56,6 +57,7 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/discrepancies/{id}/close", || web::post().to(reconciliations::close_discrepancy)),
     get("/v1/chargebacks", || web::get().to(reconciliations::list_chargebacks)),
     get("/v1/events", || web::get().to(events::list_events)),
+    get("/v1/audit/roots", || web::get().to(audit::list_audit_roots)),
     get("/v1/invariants", || web::get().to(invariants::check_invariants)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),
     get("/openapi.json", || web::get().to(docs::get_openapi)),

@@ -103,6 +103,8 @@ impl Target {
                     "PRAGMA journal_mode = WAL",
                     "PRAGMA synchronous = FULL",
                     "PRAGMA foreign_keys = ON",
+                    // REPLACE deletes rows: with this the triggers that guard the history see it.
+                    "PRAGMA recursive_triggers = ON",
                     "PRAGMA cache_size = -8000",
                     // Savepoints keep their journal in memory; what is committed goes through the WAL all the same.
                     "PRAGMA temp_store = MEMORY",

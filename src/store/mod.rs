@@ -20,6 +20,7 @@ mod pool;
 pub mod reconciliations;
 pub mod refunds;
 pub mod schema;
+pub mod seals;
 #[cfg(feature = "sandbox")]
 mod stepped;
 pub mod transactions;

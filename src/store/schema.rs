@@ -251,6 +251,36 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    history_unsealed (payment_id, sequence) {
+        payment_id -> Text,
+        sequence -> BigInt,
+    }
+}
+
+diesel::table! {
+    history_seals (number) {
+        number -> BigInt,
+        at -> Timestamp,
+        first_row -> BigInt,
+        row_count -> BigInt,
+        root -> Binary,
+        previous -> Binary,
+        skip -> Binary,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    history_leaves (payment_id, sequence) {
+        payment_id -> Text,
+        sequence -> BigInt,
+        seal -> BigInt,
+        position -> BigInt,
+        hash -> Binary,
+    }
+}
+
 diesel::joinable!(transactions -> payments (payment_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -258,6 +288,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     chargebacks,
     discrepancies,
     events,
+    history_leaves,
+    history_seals,
+    history_unsealed,
     idempotency_keys,
     notifications,
     operations,

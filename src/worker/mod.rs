@@ -1,4 +1,5 @@
-//! Work that no request waits for: settling lost answers, ending unpaid payments, comparing with the register. Each has a step that tests call.
+//! Work that no request waits for: settling lost answers, ending unpaid payments, comparing with the register, sealing the
+//! history. Each has a step that tests call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Intervals {
     pub expire: Duration,
     /// Between looks for comparisons with the register to go on with.
     pub reconcile: Duration,
+    /// Between seals over the history.
+    pub seal: Duration,
 }
 
 /// The workers of one process.
@@ -31,7 +34,7 @@ impl Workers {
     /// Starts them.
     pub fn start(app: &Arc<App>, intervals: &Intervals) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let (settle, expire, reconcile) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+        let (settle, expire, reconcile, seal) = (Arc::clone(app), Arc::clone(app), Arc::clone(app), Arc::clone(app));
         let tasks = vec![
             tokio::spawn(repeat("settle", intervals.settle, stopped.clone(), move || {
                 let app = Arc::clone(&settle);
@@ -40,6 +43,10 @@ impl Workers {
             tokio::spawn(repeat("expire", intervals.expire, stopped.clone(), move || {
                 let app = Arc::clone(&expire);
                 async move { app.expire_step().await }
+            })),
+            tokio::spawn(repeat("seal", intervals.seal, stopped.clone(), move || {
+                let app = Arc::clone(&seal);
+                async move { app.seal_step().await }
             })),
             tokio::spawn(repeat("reconcile", intervals.reconcile, stopped.clone(), move || {
                 let (app, stopped) = (Arc::clone(&reconcile), stopped.clone());

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 24] = [
+const SCOPES: [(&str, &str, Scope); 25] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -45,7 +45,6 @@ const SCOPES: [(&str, &str, Scope); 24] = [
     ("POST", "/v1/payments/{id}/attention/resolve", Scope::OpsWrite),
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
-    ("GET", "/v1/invariants", Scope::OpsWrite),
     ("POST", "/v1/reconciliations", Scope::OpsWrite),
     ("GET", "/v1/reconciliations", Scope::OpsWrite),
     ("GET", "/v1/reconciliations/{id}", Scope::OpsWrite),
@@ -53,7 +52,9 @@ const SCOPES: [(&str, &str, Scope); 24] = [
     ("GET", "/v1/discrepancies/{id}", Scope::OpsWrite),
     ("POST", "/v1/discrepancies/{id}/close", Scope::OpsWrite),
     ("GET", "/v1/chargebacks", Scope::OpsWrite),
+    ("GET", "/v1/invariants", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
+    ("GET", "/v1/audit/roots", Scope::ReportsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
 ];
 

@@ -22,6 +22,8 @@ mod cards;
 mod cli;
 mod conventions;
 mod doubtful_evidence;
+mod history_proofs;
+mod history_tampering;
 mod hostile_requests;
 mod idempotency;
 mod invariants;

@@ -264,15 +264,25 @@ async fn a_copy_put_back_under_a_running_service_is_noticed(engine: Engine) {
 fn forget(engine: Engine, app: &TestApp, payment_id: &str) {
     let mut sql = Sql::open(&app.database.url);
     let triggers: &[&str] = match engine {
-        Engine::Sqlite => &["payments_no_delete", "transitions_no_delete", "events_no_delete"],
-        Engine::Postgres => {
-            &["payments_no_delete ON payments", "transitions_no_update ON transitions", "events_no_update ON events"]
-        }
+        Engine::Sqlite => &[
+            "payments_no_delete",
+            "transitions_no_delete",
+            "events_no_delete",
+            "transactions_no_delete",
+            "notifications_no_delete",
+        ],
+        Engine::Postgres => &[
+            "payments_no_delete ON payments",
+            "transitions_no_update ON transitions",
+            "events_no_update ON events",
+            "transactions_no_delete ON transactions",
+            "notifications_no_delete ON notifications",
+        ],
     };
     for trigger in triggers {
         sql.run(&format!("DROP TRIGGER {trigger}")).unwrap();
     }
-    for table in ["transitions", "events", "transactions", "operations", "notifications"] {
+    for table in ["transitions", "history_unsealed", "events", "transactions", "operations", "notifications"] {
         sql.run(&format!("DELETE FROM {table} WHERE payment_id = '{payment_id}'")).unwrap();
     }
     sql.run(&format!("DELETE FROM idempotency_keys WHERE resource_id = '{payment_id}'")).unwrap();

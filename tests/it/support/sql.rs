@@ -34,7 +34,11 @@ impl Sql {
         match url.strip_prefix("sqlite://") {
             Some(path) => {
                 let mut connection = SqliteConnection::establish(path).unwrap();
-                connection.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON").unwrap();
+                connection
+                    .batch_execute(
+                        "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON",
+                    )
+                    .unwrap();
                 Sql(Connection::Sqlite(connection))
             }
             None => Sql(Connection::Postgres(PgConnection::establish(url).unwrap())),
@@ -70,6 +74,15 @@ impl Sql {
         }
         .unwrap();
         row.value
+    }
+
+    /// Several statements at once.
+    pub fn run_all(&mut self, sql: &str) {
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection.batch_execute(sql),
+            Connection::Postgres(connection) => connection.batch_execute(sql),
+        }
+        .unwrap();
     }
 
     /// The column `value` of the only row.

@@ -1,0 +1,11 @@
+DROP TRIGGER notifications_no_truncate ON notifications;
+DROP TRIGGER notifications_no_delete ON notifications;
+DROP TRIGGER transactions_no_truncate ON transactions;
+DROP TRIGGER transactions_no_delete ON transactions;
+DROP TRIGGER events_no_truncate ON events;
+DROP TRIGGER transitions_to_seal ON transitions;
+DROP TABLE history_leaves;
+DROP TABLE history_seals;
+DROP TABLE history_unsealed;
+DROP FUNCTION queue_for_seal();
+DROP FUNCTION refuse_removal();
