@@ -150,7 +150,7 @@ impl App {
                     let details =
                         recorder.settle(tx, payment, Note { rest_in: Some(Status::Cancelled), ..Note::default() })?;
                     let answer = present.payment(&details, false);
-                    idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
+                    idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &id, &answer)?;
                     Ok(Begun::Answer(answer))
                 }
                 Status::Authorized => {
@@ -203,7 +203,7 @@ pub(super) fn claim(
     deadline_s: i64,
 ) -> Result<Option<Repeat>> {
     payments::hold(tx, id)?;
-    idempotent::claim(tx, &keyed.caller, &keyed.idempotency, id.as_str(), Some(&operation.id), at, deadline_s)
+    idempotent::claim(tx, keyed, id, id.as_str(), Some(&operation.id), at, deadline_s)
 }
 
 /// One call at a time for a payment.

@@ -5,6 +5,7 @@ use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{ChargeAnswer, NotSent, Outcome, RefundAnswer};
 use crate::domain::evidence::{Card, Fact, TransactionKind, TransactionStatus};
+use crate::domain::id::PaymentId;
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment, ThreeDs};
 use crate::domain::refund::{Refund, RefundStatus};
@@ -335,7 +336,15 @@ impl App {
                     Some(refund) => (present.refund(refund), refund.status != RefundStatus::Pending),
                     None => (present.payment(&concluded.details, keyed.creates), is_final(&concluded.details.payment)),
                 };
-                keep(tx, &keyed, &answer, is_final, conclusion.failure(operation.kind).is_some(), recorder.at)?;
+                keep(
+                    tx,
+                    &keyed,
+                    &operation.payment_id,
+                    &answer,
+                    is_final,
+                    conclusion.failure(operation.kind).is_some(),
+                    recorder.at,
+                )?;
                 Ok(answer)
             })
             .await?;
@@ -346,6 +355,7 @@ impl App {
 fn keep(
     tx: &mut Tx<'_>,
     keyed: &Keyed,
+    payment_id: &PaymentId,
     answer: &StoredAnswer,
     is_final: bool,
     failed: bool,
@@ -355,7 +365,7 @@ fn keep(
     if failed {
         idempotency::release(tx, key_id, idempotency)
     } else if is_final {
-        idempotency::finish(tx, key_id, idempotency, answer)
+        idempotency::finish(tx, key_id, idempotency, payment_id, answer)
     } else {
         idempotency::unlock(tx, key_id, idempotency, at)
     }

@@ -77,6 +77,7 @@ impl App {
             attention: None,
             test_mode: None,
             created_by: caller.key_id.clone(),
+            erased: false,
             created_at: now,
             updated_at: now,
             expires_at: now.plus_seconds(new.expires_in_s.unwrap_or(self.parts.settings.default_expires_in_s)),
@@ -125,15 +126,9 @@ impl App {
             .write(lane, move |tx| {
                 let operation_id = operation.as_ref().map(|operation| &operation.id);
                 let at = payment.created_at;
-                if let Some(repeat) = idempotent::claim(
-                    tx,
-                    &keyed.caller,
-                    &keyed.idempotency,
-                    payment.id.as_str(),
-                    operation_id,
-                    at,
-                    deadline_s,
-                )? {
+                if let Some(repeat) =
+                    idempotent::claim(tx, &keyed, &payment.id, payment.id.as_str(), operation_id, at, deadline_s)?
+                {
                     return Ok(Begun::Repeat(repeat));
                 }
                 recorder.create(tx, &payment)?;
@@ -143,7 +138,7 @@ impl App {
                 }
                 let answer =
                     present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
-                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
+                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &payment.id, &answer)?;
                 Ok(Begun::Answer(answer))
             })
             .await

@@ -58,15 +58,9 @@ impl App {
         let (keyed, id) = (keyed.clone(), id.clone());
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::hold(tx, &id)?;
-            if let Some(repeat) = idempotent::claim(
-                tx,
-                &keyed.caller,
-                &keyed.idempotency,
-                refund_id.as_str(),
-                Some(&template.id),
-                recorder.at,
-                deadline_s,
-            )? {
+            if let Some(repeat) =
+                idempotent::claim(tx, &keyed, &id, refund_id.as_str(), Some(&template.id), recorder.at, deadline_s)?
+            {
                 return Ok(Begun::Repeat(repeat));
             }
             let amount = amount_to_refund(&payment, &new)?;

@@ -1,6 +1,7 @@
 //! The same request under the same key has one effect and one answer.
 
-use super::{Answer, App, Caller, Idempotency};
+use super::conclude::Keyed;
+use super::{Answer, App};
 use crate::clock::Timestamp;
 use crate::domain::id::{OperationId, PaymentId, RefundId};
 use crate::domain::payment::OperationState;
@@ -37,17 +38,18 @@ impl App {
 /// The key was used for another request, or the first one is still running.
 pub(super) fn claim(
     tx: &mut Tx<'_>,
-    caller: &Caller,
-    idempotency: &Idempotency,
+    keyed: &Keyed,
+    payment_id: &PaymentId,
     resource_id: &str,
     operation_id: Option<&OperationId>,
     at: Timestamp,
     deadline_s: i64,
 ) -> Result<Option<Repeat>> {
     let request = Request {
-        api_key_id: &caller.key_id,
-        idempotency,
+        api_key_id: &keyed.caller.key_id,
+        idempotency: &keyed.idempotency,
         resource_id,
+        payment_id,
         operation_id,
         at,
         locked_until: at.plus_seconds(deadline_s),

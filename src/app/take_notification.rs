@@ -11,10 +11,9 @@ use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionSta
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
-use crate::error::{Error, Result};
-use crate::store::notifications::{self, Stored};
+use crate::error::{Conflict, Error, Result};
+use crate::store::notifications::{self, Signed};
 use crate::store::{Lane, Tx, payments, transactions};
-use crate::vault;
 
 /// Codes of the answer to Check (contract section 8.2).
 mod code {
@@ -52,7 +51,6 @@ struct Incoming {
     kind: NotificationKind,
     body: Vec<u8>,
     is_json: bool,
-    digest: [u8; 32],
     content: Option<Notification>,
 }
 
@@ -96,7 +94,6 @@ impl App {
         let incoming = Incoming {
             id: NotificationId::generate(now, self.parts.ids.as_ref()),
             kind: raw.kind,
-            digest: vault::digest(&[&raw.signed]),
             body: raw.signed,
             is_json: raw.is_json,
             content,
@@ -140,12 +137,16 @@ impl App {
         let stored = self.parts.store.read(move |tx| notifications::get(tx, &wanted)).await?;
         let kind = NotificationKind::parse(&stored.record.kind)
             .ok_or_else(|| Error::internal("a notification of no known kind"))?;
+        let Some(body) = stored.body else {
+            let advice = "the body of this notification was removed when its time was over; ask the provider instead: \
+                          POST /v1/payments/{id}/sync";
+            return Err(Error::conflict(Conflict::InvalidState, advice));
+        };
         let incoming = Incoming {
             id,
             kind,
-            digest: vault::digest(&[&stored.body]),
-            content: cloudpayments::parse(&stored.body, stored.is_json).ok(),
-            body: stored.body,
+            content: cloudpayments::parse(&body, stored.is_json).ok(),
+            body,
             is_json: stored.is_json,
         };
         let lane = self.lane(&incoming).await?;
@@ -155,8 +156,7 @@ impl App {
                 // A Check asks about a moment that is over.
                 if incoming.kind != NotificationKind::Check {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
-                    let payment_id = applied.payment_id.as_ref().map(PaymentId::as_str);
-                    notifications::set_verdict(tx, &incoming.id, applied.verdict, payment_id)?;
+                    notifications::set_verdict(tx, &incoming.id, applied.verdict, applied.payment_id.as_ref())?;
                 }
                 Ok(notifications::get(tx, &incoming.id)?.record)
             })
@@ -172,7 +172,7 @@ impl App {
             .store
             .write(lane, move |tx| {
                 let check = incoming.kind == NotificationKind::Check;
-                if !check && notifications::is_known(tx, incoming.kind, &incoming.digest)? {
+                if !check && notifications::is_known(tx, incoming.kind, &incoming.body)? {
                     return Ok(Applied::nowhere("repeat"));
                 }
                 let applied = if check {
@@ -180,7 +180,8 @@ impl App {
                 } else {
                     apply_facts(tx, &recorder, &incoming)?
                 };
-                notifications::insert(tx, &to_store(&incoming, &applied, recorder.at), &incoming.digest)?;
+                let record = record_of(&incoming, &applied, recorder.at);
+                notifications::insert(tx, &record, &incoming.signed())?;
                 Ok(applied)
             })
             .await?;
@@ -244,20 +245,25 @@ impl App {
     }
 }
 
-fn to_store(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Stored {
-    Stored {
-        record: NotificationRecord {
-            id: incoming.id.clone(),
-            kind: incoming.kind.as_str().to_owned(),
-            payment_id: applied.payment_id.as_ref().map(ToString::to_string),
-            transaction_id: incoming.content.as_ref().and_then(|content| content.transaction_id),
-            verdict: applied.verdict.to_owned(),
-            reply: i32::from(applied.reply),
-            received_at: at,
-        },
-        body: incoming.body.clone(),
-        is_json: incoming.is_json,
-        parent_transaction_id: incoming.content.as_ref().and_then(|content| content.payment_transaction_id),
+impl Incoming {
+    fn signed(&self) -> Signed<'_> {
+        Signed {
+            body: &self.body,
+            is_json: self.is_json,
+            parent_transaction_id: self.content.as_ref().and_then(|content| content.payment_transaction_id),
+        }
+    }
+}
+
+fn record_of(incoming: &Incoming, applied: &Applied, at: Timestamp) -> NotificationRecord {
+    NotificationRecord {
+        id: incoming.id.clone(),
+        kind: incoming.kind.as_str().to_owned(),
+        payment_id: applied.payment_id.as_ref().map(ToString::to_string),
+        transaction_id: incoming.content.as_ref().and_then(|content| content.transaction_id),
+        verdict: applied.verdict.to_owned(),
+        reply: i32::from(applied.reply),
+        received_at: at,
     }
 }
 
@@ -374,11 +380,11 @@ pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id:
     let mut facts = Vec::new();
     for stored in notifications::unmatched_about(tx, transaction_id)? {
         let kind = NotificationKind::parse(&stored.record.kind).and_then(stated_by);
-        let content = cloudpayments::parse(&stored.body, stored.is_json).ok();
+        let content = stored.body.and_then(|body| cloudpayments::parse(&body, stored.is_json).ok());
         if let (Some(kind), Some(content)) = (kind, content)
             && let Some(fact) = content.fact(kind, Some(payment.currency()))
         {
-            notifications::set_verdict(tx, &stored.record.id, "applied", Some(payment.id.as_str()))?;
+            notifications::set_verdict(tx, &stored.record.id, "applied", Some(&payment.id))?;
             facts.push(fact);
         }
     }

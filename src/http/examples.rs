@@ -64,6 +64,7 @@ pub(super) fn details() -> PaymentDetails {
         attention: None,
         test_mode: None,
         created_by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
+        erased: false,
         created_at: at(0),
         updated_at: at(0),
         expires_at: at(86_400),

@@ -4,11 +4,12 @@ use diesel::prelude::*;
 
 use super::Tx;
 use super::conn::on_each;
+use super::payer_keys;
 use super::schema::idempotency_keys;
 use super::types::{NaiveDateTime, known, moment};
 use crate::app::{Idempotency, StoredAnswer};
 use crate::clock::Timestamp;
-use crate::domain::id::{ApiKeyId, OperationId};
+use crate::domain::id::{ApiKeyId, OperationId, PaymentId};
 use crate::error::{Error, Result};
 
 /// What is known of a key.
@@ -44,6 +45,7 @@ struct Row {
     location: Option<String>,
     body: Option<Vec<u8>>,
     created_at: NaiveDateTime,
+    payment_id: Option<String>,
 }
 
 /// A request that wants its key.
@@ -55,6 +57,8 @@ pub struct Request<'a> {
     pub idempotency: &'a Idempotency,
     /// The payment or refund that the request makes or changes.
     pub resource_id: &'a str,
+    /// The payment it is about.
+    pub payment_id: &'a PaymentId,
     /// The call to the provider that follows.
     pub operation_id: Option<&'a OperationId>,
     /// Now.
@@ -65,7 +69,7 @@ pub struct Request<'a> {
 
 /// What is known of a key, without taking it.
 pub fn look(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency) -> Result<Option<Claim>> {
-    let row = idempotency_keys::table
+    let row: Option<Row> = idempotency_keys::table
         .find((api_key_id.as_str(), idempotency.key.as_str()))
         .select(Row::as_select())
         .get_result(tx.db)
@@ -86,6 +90,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
         location: None,
         body: None,
         created_at: request.at.naive_utc(),
+        payment_id: Some(request.payment_id.to_string()),
     };
     let inserted = on_each!(tx.db, |conn| diesel::insert_into(idempotency_keys::table)
         .values(&row)
@@ -97,9 +102,17 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
     look(tx, request.api_key_id, request.idempotency)?.ok_or_else(|| Error::internal("an idempotency key vanished"))
 }
 
-/// Keeps the final answer for repeats.
-pub fn finish(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency, answer: &StoredAnswer) -> Result<()> {
-    let body = tx.vault.seal(&context(api_key_id, &idempotency.key), &answer.body);
+/// Keeps the final answer for repeats, sealed by the key of the payer of `payment_id`.
+pub fn finish(
+    tx: &mut Tx<'_>,
+    api_key_id: &ApiKeyId,
+    idempotency: &Idempotency,
+    payment_id: &PaymentId,
+    answer: &StoredAnswer,
+) -> Result<()> {
+    let payer = payer_keys::of_payment(tx, payment_id)?;
+    // Of an erased payer nothing is kept: a repeat gets the live payment.
+    let Some(body) = payer.seal(tx.vault, &context(api_key_id, &idempotency.key), &answer.body) else { return Ok(()) };
     diesel::update(idempotency_keys::table.find((api_key_id.as_str(), idempotency.key.as_str())))
         .set((
             idempotency_keys::status.eq(Some(i32::from(answer.status))),
@@ -135,26 +148,32 @@ pub fn unlock_all(tx: &mut Tx<'_>, at: Timestamp) -> Result<usize> {
     Ok(changed)
 }
 
-fn from_row(tx: &Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Claim> {
+fn from_row(tx: &mut Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Claim> {
     if row.fingerprint != idempotency.fingerprint {
         return Ok(Claim::OtherRequest);
     }
-    match (row.status, row.body) {
-        (Some(status), Some(sealed)) => {
-            let api_key_id = ApiKeyId::from_stored(row.api_key_id);
-            let body = tx
-                .vault
-                .open(&context(&api_key_id, &row.idempotency_key), &sealed)
-                .map_err(|error| Error::internal(format!("idempotency_keys.body: {error}")))?;
-            let status = known("idempotency_keys.status", u16::try_from(status).ok())?;
-            Ok(Claim::Answered(StoredAnswer { status, location: row.location, body }))
-        }
-        _ => Ok(Claim::Begun {
-            resource_id: row.resource_id,
-            operation_id: row.operation_id.map(OperationId::from_stored),
-            locked_until: moment(row.locked_until),
-        }),
+    if let Some(answer) = kept_answer(tx, &row)? {
+        return Ok(Claim::Answered(answer));
     }
+    Ok(Claim::Begun {
+        resource_id: row.resource_id,
+        operation_id: row.operation_id.map(OperationId::from_stored),
+        locked_until: moment(row.locked_until),
+    })
+}
+
+/// The kept answer, unless there is none or its payer was erased.
+fn kept_answer(tx: &mut Tx<'_>, row: &Row) -> Result<Option<StoredAnswer>> {
+    let (Some(status), Some(sealed)) = (row.status, &row.body) else { return Ok(None) };
+    let context = context(&ApiKeyId::from_stored(row.api_key_id.clone()), &row.idempotency_key);
+    let body = match &row.payment_id {
+        Some(id) => {
+            payer_keys::of_payment(tx, &PaymentId::from_stored(id.clone()))?.open(tx.vault, &context, sealed)?
+        }
+        None => Some(tx.vault.open(&context, sealed).map_err(|error| Error::internal(format!("{context}: {error}")))?),
+    };
+    let status = known("idempotency_keys.status", u16::try_from(status).ok())?;
+    Ok(body.map(|body| StoredAnswer { status, location: row.location.clone(), body }))
 }
 
 fn context(api_key_id: &ApiKeyId, key: &str) -> String {

@@ -12,6 +12,7 @@ mod lane;
 pub mod migrate;
 pub mod notifications;
 pub mod operations;
+mod payer_keys;
 pub mod payments;
 mod pool;
 pub mod refunds;
@@ -31,4 +32,11 @@ use conn::DbConn;
 pub struct Tx<'a> {
     db: &'a mut DbConn,
     vault: &'a Vault,
+    met: payer_keys::Met,
+}
+
+impl<'a> Tx<'a> {
+    fn new(db: &'a mut DbConn, vault: &'a Vault) -> Tx<'a> {
+        Tx { db, vault, met: payer_keys::Met::default() }
+    }
 }

@@ -5,17 +5,21 @@ use diesel::sql_types::Bool;
 
 use super::Tx;
 use super::conn::on_each;
+use super::payer_keys;
 use super::schema::{notifications, quarantine, transactions};
 use super::types::{NaiveDateTime, moment};
 use crate::app::{NotificationKind, NotificationRecord, Page};
 use crate::clock::Timestamp;
-use crate::domain::id::NotificationId;
+use crate::domain::id::{NotificationId, PaymentId};
 use crate::error::{Error, Result};
+use crate::vault;
 
 /// At most so many are kept in quarantine.
 pub const QUARANTINE_LIMIT: i64 = 1000;
 /// More early notifications of one transaction are left to a replay by hand.
 const UNMATCHED_LIMIT: i64 = 200;
+/// What stands in the place of a body that has ended.
+const ENDED: &[u8] = &[];
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = notifications)]
@@ -31,6 +35,7 @@ struct Row {
     verdict: String,
     reply: i32,
     received_at: NaiveDateTime,
+    payer_key_id: Option<String>,
 }
 
 #[derive(Insertable)]
@@ -47,8 +52,17 @@ struct QuarantineRow {
 pub struct Stored {
     /// What may be shown of it.
     pub record: NotificationRecord,
-    /// The signed bytes.
-    pub body: Vec<u8>,
+    /// The signed bytes; `None` when their time was over or their payer was erased.
+    pub body: Option<Vec<u8>>,
+    /// Whether they are JSON.
+    pub is_json: bool,
+}
+
+/// The signed bytes of a notification that is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Signed<'a> {
+    /// The bytes.
+    pub body: &'a [u8],
     /// Whether they are JSON.
     pub is_json: bool,
     /// Of a refund: the payment transaction that was given back from.
@@ -56,44 +70,80 @@ pub struct Stored {
 }
 
 /// Whether this very notification was stored before.
-pub fn is_known(tx: &mut Tx<'_>, kind: NotificationKind, digest: &[u8; 32]) -> Result<bool> {
+pub fn is_known(tx: &mut Tx<'_>, kind: NotificationKind, body: &[u8]) -> Result<bool> {
     let found = diesel::select(diesel::dsl::exists(
         notifications::table
             .filter(notifications::kind.eq(kind.as_str()))
-            .filter(notifications::digest.eq(digest.as_slice())),
+            .filter(notifications::digest.eq(digest(body))),
     ))
     .get_result(tx.db)?;
     Ok(found)
 }
 
-/// Stores a notification; one that is known already stays as it is.
-pub fn insert(tx: &mut Tx<'_>, stored: &Stored, digest: &[u8; 32]) -> Result<()> {
-    let record = &stored.record;
+fn digest(body: &[u8]) -> Vec<u8> {
+    vault::digest(&[body]).to_vec()
+}
+
+/// Stores a notification; one that is known already stays as it is. Its body is sealed by the key of the payer of its
+/// payment; one of no known payment gets a key of its own. Of an erased payer no body is kept.
+pub fn insert(tx: &mut Tx<'_>, record: &NotificationRecord, raw: &Signed<'_>) -> Result<()> {
+    let payer = match &record.payment_id {
+        Some(id) => payer_keys::of_payment(tx, &PaymentId::from_stored(id.clone()))?,
+        None => payer_keys::create(tx, record.id.as_str(), None, record.received_at)?.into(),
+    };
+    let body = payer.seal(tx.vault, &context(&record.id), raw.body);
     let row = Row {
         id: record.id.to_string(),
         kind: record.kind.clone(),
-        digest: digest.to_vec(),
-        is_json: stored.is_json,
-        body: tx.vault.seal(&context(&record.id), &stored.body),
+        digest: digest(raw.body),
+        is_json: raw.is_json,
+        payer_key_id: payer.key_id.clone().filter(|_| body.is_some()),
+        body: body.unwrap_or_default(),
         payment_id: record.payment_id.clone(),
         transaction_id: record.transaction_id,
-        parent_transaction_id: stored.parent_transaction_id,
+        parent_transaction_id: raw.parent_transaction_id,
         verdict: record.verdict.clone(),
         reply: record.reply,
         received_at: record.received_at.naive_utc(),
     };
-    on_each!(tx.db, |conn| diesel::insert_into(notifications::table)
+    let inserted = on_each!(tx.db, |conn| diesel::insert_into(notifications::table)
         .values(&row)
         .on_conflict_do_nothing()
         .execute(conn))?;
+    if inserted == 0 && record.payment_id.is_none() {
+        payer_keys::delete_own(tx, record.id.as_str())?;
+    }
     Ok(())
 }
 
-/// Notes what applying it again came to.
-pub fn set_verdict(tx: &mut Tx<'_>, id: &NotificationId, verdict: &str, payment_id: Option<&str>) -> Result<()> {
+/// Notes what applying it again came to. A body whose payment is known from now on goes under its payer's key.
+pub fn set_verdict(tx: &mut Tx<'_>, id: &NotificationId, verdict: &str, payment_id: Option<&PaymentId>) -> Result<()> {
     diesel::update(notifications::table.find(id.as_str()))
-        .set((notifications::verdict.eq(verdict), notifications::payment_id.eq(payment_id)))
+        .set((notifications::verdict.eq(verdict), notifications::payment_id.eq(payment_id.map(PaymentId::as_str))))
         .execute(tx.db)?;
+    payment_id.map_or(Ok(()), |payment_id| seal_for(tx, id, payment_id))
+}
+
+fn seal_for(tx: &mut Tx<'_>, id: &NotificationId, payment_id: &PaymentId) -> Result<()> {
+    let payer = payer_keys::of_payment(tx, payment_id)?;
+    let (key_id, sealed): (Option<String>, Vec<u8>) = notifications::table
+        .find(id.as_str())
+        .select((notifications::payer_key_id, notifications::body))
+        .get_result(tx.db)?;
+    if key_id == payer.key_id {
+        return Ok(());
+    }
+    let plain = open_body(tx, id, key_id.clone(), &sealed)?;
+    let body = plain.and_then(|plain| payer.seal(tx.vault, &context(id), &plain));
+    diesel::update(notifications::table.find(id.as_str()))
+        .set((
+            notifications::payer_key_id.eq(payer.key_id.as_deref().filter(|_| body.is_some())),
+            notifications::body.eq(body.unwrap_or_default()),
+        ))
+        .execute(tx.db)?;
+    if key_id.as_deref() == Some(id.as_str()) {
+        payer_keys::delete_own(tx, id.as_str())?;
+    }
     Ok(())
 }
 
@@ -134,6 +184,7 @@ pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
     let mut ids: Vec<String> = notifications::table
         .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
         .filter(notifications::parent_transaction_id.is_not_null())
+        .filter(notifications::body.ne(ENDED))
         .filter(diesel::dsl::exists(of_refunds))
         .limit(20)
         .select(notifications::id)
@@ -143,6 +194,7 @@ pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
     let own: Vec<String> = notifications::table
         .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
         .filter(notifications::parent_transaction_id.is_null())
+        .filter(notifications::body.ne(ENDED))
         .filter(diesel::dsl::exists(of_payments))
         .limit(20)
         .select(notifications::id)
@@ -152,13 +204,17 @@ pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
     Ok(ids.into_iter().map(NotificationId::from_stored).collect())
 }
 
-fn to_stored(tx: &Tx<'_>, row: Row) -> Result<Stored> {
+fn to_stored(tx: &mut Tx<'_>, row: Row) -> Result<Stored> {
     let id = NotificationId::from_stored(row.id.clone());
-    let body = tx
-        .vault
-        .open(&context(&id), &row.body)
-        .map_err(|error| Error::internal(format!("notifications.body: {error}")))?;
-    Ok(Stored { is_json: row.is_json, body, parent_transaction_id: row.parent_transaction_id, record: to_record(row) })
+    let body = open_body(tx, &id, row.payer_key_id.clone(), &row.body)?;
+    Ok(Stored { is_json: row.is_json, body, record: to_record(row) })
+}
+
+fn open_body(tx: &mut Tx<'_>, id: &NotificationId, key_id: Option<String>, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
+    if sealed.is_empty() {
+        return Ok(None);
+    }
+    payer_keys::with_key(tx, key_id)?.open(tx.vault, &context(id), sealed)
 }
 
 /// A stretch of the list, newest first.

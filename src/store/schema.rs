@@ -49,6 +49,7 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         expires_at -> Timestamp,
+        payer_key_id -> Nullable<Text>,
     }
 }
 
@@ -67,6 +68,7 @@ diesel::table! {
         created_by -> Text,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        sealed_reason -> Nullable<Binary>,
     }
 }
 
@@ -148,6 +150,7 @@ diesel::table! {
         location -> Nullable<Text>,
         body -> Nullable<Binary>,
         created_at -> Timestamp,
+        payment_id -> Nullable<Text>,
     }
 }
 
@@ -164,6 +167,7 @@ diesel::table! {
         verdict -> Text,
         reply -> Integer,
         received_at -> Timestamp,
+        payer_key_id -> Nullable<Text>,
     }
 }
 
@@ -176,6 +180,43 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    payer_keys (id) {
+        id -> Text,
+        account_hash -> Nullable<Text>,
+        account -> Nullable<Binary>,
+        wrapped_key -> Nullable<Binary>,
+        created_at -> Timestamp,
+        erased_at -> Nullable<Timestamp>,
+        cleaned_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    personal_data_erasures (id) {
+        id -> Text,
+        cause -> Text,
+        api_key_id -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        payers -> BigInt,
+        payments -> BigInt,
+        notifications -> BigInt,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    personal_data_access (id) {
+        id -> Text,
+        action -> Text,
+        api_key_id -> Text,
+        request_id -> Nullable<Text>,
+        payer_key_id -> Nullable<Text>,
+        payment_id -> Nullable<Text>,
+        at -> Timestamp,
+    }
+}
+
 diesel::joinable!(transactions -> payments (payment_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -184,7 +225,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     idempotency_keys,
     notifications,
     operations,
+    payer_keys,
     payments,
+    personal_data_access,
+    personal_data_erasures,
     quarantine,
     refunds,
     transactions,
