@@ -9,6 +9,7 @@ use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::app::RetentionSettings;
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::vault;
@@ -42,6 +43,10 @@ pub struct Settings {
     pub settle_interval: Duration,
     /// Pause between looks for payments whose time is over.
     pub expire_interval: Duration,
+    /// Pause between looks for what was kept long enough.
+    pub retention_interval: Duration,
+    /// How long personal data is kept.
+    pub retention: RetentionSettings,
     /// Logs.
     pub log: LogSettings,
 }
@@ -326,6 +331,8 @@ impl Reader<'_> {
         let privacy = self.privacy();
         let settle_interval = self.millis("worker.settle_interval_ms", 10, 3_600_000);
         let expire_interval = self.millis("worker.expire_interval_ms", 10, 3_600_000);
+        let retention_interval = self.millis("worker.retention_interval_ms", 10, 86_400_000);
+        let retention = self.retention();
         let log = self.log();
         Some(Settings {
             server: server?,
@@ -340,6 +347,8 @@ impl Reader<'_> {
             },
             settle_interval: settle_interval?,
             expire_interval: expire_interval?,
+            retention_interval: retention_interval?,
+            retention: retention?,
             log: log?,
         })
     }
@@ -429,6 +438,26 @@ impl Reader<'_> {
             .map(|text| self.key("privacy.previous_keys", text))
             .collect();
         Some(PrivacySettings { encryption_key: current?, previous_keys: previous.into_iter().collect::<Option<_>>()? })
+    }
+
+    /// Days; 0 keeps for good.
+    fn days(&mut self, key: &str) -> Option<Option<i64>> {
+        self.number(key, 0, 36_500).map(|days: u32| (days > 0).then_some(i64::from(days)))
+    }
+
+    fn retention(&mut self) -> Option<RetentionSettings> {
+        let notification_bodies_days = self.days("retention.notification_bodies_days");
+        let idempotency_answers_days = self.days("retention.idempotency_answers_days");
+        let quarantine_days = self.days("retention.quarantine_days");
+        let access_records_days = self.days("retention.access_records_days");
+        let payer_data_days = self.days("retention.payer_data_days");
+        Some(RetentionSettings {
+            notification_bodies_days: notification_bodies_days?,
+            idempotency_answers_days: idempotency_answers_days?,
+            quarantine_days: quarantine_days?,
+            access_records_days: access_records_days?,
+            payer_data_days: payer_data_days?,
+        })
     }
 
     fn log(&mut self) -> Option<LogSettings> {

@@ -37,6 +37,10 @@ pub enum Conflict {
     ProviderRefused,
     /// The payment has as many refunds as one payment may have.
     TooManyRefunds,
+    /// Personal data that is to be erased is still needed: a payment is not over.
+    PayerInUse,
+    /// Personal data that is to be erased was written before payers had keys.
+    KeysNotRotated,
 }
 
 impl Conflict {
@@ -50,6 +54,8 @@ impl Conflict {
             Conflict::WrongTransaction => "wrong_transaction",
             Conflict::ProviderRefused => "provider_refused",
             Conflict::TooManyRefunds => "too_many_refunds",
+            Conflict::PayerInUse => "payer_in_use",
+            Conflict::KeysNotRotated => "keys_not_rotated",
         }
     }
 }

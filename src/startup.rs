@@ -82,6 +82,7 @@ impl Running {
             settings: AppSettings {
                 default_expires_in_s: settings.default_expires_in_s,
                 call_deadline_s: call_deadline_s(settings),
+                retention: settings.retention.clone(),
             },
         }));
         let parts = http::Parts {
@@ -96,7 +97,9 @@ impl Running {
             .map_err(|error| Error::internal(format!("cannot listen on {}: {error}", settings.server.bind)))?;
         let handle = server.handle();
         let admin = start_admin(settings, &metrics)?;
-        let workers = world.workers.then(|| Workers::start(&app, settings.settle_interval, settings.expire_interval));
+        let workers = world.workers.then(|| {
+            Workers::start(&app, settings.settle_interval, settings.expire_interval, settings.retention_interval)
+        });
         Ok(Running { address, app, store, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 

@@ -171,6 +171,13 @@ impl Vault {
         self.search_keys.iter().map(|key| base64_url(&hmac_sha256(key, &message))).collect()
     }
 
+    /// Digests by which equal values are recognised, although nobody without the key can try out what they are of: with
+    /// the current key first, then with those that were used before.
+    pub fn keyed_digests(&self, kind: &str, value: &[u8]) -> Vec<[u8; 32]> {
+        let message = digest(&[kind.as_bytes(), value]);
+        self.search_keys.iter().map(|key| hmac_sha256(key, &message)).collect()
+    }
+
     /// The signature of a link of ours, for `purpose` and `subject`.
     pub fn sign_link(&self, purpose: &str, subject: &str) -> String {
         self.link_keys.first().map(|key| link_signature(key, purpose, subject)).unwrap_or_default()

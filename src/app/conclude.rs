@@ -332,9 +332,12 @@ impl App {
         let answer = self
             .write_payment(&payment_id, move |tx| {
                 let concluded = conclude(tx, &recorder, &operation, &conclusion)?;
-                let (answer, is_final) = match &concluded.refund {
-                    Some(refund) => (present.refund(refund), refund.status != RefundStatus::Pending),
-                    None => (present.payment(&concluded.details, keyed.creates), is_final(&concluded.details.payment)),
+                let (answer, is_final) = match concluded.refund {
+                    Some(refund) => (present.refund(&refund), refund.status != RefundStatus::Pending),
+                    None => {
+                        let is_final = is_final(&concluded.details.payment);
+                        (present.payment(&concluded.details.answered_to(&keyed.caller), keyed.creates), is_final)
+                    }
                 };
                 keep(
                     tx,
@@ -365,7 +368,7 @@ fn keep(
     if failed {
         idempotency::release(tx, key_id, idempotency)
     } else if is_final {
-        idempotency::finish(tx, key_id, idempotency, payment_id, answer)
+        idempotency::finish(tx, key_id, idempotency, Some(payment_id), answer)
     } else {
         idempotency::unlock(tx, key_id, idempotency, at)
     }

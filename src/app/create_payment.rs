@@ -36,7 +36,7 @@ impl App {
         let operation = card.as_ref().map(|_| self.charge_operation(&payment));
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         match self.begin_payment(&keyed, &payment, operation.as_ref()).await? {
-            Begun::Repeat(repeat) => self.repeat(repeat, true).await,
+            Begun::Repeat(repeat) => self.repeat(caller, repeat, true).await,
             Begun::Answer(stored) => Ok(Answer { stored, replayed: false }),
             Begun::Charge => {
                 let (Some(card), Some(operation)) = (card, operation) else {
@@ -127,7 +127,7 @@ impl App {
                 let operation_id = operation.as_ref().map(|operation| &operation.id);
                 let at = payment.created_at;
                 if let Some(repeat) =
-                    idempotent::claim(tx, &keyed, &payment.id, payment.id.as_str(), operation_id, at, deadline_s)?
+                    idempotent::claim(tx, &keyed, Some(&payment.id), payment.id.as_str(), operation_id, at, deadline_s)?
                 {
                     return Ok(Begun::Repeat(repeat));
                 }
@@ -138,7 +138,7 @@ impl App {
                 }
                 let answer =
                     present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
-                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &payment.id, &answer)?;
+                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&payment.id), &answer)?;
                 Ok(Begun::Answer(answer))
             })
             .await

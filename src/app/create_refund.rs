@@ -35,7 +35,7 @@ impl App {
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         self.settle_open(&id, caller).await?;
         match self.begin_refund(&keyed, &id, new).await? {
-            Begun::Repeat(repeat) => self.repeat(repeat, true).await,
+            Begun::Repeat(repeat) => self.repeat(caller, repeat, true).await,
             Begun::Call(begun) => {
                 let (operation, refund) = *begun;
                 let outcome = self
@@ -58,9 +58,15 @@ impl App {
         let (keyed, id) = (keyed.clone(), id.clone());
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::hold(tx, &id)?;
-            if let Some(repeat) =
-                idempotent::claim(tx, &keyed, &id, refund_id.as_str(), Some(&template.id), recorder.at, deadline_s)?
-            {
+            if let Some(repeat) = idempotent::claim(
+                tx,
+                &keyed,
+                Some(&id),
+                refund_id.as_str(),
+                Some(&template.id),
+                recorder.at,
+                deadline_s,
+            )? {
                 return Ok(Begun::Repeat(repeat));
             }
             let amount = amount_to_refund(&payment, &new)?;

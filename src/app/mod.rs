@@ -3,6 +3,7 @@
 //! Every change of a payment goes through `record`; every call to the provider is written down before it is sent and
 //! again when its outcome is known. Between the two there is no transaction.
 
+mod access;
 mod authenticate;
 mod capture_payment;
 mod conclude;
@@ -11,14 +12,17 @@ mod create_refund;
 mod expire_payments;
 mod idempotent;
 mod merge;
+mod personal_data;
 mod read;
 mod record;
+mod retention;
 mod settle_operations;
 mod take_notification;
 mod three_ds;
 mod types;
 
 pub use authenticate::{NewKey, create_api_key};
+pub use retention::RetentionSettings;
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
 
@@ -48,6 +52,8 @@ pub struct AppSettings {
     pub default_expires_in_s: i64,
     /// After so many seconds a call to the provider is surely over in our process: its queueing and its time limit.
     pub call_deadline_s: i64,
+    /// How long personal data is kept.
+    pub retention: RetentionSettings,
 }
 
 /// What the use cases work with.
@@ -77,6 +83,8 @@ pub struct App {
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
     asking: settle_operations::Asking,
+    readings: access::Readings,
+    sweep: retention::Sweep,
 }
 
 impl App {
@@ -88,6 +96,8 @@ impl App {
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
             asking: settle_operations::Asking::default(),
+            readings: access::Readings::default(),
+            sweep: retention::Sweep::default(),
         }
     }
 

@@ -133,13 +133,13 @@ impl App {
     }
 }
 
-fn with_transactions(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment) -> Result<PaymentDetails> {
+pub(super) fn with_transactions(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment) -> Result<PaymentDetails> {
     let transactions = super::record::shown(transactions::of_payment(tx, &payment.id)?);
     Ok(PaymentDetails { payment, transactions })
 }
 
 /// Lists are read with one entry more than asked for, which tells whether more follows.
-fn cut<T>(mut items: Vec<T>, limit: i64) -> Listing<T> {
+pub(super) fn cut<T>(mut items: Vec<T>, limit: i64) -> Listing<T> {
     let limit = usize::try_from(limit).unwrap_or(0);
     let more = items.len() > limit;
     items.truncate(limit);

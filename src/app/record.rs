@@ -11,7 +11,9 @@ use super::merge::{captured, contradicts, is_resolved, merge, same};
 use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition};
 use crate::clock::{IdSource, Timestamp};
-use crate::domain::evidence::{Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive};
+use crate::domain::evidence::{
+    Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
+};
 use crate::domain::id::{EventId, RefundId, TransactionRecordId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
@@ -118,6 +120,8 @@ impl Recorder {
         fact: &Fact,
         refund_id: Option<&RefundId>,
     ) -> Result<Learned> {
+        let nameless = payment.erased.then(|| without_card(fact));
+        let fact = nameless.as_ref().unwrap_or(fact);
         let known = transactions::find(tx, fact.transaction_id)?;
         let refund = match fact.kind {
             TransactionKind::Refund => self.refund_behind(tx, payment, fact, refund_id)?,
@@ -422,6 +426,11 @@ pub(super) fn counted_transaction(tx: &mut Tx<'_>, payment: &Payment) -> Result<
         open_operation: None,
     };
     Ok(derive(&known).counted)
+}
+
+/// A fact as it is kept of an erased payer: no card comes back with a late one.
+fn without_card(fact: &Fact) -> Fact {
+    Fact { card: Card { brand: fact.card.brand.clone(), ..Card::default() }, ..fact.clone() }
 }
 
 fn changed(before: &Payment, next: &Payment) -> bool {

@@ -5,6 +5,7 @@ mod demo;
 #[cfg(feature = "sandbox")]
 mod dev;
 mod keys;
+mod rotate;
 mod serve;
 
 use std::fmt::Display;
@@ -47,7 +48,7 @@ enum Command {
     Openapi,
     /// Checks the settings and prints them without their secrets.
     CheckConfig(ConfigFile),
-    /// Makes, lists and revokes API keys.
+    /// Makes, lists and revokes API keys; moves personal data under a new encryption key.
     Keys {
         #[command(subcommand)]
         command: keys::KeysCommand,

@@ -199,6 +199,23 @@ pub(super) fn notification() -> Value {
     })
 }
 
+/// The answer to an erasure.
+pub(super) fn erasure() -> Value {
+    json!({
+        "erased": true, "id": "era_01kaq0n3c6f9j2m5p8r1t4w7za", "at": at(86_400).to_string(), "payments": 1,
+        "notifications": 2,
+    })
+}
+
+/// All that is held about a payer with one payment.
+pub(super) fn personal_data() -> Value {
+    let told = json!({
+        "id": NOTIFICATION_ID, "kind": "pay", "received_at": at(41).to_string(),
+        "body": "TransactionId=3541977847&Amount=12500.00&Currency=KZT&AccountId=client-77&Email=payer%40example.test",
+    });
+    list(json!({"payment": paid_payment(), "refunds": [refund()], "notifications": [told]}))
+}
+
 /// A list that ends with this entry.
 pub(super) fn list(entry: Value) -> Value {
     json!({"data": [entry], "next_cursor": null})

@@ -56,6 +56,7 @@ grant!(ReadPayments, PaymentsRead);
 grant!(WritePayments, PaymentsWrite);
 grant!(WriteRefunds, RefundsWrite);
 grant!(Operate, OpsWrite);
+grant!(ManagePersonalData, PersonalDataWrite);
 
 /// A caller whose key is valid, holds the scope and is within its rate.
 pub(super) struct Key<G: Grant> {

@@ -7,7 +7,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response};
 
 use super::problem::{self, TABLE};
-use super::{decline_reasons, docs, events, examples, health, notifications, payments, refunds, schemas, three_ds};
+use super::{
+    decline_reasons, docs, events, examples, health, notifications, payments, personal_data, refunds, schemas, three_ds,
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -37,6 +39,8 @@ use super::{decline_reasons, docs, events, examples, health, notifications, paym
         notifications::replay_notification,
         events::list_events,
         decline_reasons::list_decline_reasons,
+        personal_data::export_personal_data,
+        personal_data::erase_personal_data,
         docs::get_openapi,
         health::get_liveness,
         health::get_readiness,
@@ -48,6 +52,7 @@ use super::{decline_reasons, docs, events, examples, health, notifications, paym
         (name = "Refunds", description = "Give money back."),
         (name = "Events", description = "Catch up on what happened."),
         (name = "Operations", description = "Look closer, ask again."),
+        (name = "Personal data", description = "Show or erase what is held about a payer."),
         (name = "Provider", description = "For CloudPayments."),
         (name = "Service", description = "About the service itself."),
     )
@@ -178,7 +183,7 @@ fn drop_null_type(schema_type: &mut SchemaType) {
 }
 
 fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    [("GET", item.get.as_mut()), ("POST", item.post.as_mut())]
+    [("GET", item.get.as_mut()), ("POST", item.post.as_mut()), ("DELETE", item.delete.as_mut())]
         .into_iter()
         .filter_map(|(method, operation)| Some((method, operation?)))
 }
@@ -264,7 +269,9 @@ impl Sends {
         Sends {
             key: operation.security.is_some(),
             idempotency_key: has(ParameterIn::Header, "Idempotency-Key"),
-            path_id: parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Path),
+            path_id: parameters
+                .iter()
+                .any(|parameter| parameter.parameter_in == ParameterIn::Path && parameter.name != "account_id"),
             query: parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Query),
             body: operation.request_body.is_some(),
             conflict: described("409"),
@@ -423,6 +430,8 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::erasure(), "Erasure"),
+            (examples::personal_data(), "PersonalData"),
             (examples::problem("not_found", 404, "x"), "Problem"),
         ] {
             let fields = fields_of(&document, schema);

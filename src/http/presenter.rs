@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::intent;
+use super::personal_data::erasure_view;
 use super::records::{CauseView, RefundFailureView, RefundView, TransitionView};
 use super::view::{
     CardView, DeclineView, MethodView, Moment, NextActionView, OutcomeView, PayerView, PaymentView, SupportView,
     TextsView, TransactionView,
 };
-use crate::app::{PaymentDetails, Present, StoredAnswer, Transition};
+use crate::app::{Erasure, PaymentDetails, Present, StoredAnswer, Transition};
 use crate::clock::Timestamp;
 use crate::domain::decline::{self, DeclineCategory, Texts};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
@@ -92,6 +93,7 @@ impl Presenter {
             capture: payment.capture.as_str(),
             language: payment.language.as_str(),
             payer: payer(&payment.payer),
+            erased: payment.erased.then_some(true),
             method: MethodView { r#type: payment.method.as_str() },
             return_url: payment.return_url.as_deref(),
             next_action: self.next_action(payment),
@@ -197,6 +199,10 @@ impl Present for Presenter {
         let open = refund.certainty == Certainty::Undetermined || refund.status == RefundStatus::Pending;
         let location = Some(format!("/v1/refunds/{}", refund.id));
         StoredAnswer { status: if open { 202 } else { 201 }, location, body: body(&refund_view(refund)) }
+    }
+
+    fn erasure(&self, erasure: &Erasure) -> StoredAnswer {
+        StoredAnswer { status: 200, location: None, body: body(&erasure_view(erasure)) }
     }
 }
 

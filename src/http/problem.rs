@@ -48,6 +48,8 @@ pub(super) const TABLE: &[Row] = &[
     row("wrong_transaction", 409, "Not the transaction that waits for authentication"),
     row("provider_refused", 409, "CloudPayments refused the operation"),
     row("too_many_refunds", 409, "The payment has as many refunds as it can have"),
+    row("payer_in_use", 409, "A payment of the payer is not over"),
+    row("keys_not_rotated", 409, "Some data was written before payers had keys"),
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
     row("refundable_differs", 412, "What is refundable differs from what was expected"),
     row("body_too_large", 413, "The body is too large"),
@@ -275,6 +277,8 @@ mod tests {
             Conflict::WrongTransaction,
             Conflict::ProviderRefused,
             Conflict::TooManyRefunds,
+            Conflict::PayerInUse,
+            Conflict::KeysNotRotated,
         ];
         for why in conflicts {
             assert_eq!(Problem::from(Error::conflict(why, "x")).row.code, why.code());

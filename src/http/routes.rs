@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Route};
 
 use super::extract::Answered;
 use super::problem::Problem;
-use super::{decline_reasons, docs, events, health, notifications, payments, refunds, three_ds};
+use super::{decline_reasons, docs, events, health, notifications, payments, personal_data, refunds, three_ds};
 
 /// One operation.
 pub(super) struct Endpoint {
@@ -24,6 +24,10 @@ const fn get(path: &'static str, route: fn() -> Route) -> Endpoint {
 
 const fn post(path: &'static str, route: fn() -> Route) -> Endpoint {
     Endpoint { method: Method::POST, path, route }
+}
+
+const fn delete(path: &'static str, route: fn() -> Route) -> Endpoint {
+    Endpoint { method: Method::DELETE, path, route }
 }
 
 /// Every operation; those of one path stand together.
@@ -47,6 +51,8 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/notifications/{id}/replay", || web::post().to(notifications::replay_notification)),
     get("/v1/events", || web::get().to(events::list_events)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),
+    get("/v1/payers/{account_id}/personal-data", || web::get().to(personal_data::export_personal_data)),
+    delete("/v1/payers/{account_id}/personal-data", || web::delete().to(personal_data::erase_personal_data)),
     get("/openapi.json", || web::get().to(docs::get_openapi)),
     get("/docs", || web::get().to(docs::redirect_to_docs)),
     get("/docs/{file:.*}", || web::get().to(docs::show_docs)),

@@ -2,15 +2,17 @@
 
 use diesel::prelude::*;
 
-use super::Tx;
 use super::conn::on_each;
 use super::payer_keys;
-use super::schema::idempotency_keys;
+use super::schema::{idempotency_keys, payments};
 use super::types::{NaiveDateTime, known, moment};
+use super::{Tx, rotation};
 use crate::app::{Idempotency, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, OperationId, PaymentId};
+use crate::domain::state::Status;
 use crate::error::{Error, Result};
+use crate::vault::{self, Vault};
 
 /// What is known of a key.
 #[derive(Debug)]
@@ -31,6 +33,9 @@ pub enum Claim {
         locked_until: Timestamp,
     },
 }
+
+/// Length of a fingerprint as it was stored before fingerprints were sealed.
+const PLAIN_FINGERPRINT: usize = 32;
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = idempotency_keys)]
@@ -58,7 +63,7 @@ pub struct Request<'a> {
     /// The payment or refund that the request makes or changes.
     pub resource_id: &'a str,
     /// The payment it is about.
-    pub payment_id: &'a PaymentId,
+    pub payment_id: Option<&'a PaymentId>,
     /// The call to the provider that follows.
     pub operation_id: Option<&'a OperationId>,
     /// Now.
@@ -82,7 +87,10 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
     let row = Row {
         api_key_id: request.api_key_id.to_string(),
         idempotency_key: request.idempotency.key.clone(),
-        fingerprint: request.idempotency.fingerprint.to_vec(),
+        fingerprint: tx.vault.seal(
+            &fingerprint_context(request.api_key_id.as_str(), &request.idempotency.key),
+            &request.idempotency.fingerprint,
+        ),
         resource_id: request.resource_id.to_owned(),
         operation_id: request.operation_id.map(ToString::to_string),
         locked_until: request.locked_until.naive_utc(),
@@ -90,7 +98,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
         location: None,
         body: None,
         created_at: request.at.naive_utc(),
-        payment_id: Some(request.payment_id.to_string()),
+        payment_id: request.payment_id.map(ToString::to_string),
     };
     let inserted = on_each!(tx.db, |conn| diesel::insert_into(idempotency_keys::table)
         .values(&row)
@@ -102,17 +110,22 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
     look(tx, request.api_key_id, request.idempotency)?.ok_or_else(|| Error::internal("an idempotency key vanished"))
 }
 
-/// Keeps the final answer for repeats, sealed by the key of the payer of `payment_id`.
+/// Keeps the final answer for repeats, sealed by the key of the payer of `payment_id`, or by the vault when it is about no
+/// payment and holds no personal data.
 pub fn finish(
     tx: &mut Tx<'_>,
     api_key_id: &ApiKeyId,
     idempotency: &Idempotency,
-    payment_id: &PaymentId,
+    payment_id: Option<&PaymentId>,
     answer: &StoredAnswer,
 ) -> Result<()> {
-    let payer = payer_keys::of_payment(tx, payment_id)?;
+    let context = context(api_key_id, &idempotency.key);
+    let body = match payment_id {
+        Some(id) => payer_keys::of_payment(tx, id)?.seal(tx.vault, &context, &answer.body),
+        None => Some(tx.vault.seal(&context, &answer.body)),
+    };
     // Of an erased payer nothing is kept: a repeat gets the live payment.
-    let Some(body) = payer.seal(tx.vault, &context(api_key_id, &idempotency.key), &answer.body) else { return Ok(()) };
+    let Some(body) = body else { return Ok(()) };
     diesel::update(idempotency_keys::table.find((api_key_id.as_str(), idempotency.key.as_str())))
         .set((
             idempotency_keys::status.eq(Some(i32::from(answer.status))),
@@ -138,6 +151,85 @@ pub fn release(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency
     Ok(())
 }
 
+/// Seals the fingerprint with the current key, and an answer from before payers had keys by its payer's. Whether there was
+/// something to do.
+pub(super) fn rotate(tx: &mut Tx<'_>, (api_key_id, key): &rotation::Place) -> Result<bool> {
+    let row: Option<Row> =
+        idempotency_keys::table.find((api_key_id, key)).select(Row::as_select()).get_result(tx.db).optional()?;
+    let Some(row) = row else { return Ok(false) };
+    let place = fingerprint_context(api_key_id, key);
+    let fingerprint = match row.fingerprint.len() {
+        0 => None,
+        PLAIN_FINGERPRINT => Some(tx.vault.seal(&place, &row.fingerprint)),
+        _ => tx.vault.reseal(&place, &row.fingerprint).map_err(|_| rotation::cannot_open(&place))?,
+    };
+    let payment_id = match &row.payment_id {
+        Some(id) => Some(PaymentId::from_stored(id.clone())),
+        None => rotation::payment_of(tx, &row.resource_id)?,
+    };
+    let body = match &row.body {
+        Some(sealed) if vault::is_sealed_by_vault(sealed) => {
+            rotate_answer(tx, &context(&ApiKeyId::from_stored(api_key_id.clone()), key), payment_id.as_ref(), sealed)?
+        }
+        _ => None,
+    };
+    let named = row.payment_id.is_none() && payment_id.is_some();
+    if fingerprint.is_none() && body.is_none() && !named {
+        return Ok(false);
+    }
+    diesel::update(idempotency_keys::table.find((api_key_id, key)))
+        .set((
+            idempotency_keys::fingerprint.eq(fingerprint.unwrap_or(row.fingerprint)),
+            idempotency_keys::payment_id.eq(payment_id.as_ref().map(PaymentId::as_str)),
+            idempotency_keys::body.eq(body.or(row.body)),
+        ))
+        .execute(tx.db)?;
+    Ok(true)
+}
+
+fn rotate_answer(
+    tx: &mut Tx<'_>,
+    place: &str,
+    payment_id: Option<&PaymentId>,
+    sealed: &[u8],
+) -> Result<Option<Vec<u8>>> {
+    let Some(id) = payment_id else {
+        return tx.vault.reseal(place, sealed).map_err(|_| rotation::cannot_open(place));
+    };
+    let payer = payer_keys::of_payment(tx, id)?;
+    let plain = tx.vault.open(place, sealed).map_err(|_| rotation::cannot_open(place))?;
+    Ok(payer.seal(tx.vault, place, &plain))
+}
+
+/// Ends kept answers of payments that are over since before `before`, at most `limit`. Returns how many. The keys stay, so a
+/// late repeat does nothing and gets the live payment.
+pub fn end_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
+    let over = payments::table
+        .filter(payments::id.nullable().eq(idempotency_keys::payment_id))
+        .filter(payments::updated_at.lt(before.naive_utc()))
+        .filter(payments::status.ne_all(Status::UNFINISHED.map(Status::as_str)))
+        .filter(payments::decide_by.is_null())
+        .filter(payments::refund_pending.eq(0));
+    let due: Vec<(String, String)> = idempotency_keys::table
+        .filter(idempotency_keys::body.is_not_null())
+        .filter(idempotency_keys::payment_id.lt(PaymentId::first_at(before).as_str()))
+        .filter(diesel::dsl::exists(over))
+        .order(idempotency_keys::payment_id.asc())
+        .limit(limit)
+        .select((idempotency_keys::api_key_id, idempotency_keys::idempotency_key))
+        .load(tx.db)?;
+    for (api_key_id, key) in &due {
+        diesel::update(idempotency_keys::table.find((api_key_id, key)))
+            .set((
+                idempotency_keys::status.eq(None::<i32>),
+                idempotency_keys::location.eq(None::<String>),
+                idempotency_keys::body.eq(None::<Vec<u8>>),
+            ))
+            .execute(tx.db)?;
+    }
+    Ok(due.len())
+}
+
 /// Unlocks every key whose work was cut off with the process. Only for a database that one process uses.
 pub fn unlock_all(tx: &mut Tx<'_>, at: Timestamp) -> Result<usize> {
     let changed = diesel::update(idempotency_keys::table)
@@ -149,7 +241,7 @@ pub fn unlock_all(tx: &mut Tx<'_>, at: Timestamp) -> Result<usize> {
 }
 
 fn from_row(tx: &mut Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Claim> {
-    if row.fingerprint != idempotency.fingerprint {
+    if !is_of(tx.vault, &row, idempotency)? {
         return Ok(Claim::OtherRequest);
     }
     if let Some(answer) = kept_answer(tx, &row)? {
@@ -160,6 +252,18 @@ fn from_row(tx: &mut Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Clai
         operation_id: row.operation_id.map(OperationId::from_stored),
         locked_until: moment(row.locked_until),
     })
+}
+
+/// Whether the key was used for this very request. Of an erased payer the fingerprint is gone, too: the repeat gets the
+/// live payment, and nothing is done twice.
+fn is_of(vault: &Vault, row: &Row, idempotency: &Idempotency) -> Result<bool> {
+    let context = fingerprint_context(&row.api_key_id, &row.idempotency_key);
+    let kept = match row.fingerprint.len() {
+        0 => return Ok(true),
+        PLAIN_FINGERPRINT => row.fingerprint.clone(),
+        _ => vault.open(&context, &row.fingerprint).map_err(|error| Error::internal(format!("{context}: {error}")))?,
+    };
+    Ok(vault::equal_in_constant_time(&kept, &idempotency.fingerprint))
 }
 
 /// The kept answer, unless there is none or its payer was erased.
@@ -174,6 +278,10 @@ fn kept_answer(tx: &mut Tx<'_>, row: &Row) -> Result<Option<StoredAnswer>> {
     };
     let status = known("idempotency_keys.status", u16::try_from(status).ok())?;
     Ok(body.map(|body| StoredAnswer { status, location: row.location.clone(), body }))
+}
+
+fn fingerprint_context(api_key_id: &str, key: &str) -> String {
+    format!("idempotency_keys/fingerprint/{api_key_id}/{key}")
 }
 
 fn context(api_key_id: &ApiKeyId, key: &str) -> String {

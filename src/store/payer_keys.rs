@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use diesel::prelude::*;
 
-use super::Tx;
 use super::conn::DbConn;
 use super::schema::{payer_keys, payments};
 use super::types::NaiveDateTime;
+use super::{Tx, rotation};
 use crate::clock::Timestamp;
 use crate::domain::id::PaymentId;
 use crate::domain::payment::Payment;
@@ -169,6 +169,34 @@ pub(super) fn create(tx: &mut Tx<'_>, id: &str, account: Option<&str>, at: Times
 pub(super) fn delete_own(tx: &mut Tx<'_>, notification_id: &str) -> Result<()> {
     diesel::delete(payer_keys::table.find(notification_id)).execute(tx.db)?;
     Ok(())
+}
+
+/// Wraps a key with the current key of the vault and makes the account's hash anew. Whether there was something to do.
+pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let row: Option<(Option<String>, Option<Vec<u8>>, Option<Vec<u8>>)> = payer_keys::table
+        .find(id)
+        .select((payer_keys::account_hash, payer_keys::account, payer_keys::wrapped_key))
+        .get_result(tx.db)
+        .optional()?;
+    let Some((hash, account, Some(wrapped))) = row else { return Ok(false) };
+    let context = key_context(id);
+    let rewrapped = tx.vault.reseal(&context, &wrapped).map_err(|_| rotation::cannot_open(&context))?;
+    let key = tx.vault.open_data_key(&context, &wrapped).map_err(|_| rotation::cannot_open(&context))?;
+    let account = account.map(|sealed| key.open(&account_context(id), &sealed)).transpose();
+    let account = account.map_err(|_| rotation::cannot_open(&account_context(id)))?;
+    let new_hash = account.map(|account| tx.vault.search_hash(ACCOUNT, &String::from_utf8_lossy(&account)));
+    if rewrapped.is_none() && new_hash == hash {
+        return Ok(false);
+    }
+    // One that was erased meanwhile stays erased.
+    let changed = diesel::update(payer_keys::table.find(id))
+        .filter(payer_keys::wrapped_key.eq(&wrapped))
+        .set((
+            payer_keys::wrapped_key.eq(Some(rewrapped.as_ref().unwrap_or(&wrapped))),
+            payer_keys::account_hash.eq(new_hash),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
 }
 
 const ACCOUNT: &str = "account_id";

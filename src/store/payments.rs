@@ -156,6 +156,30 @@ pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> 
     Ok(found)
 }
 
+/// Puts a payment that was written before payers had keys under a key. Whether there was something to do.
+pub(super) fn give_key(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let id = PaymentId::from_stored(id.to_owned());
+    let payment = hold(tx, &id)?;
+    if payer_keys::of_payment(tx, &id)?.key_id.is_some() {
+        return Ok(false);
+    }
+    let payer = payer_keys::of_new_payment(tx, &payment)?;
+    let sealed = to_row(&payment, &payer, tx.vault);
+    let changed = diesel::update(payments::table.find(id.as_str()))
+        .filter(payments::payer_key_id.is_null())
+        .set((
+            payments::payer_key_id.eq(sealed.payer_key_id),
+            payments::payer.eq(sealed.payer),
+            payments::three_ds.eq(sealed.three_ds),
+            payments::description.eq(sealed.description),
+            payments::metadata.eq(sealed.metadata),
+            payments::return_url.eq(sealed.return_url),
+            payments::account_hash.eq(sealed.account_hash),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
 /// How the payments of an account are found.
 enum Account {
     /// By the payer's keys.

@@ -101,6 +101,17 @@ pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
     Ok(changed == 1)
 }
 
+/// Seals the reason of a refund that was written before reasons were sealed. Whether there was something to do.
+pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let id = RefundId::from_stored(id.to_owned());
+    let Some(refund) = find(tx, &id)? else { return Ok(false) };
+    let row = to_row(tx, &refund)?;
+    let changed = diesel::update(refunds::table.find(id.as_str()))
+        .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(row.sealed_reason)))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
 fn to_row(tx: &mut Tx<'_>, refund: &Refund) -> Result<Row> {
     let sealed_reason = match &refund.reason {
         Some(reason) => {

@@ -1,4 +1,5 @@
-//! Work that no request waits for: settling lost answers, ending unpaid payments. Each has a step that tests call.
+//! Work that no request waits for: settling lost answers, ending unpaid payments, ending what was kept long
+//! enough. Each has a step that tests call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,17 +19,26 @@ pub struct Workers {
 
 impl Workers {
     /// Starts them.
-    pub fn start(app: &Arc<App>, settle_interval: Duration, expire_interval: Duration) -> Workers {
+    pub fn start(
+        app: &Arc<App>,
+        settle_interval: Duration,
+        expire_interval: Duration,
+        retention_interval: Duration,
+    ) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let (settle, expire) = (Arc::clone(app), Arc::clone(app));
+        let (settle, expire, retention) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
         let tasks = vec![
             tokio::spawn(repeat("settle", settle_interval, stopped.clone(), move || {
                 let app = Arc::clone(&settle);
                 async move { app.settle_step().await }
             })),
-            tokio::spawn(repeat("expire", expire_interval, stopped, move || {
+            tokio::spawn(repeat("expire", expire_interval, stopped.clone(), move || {
                 let app = Arc::clone(&expire);
                 async move { app.expire_step().await }
+            })),
+            tokio::spawn(repeat("retention", retention_interval, stopped, move || {
+                let app = Arc::clone(&retention);
+                async move { app.retention_step().await }
             })),
         ];
         Workers { stop, tasks }

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 15] = [
+const SCOPES: [(&str, &str, Scope); 17] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -46,6 +46,8 @@ const SCOPES: [(&str, &str, Scope); 15] = [
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
+    ("GET", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
+    ("DELETE", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
 ];
 
 /// Every operation of the document with the scope it names, if any.
@@ -71,7 +73,9 @@ fn concrete(path: &str) -> String {
     } else {
         "pay_"
     };
-    path.replace("{id}", &format!("{id}01kaq0j5m8x2v9c4t7b1n6r3ed")).replace("{kind}", "pay")
+    path.replace("{id}", &format!("{id}01kaq0j5m8x2v9c4t7b1n6r3ed"))
+        .replace("{kind}", "pay")
+        .replace("{account_id}", "user-42")
 }
 
 #[track_caller]

@@ -15,8 +15,17 @@ crate::on_both!(
 );
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-const UP_SQLITE: &str = include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql");
-const UP_POSTGRES: &str = include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql");
+/// Every migration, as SQLite and as PostgreSQL has it.
+const UPS: [(&str, &str); 2] = [
+    (
+        include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql"),
+    ),
+    (
+        include_str!("../../migrations/sqlite/2026-11-25-000003_payer_keys/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-25-000003_payer_keys/up.sql"),
+    ),
+];
 
 /// `table.column type null?` of every column, in the order of the table.
 fn columns(engine: Engine, sql: &mut Sql) -> Vec<String> {
@@ -113,7 +122,9 @@ fn both_migrations_say_the_same() {
         });
         lines.map(|line| line.replace("BYTEA", "BLOB")).collect()
     };
-    assert_eq!(statements(UP_SQLITE), statements(UP_POSTGRES));
+    for (sqlite, postgres) in UPS {
+        assert_eq!(statements(sqlite), statements(postgres));
+    }
 }
 
 async fn the_code_names_exactly_these_columns(engine: Engine) {
@@ -153,7 +164,7 @@ async fn every_migration_can_be_taken_back(engine: Engine) {
         assert_eq!(sql.number(left), sql.number(diesels_own));
     }
     let target = kmic_payments::store::Target::parse(&database.url).unwrap();
-    assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap().len(), 1);
+    assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap().len(), UPS.len());
     assert_eq!(before, (columns(engine, &mut sql), indexes(engine, &mut sql), references(engine, &mut sql)));
     assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap(), Vec::<String>::new());
 }

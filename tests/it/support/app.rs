@@ -17,6 +17,8 @@ use super::database::{Engine, TestDatabase};
 use super::http::{Form, Reply, form_of};
 use super::postgres::free_port;
 
+/// `privacy.encryption_key` of the tests.
+pub const ENCRYPTION_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 /// No 3-D Secure, approved.
 pub const APPROVED: &str = "4000000000003055";
 /// No 3-D Secure, ReasonCode 5051.
@@ -51,6 +53,27 @@ pub fn widget(invoice: &str) -> Body {
     })
 }
 
+fn settings(url: &str, database: &TestDatabase, sandbox: &Sandbox) -> Raw {
+    Raw::load(None)
+        .unwrap()
+        .with("server.bind", url.trim_start_matches("http://"))
+        .with("server.public_url", url)
+        .with("server.rate_per_second", "0")
+        .with("server.admin_bind", "")
+        .with("server.workers", "1")
+        .with("database.url", database.url.clone())
+        .with("cloudpayments.base_url", sandbox.base_url())
+        .with("cloudpayments.public_id", sandbox.public_id())
+        .with("cloudpayments.api_secret", sandbox.api_secret())
+        .with("privacy.encryption_key", ENCRYPTION_KEY)
+}
+
+async fn run(raw: Raw, clock: &Arc<ShiftedClock>) -> Running {
+    let settings = raw.check().unwrap_or_else(|faults| panic!("{faults}"));
+    let world = World { clock: clock.clone(), ids: Arc::new(SystemIds), workers: false };
+    Running::start(&settings, world).await.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
 /// One running service with its sandbox.
 pub struct TestApp {
     /// `http://127.0.0.1:PORT`
@@ -82,22 +105,9 @@ impl TestApp {
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let raw = Raw::load(None)
-            .unwrap()
-            .with("server.bind", format!("127.0.0.1:{port}"))
-            .with("server.public_url", url.clone())
-            .with("server.rate_per_second", "0")
-            .with("server.admin_bind", "")
-            .with("server.workers", "1")
-            .with("database.url", database.url.clone())
-            .with("cloudpayments.base_url", sandbox.base_url())
-            .with("cloudpayments.public_id", sandbox.public_id())
-            .with("cloudpayments.api_secret", sandbox.api_secret())
-            .with("privacy.encryption_key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
-        let settings = adjust(raw).check().unwrap_or_else(|faults| panic!("{faults}"));
+        let raw = settings(&url, &database, &sandbox);
         let clock = Arc::new(ShiftedClock::default());
-        let world = World { clock: clock.clone(), ids: Arc::new(SystemIds), workers: false };
-        let running = Running::start(&settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let running = run(adjust(raw), &clock).await;
         sandbox.set_notify_url(&format!("{url}/v1/notifications/cloudpayments"));
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -108,6 +118,14 @@ impl TestApp {
         let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database };
         app.key = app.new_key(&Scope::ALL).await;
         app
+    }
+
+    /// The same service once more on the same database, with other settings than usual.
+    pub async fn restart_with(self, adjust: impl Fn(Raw) -> Raw) -> TestApp {
+        let TestApp { url, key, sandbox, clock, http, running, database } = self;
+        running.stop().await;
+        let running = run(adjust(settings(&url, &database, &sandbox)), &clock).await;
+        TestApp { url, key, sandbox, clock, http, running, database }
     }
 
     /// The secret of a new key.

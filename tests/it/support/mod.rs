@@ -9,8 +9,11 @@ mod notices;
 mod postgres;
 mod refused;
 mod sql;
+mod traces;
 
-pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
+pub use app::{
+    APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, ENCRYPTION_KEY, TestApp, card, money, widget,
+};
 pub use database::{Engine, TestDatabase};
 pub use http::{Form, Reply, form_of};
 pub use look::{expect_sums, order, transaction_id, with};
@@ -18,6 +21,7 @@ pub use notices::{FIXTURE_SECRET, Fixture, form, sign};
 pub use postgres::{Options, PostgresServer};
 pub use refused::{with_at, without};
 pub use sql::Sql;
+pub use traces::{raw_bytes, secret_hits};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]
