@@ -167,6 +167,11 @@ pub(super) fn rotate(tx: &mut Tx<'_>, (api_key_id, key): &rotation::Place) -> Re
         Some(id) => Some(PaymentId::from_stored(id.clone())),
         None => rotation::payment_of(tx, &row.resource_id)?,
     };
+    if let Some(id) = &payment_id
+        && payer_keys::of_payment(tx, id)?.is_erased()
+    {
+        return forget(tx, api_key_id, key).map(|()| row.body.is_some());
+    }
     let body = match &row.body {
         Some(sealed) if vault::is_sealed_by_vault(sealed) => {
             rotate_answer(tx, &context(&ApiKeyId::from_stored(api_key_id.clone()), key), payment_id.as_ref(), sealed)?
@@ -185,6 +190,19 @@ pub(super) fn rotate(tx: &mut Tx<'_>, (api_key_id, key): &rotation::Place) -> Re
         ))
         .execute(tx.db)?;
     Ok(true)
+}
+
+/// Of an erased payer no answer and no fingerprint is kept.
+fn forget(tx: &mut Tx<'_>, api_key_id: &str, key: &str) -> Result<()> {
+    diesel::update(idempotency_keys::table.find((api_key_id, key)))
+        .set((
+            idempotency_keys::fingerprint.eq(Vec::<u8>::new()),
+            idempotency_keys::status.eq(None::<i32>),
+            idempotency_keys::location.eq(None::<String>),
+            idempotency_keys::body.eq(None::<Vec<u8>>),
+        ))
+        .execute(tx.db)?;
+    Ok(())
 }
 
 fn rotate_answer(

@@ -264,8 +264,12 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let row: Option<Row> =
         notifications::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
     let Some(row) = row else { return Ok(false) };
+    let erased = match row.payment_id.clone().map(PaymentId::from_stored) {
+        Some(payment_id) => payer_keys::of_payment(tx, &payment_id)?.is_erased(),
+        None => false,
+    };
     let body = open_body(tx, &id, row.payer_key_id.clone(), &row.body)?;
-    let digest = match &body {
+    let digest = match body.as_ref().filter(|_| !erased) {
         Some(body) => free_digest(tx, &row, digest(tx.vault, body))?,
         // Of a body that has ended no digest can be made; a repeat of it is stored once more and changes nothing.
         None => id.as_str().as_bytes().to_vec(),
