@@ -9,10 +9,11 @@ use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::app::RetentionSettings;
+use crate::app::{ReconciliationSettings, RetentionSettings};
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::vault;
+use crate::worker::Intervals;
 
 const DEFAULTS: &str = include_str!("../config/default.toml");
 /// Settings whose value is never printed.
@@ -39,12 +40,10 @@ pub struct Settings {
     pub privacy: PrivacySettings,
     /// Whom payers can call.
     pub support: SupportContacts,
-    /// Pause between looks for lost answers.
-    pub settle_interval: Duration,
-    /// Pause between looks for payments whose time is over.
-    pub expire_interval: Duration,
-    /// Pause between looks for what was kept long enough.
-    pub retention_interval: Duration,
+    /// Pauses of the workers.
+    pub intervals: Intervals,
+    /// Comparing with the provider's register.
+    pub reconciliation: ReconciliationSettings,
     /// How long personal data is kept.
     pub retention: RetentionSettings,
     /// Logs.
@@ -331,6 +330,8 @@ impl Reader<'_> {
         let privacy = self.privacy();
         let settle_interval = self.millis("worker.settle_interval_ms", 10, 3_600_000);
         let expire_interval = self.millis("worker.expire_interval_ms", 10, 3_600_000);
+        let reconcile_interval = self.millis("worker.reconcile_interval_ms", 10, 3_600_000);
+        let reconciliation = self.reconciliation();
         let retention_interval = self.millis("worker.retention_interval_ms", 10, 86_400_000);
         let retention = self.retention();
         let log = self.log();
@@ -345,9 +346,13 @@ impl Reader<'_> {
                 email: self.raw.text("support.email"),
                 provider_email: self.raw.text("support.provider_email"),
             },
-            settle_interval: settle_interval?,
-            expire_interval: expire_interval?,
-            retention_interval: retention_interval?,
+            intervals: Intervals {
+                settle: settle_interval?,
+                expire: expire_interval?,
+                reconcile: reconcile_interval?,
+                retention: retention_interval?,
+            },
+            reconciliation: reconciliation?,
             retention: retention?,
             log: log?,
         })
@@ -438,6 +443,20 @@ impl Reader<'_> {
             .map(|text| self.key("privacy.previous_keys", text))
             .collect();
         Some(PrivacySettings { encryption_key: current?, previous_keys: previous.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn reconciliation(&mut self) -> Option<ReconciliationSettings> {
+        let seconds = |number: u32| i64::from(number);
+        let daily = self.flag("reconciliation.daily");
+        let delay_s = self.number("reconciliation.delay_s", 600, 43_200).map(seconds);
+        let overlap_s = self.number("reconciliation.overlap_s", 60, 86_400).map(seconds);
+        let check_at_start = self.flag("reconciliation.check_at_start");
+        Some(ReconciliationSettings {
+            daily: daily?,
+            delay_s: delay_s?,
+            overlap_s: overlap_s?,
+            check_at_start: check_at_start?,
+        })
     }
 
     /// Days; 0 keeps for good.

@@ -37,6 +37,12 @@ pub enum Conflict {
     ProviderRefused,
     /// The payment has as many refunds as one payment may have.
     TooManyRefunds,
+    /// So many comparisons with the register run already.
+    TooManyReconciliations,
+    /// The register holds money for this bill, of a payment that is lost with an older copy of the database.
+    PaidBeforeRestore,
+    /// The register holds a refund of this payment whose request is lost with an older copy of the database.
+    RefundedBeforeRestore,
     /// Personal data that is to be erased is still needed: a payment is not over.
     PayerInUse,
     /// Personal data that is to be erased was written before payers had keys.
@@ -54,6 +60,9 @@ impl Conflict {
             Conflict::WrongTransaction => "wrong_transaction",
             Conflict::ProviderRefused => "provider_refused",
             Conflict::TooManyRefunds => "too_many_refunds",
+            Conflict::TooManyReconciliations => "too_many_reconciliations",
+            Conflict::PaidBeforeRestore => "paid_before_restore",
+            Conflict::RefundedBeforeRestore => "refunded_before_restore",
             Conflict::PayerInUse => "payer_in_use",
             Conflict::KeysNotRotated => "keys_not_rotated",
         }
@@ -116,6 +125,12 @@ pub enum Error {
         /// When to try again.
         retry_after_s: u64,
     },
+    /// Money waits until it is known what the provider did since the database last changed. Nothing was done.
+    #[error("{}", gap_detail(*.behind))]
+    GapUnread {
+        /// The database is known to be older than what this service did.
+        behind: bool,
+    },
     /// Nothing was done; the same request may be repeated.
     #[error("{detail}")]
     Unavailable {
@@ -129,6 +144,14 @@ pub enum Error {
     /// A defect or a broken part of ours.
     #[error("an internal error; repeat with the same Idempotency-Key, or ask with the request id")]
     Internal(String),
+}
+
+fn gap_detail(behind: bool) -> &'static str {
+    if behind {
+        "the database is an older copy and what happened since is being read back from CloudPayments; nothing was done; repeat with the same Idempotency-Key"
+    } else {
+        "the service has just started and is still asking CloudPayments what happened before; nothing was done; repeat with the same Idempotency-Key"
+    }
 }
 
 /// The result of nearly everything.

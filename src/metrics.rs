@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 /// All figures of one process.
 pub struct Metrics {
@@ -11,6 +11,9 @@ pub struct Metrics {
     provider: HistogramVec,
     notifications: IntCounterVec,
     events: IntCounterVec,
+    discrepancies: IntCounterVec,
+    chargebacks: IntCounterVec,
+    gap: IntGauge,
 }
 
 /// Upper bounds of the buckets of durations, seconds.
@@ -49,11 +52,28 @@ impl Metrics {
                     "Lost answers asked about and unpaid payments looked at, by worker.",
                     &["worker"],
                 )?,
+                discrepancies: counts(
+                    "kmic_payments_discrepancies_total",
+                    "Disagreements of our books with the provider's register that were found, by kind, booked ones too.",
+                    &["kind"],
+                )?,
+                chargebacks: counts(
+                    "kmic_payments_chargebacks_total",
+                    "Chargebacks that were found, by whether their payment is known.",
+                    &["payment"],
+                )?,
+                gap: IntGauge::new(
+                    "kmic_payments_register_gap",
+                    "0: money may move. 1: what the provider did before the start is being read. 2: the database is too old.",
+                )?,
             };
             metrics.registry.register(Box::new(metrics.requests.clone()))?;
             metrics.registry.register(Box::new(metrics.provider.clone()))?;
             metrics.registry.register(Box::new(metrics.notifications.clone()))?;
             metrics.registry.register(Box::new(metrics.events.clone()))?;
+            metrics.registry.register(Box::new(metrics.discrepancies.clone()))?;
+            metrics.registry.register(Box::new(metrics.chargebacks.clone()))?;
+            metrics.registry.register(Box::new(metrics.gap.clone()))?;
             Ok(metrics)
         };
         build().map_err(|error| format!("the metrics cannot be set up: {error}"))
@@ -77,6 +97,21 @@ impl Metrics {
     /// A worker dealt with so many things.
     pub fn worker(&self, worker: &str, items: usize) {
         self.events.with_label_values(&[worker]).inc_by(u64::try_from(items).unwrap_or(0));
+    }
+
+    /// Our books and the register do not agree, or did not until it was booked.
+    pub fn discrepancy(&self, kind: &str) {
+        self.discrepancies.with_label_values(&[kind]).inc();
+    }
+
+    /// A chargeback was found.
+    pub fn chargeback(&self, of_known_payment: bool) {
+        self.chargebacks.with_label_values(&[if of_known_payment { "known" } else { "unknown" }]).inc();
+    }
+
+    /// Whether what the provider did before is read back, see [`crate::app::Gap`].
+    pub fn gap(&self, level: i64) {
+        self.gap.set(level);
     }
 
     /// All figures as text.

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::{self, HttpSettings, Presenter, PresenterSettings};
 use crate::metrics::Metrics;
-use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, operations};
+use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, operations, reconciliations};
 use crate::vault::Vault;
 use crate::worker::Workers;
 
@@ -82,9 +82,12 @@ impl Running {
             settings: AppSettings {
                 default_expires_in_s: settings.default_expires_in_s,
                 call_deadline_s: call_deadline_s(settings),
+                reconciliation: settings.reconciliation.clone(),
                 retention: settings.retention.clone(),
             },
         }));
+        // Before anything is served: money waits until it is known what the provider did since the last change.
+        app.look_for_gap().await?;
         let parts = http::Parts {
             app: Arc::clone(&app),
             presenter,
@@ -97,9 +100,7 @@ impl Running {
             .map_err(|error| Error::internal(format!("cannot listen on {}: {error}", settings.server.bind)))?;
         let handle = server.handle();
         let admin = start_admin(settings, &metrics)?;
-        let workers = world.workers.then(|| {
-            Workers::start(&app, settings.settle_interval, settings.expire_interval, settings.retention_interval)
-        });
+        let workers = world.workers.then(|| Workers::start(&app, &settings.intervals));
         Ok(Running { address, app, store, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 
@@ -173,6 +174,7 @@ async fn prepare_database(settings: &Settings) -> Result<()> {
 async fn recover(store: &Store, now: Timestamp) -> Result<()> {
     let (calls, keys) = store
         .write(Lane::of("recover"), move |tx| {
+            reconciliations::make_due(tx, now, false)?;
             Ok((operations::make_started_due(tx, now)?, idempotency::unlock_all(tx, now)?))
         })
         .await?;

@@ -32,6 +32,8 @@
 //! |---|---|
 //! | `-- sqlite`, `-- postgres` | only this database |
 //! | `-- --in-flight` | measures 10,000 payments at once with an upstream of 1 s, too; each process needs 20,500 open files (`ulimit -n`) |
+//! | `-- --register` | measures only a comparison with a register of 100,000 transactions: its time and its memory |
+//! | `BENCH_REGISTER` | another number of transactions there |
 //! | `BENCH_IN_FLIGHT` | another number of payments at once, where so many files are not allowed |
 //! | `BENCH_SECONDS` | length of each measured span, 8; half of it before, to warm up |
 //! | `BENCH_UPSTREAM_MS` | delay of the stub, 0 |
@@ -50,6 +52,7 @@ mod measure;
 #[path = "../../tests/it/support/postgres.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests use all of it; its own tests do not run here")]
 mod postgres;
+mod register;
 mod report;
 mod requests;
 mod scenarios;
@@ -67,6 +70,8 @@ pub struct Options {
     engines: Vec<Engine>,
     /// Payments at once in the scenario of `--in-flight`; `None` without it.
     in_flight: Option<usize>,
+    /// Transactions in the register of `--register`; `None` without it.
+    register: Option<u64>,
     measured: Duration,
     upstream_delay: Duration,
     keep: bool,
@@ -102,7 +107,16 @@ fn run() -> Result<Vec<String>, String> {
     let mut report = Report::new(&options);
     print!("{}", report.header());
     for engine in &options.engines {
-        runtime.block_on(tokio::task::LocalSet::new().run_until(scenarios::run(*engine, &options, &mut report)))?;
+        let local = tokio::task::LocalSet::new();
+        match options.register {
+            Some(transactions) => runtime.block_on(local.run_until(scenarios::with_register(
+                *engine,
+                transactions,
+                &options,
+                &mut report,
+            )))?,
+            None => runtime.block_on(local.run_until(scenarios::run(*engine, &options, &mut report)))?,
+        }
     }
     print!("{}", report.tables());
     Ok(report.surprises)
@@ -112,6 +126,7 @@ fn options() -> Result<Options, String> {
     let mut options = Options {
         engines: vec![Engine::Sqlite, Engine::Postgres],
         in_flight: None,
+        register: None,
         measured: Duration::from_secs(number("BENCH_SECONDS", 8)?.clamp(1, 600)),
         upstream_delay: Duration::from_millis(number("BENCH_UPSTREAM_MS", 0)?),
         keep: std::env::var_os("BENCH_KEEP").is_some(),
@@ -121,9 +136,14 @@ fn options() -> Result<Options, String> {
             // `cargo bench` adds it.
             "--bench" => {}
             "--in-flight" => options.in_flight = usize::try_from(number("BENCH_IN_FLIGHT", 10_000)?).ok(),
+            "--register" => options.register = Some(number("BENCH_REGISTER", 100_000)?),
             "sqlite" => options.engines = vec![Engine::Sqlite],
             "postgres" => options.engines = vec![Engine::Postgres],
-            other => return Err(format!("no such argument: {other}; there are sqlite, postgres and --in-flight")),
+            other => {
+                return Err(format!(
+                    "no such argument: {other}; there are sqlite, postgres, --in-flight and --register"
+                ));
+            }
         }
     }
     Ok(options)

@@ -12,7 +12,7 @@ use super::report::{Report, Row, Target};
 use super::requests::{Create, Direct, Ids, Pay, Read};
 use super::service::{API_SECRET, Service, Settings};
 use super::stub::Stub;
-use super::{Options, measure};
+use super::{Options, measure, register};
 
 const MANY: usize = 64;
 /// The scenario of `--in-flight`: how often each connection pays, and how long the provider takes.
@@ -110,6 +110,49 @@ pub async fn run(engine: Engine, options: &Options, report: &mut Report) -> Resu
     if let Some(payments) = options.in_flight {
         in_flight(engine, payments, options, bench.report).await?;
     }
+    Ok(())
+}
+
+/// A comparison with a register of as many transactions as the database holds.
+pub async fn with_register(
+    engine: Engine,
+    transactions: u64,
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), String> {
+    let database = Database::create(engine, options.keep)?;
+    let stub = Stub::start_keeping()?;
+    let settings = Settings::new(&database.url, stub.address)?;
+    let mut bench = Bench { engine, options, report, key: settings.create_key()? };
+    let service = settings.start(&database.log()).await?;
+    let plan = Plan {
+        connections: MANY,
+        warm_up: Duration::ZERO,
+        measured: Duration::from_secs(1200),
+        requests: transactions,
+    };
+    let figures = bench.load(&service, plan, bench.create("register", true, &Ids::default())).await?;
+    bench.surprises("charges for the register", &figures);
+    service.stop().await?;
+
+    // A process of its own: what the charges took of memory is not to be seen.
+    let service = settings.start(&database.log()).await?;
+    tokio::time::sleep(REST).await;
+    let (before, cpu_before) = (measure::memory_mb(service.pid(), "VmHWM")?, measure::cpu_ms(service.pid())?);
+    let (run, took_ms) = register::compare(service.address, &bench.key).await?;
+    let (after, cpu_after) = (measure::memory_mb(service.pid(), "VmHWM")?, measure::cpu_ms(service.pid())?);
+    let what = |value: &str| format!("register of {transactions}: {value}");
+    bench.value(&what("memory, highest before"), before, "MB", Target::None);
+    bench.value(&what("memory, highest after"), after, "MB", Target::AtMost(60.0));
+    bench.value(&what("time to compare"), took_ms, "ms", Target::None);
+    bench.value(&what("own CPU"), cpu_after - cpu_before, "ms", Target::None);
+    let told = |name: &str| run.get(name).cloned().unwrap_or_default();
+    let agrees = told("compared") == transactions && told("discrepancies") == serde_json::json!({});
+    if !agrees || told("state") != "completed" {
+        bench.report.surprises.push(format!("the register on {}: {run}", engine.name()));
+    }
+    service.stop().await?;
+    bench.log_is_empty(&database.log());
     Ok(())
 }
 

@@ -63,7 +63,7 @@ impl Settings {
 
     /// Makes an API key; the first call creates the tables.
     pub fn create_key(&self) -> Result<String, String> {
-        let scopes = "payments:read,payments:write";
+        let scopes = "payments:read,payments:write,ops:write";
         let output =
             self.command(&["keys", "create", "--name", "bench", "--scopes", scopes, "--format", "json"]).output();
         let output = output.map_err(|error| format!("cannot start {BINARY}: {error}"))?;

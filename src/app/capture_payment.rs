@@ -36,6 +36,7 @@ impl App {
         id: PaymentId,
         amount: Option<Money>,
     ) -> Result<Answer> {
+        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         self.settle_open(&id, caller).await?;
         match self.begin_capture(&keyed, &id, amount).await? {
@@ -54,6 +55,7 @@ impl App {
     /// # Errors
     /// Conflict when the payment is paid or over, or a call is under way.
     pub async fn cancel_payment(&self, caller: &Caller, idempotency: Idempotency, id: PaymentId) -> Result<Answer> {
+        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         self.settle_open(&id, caller).await?;
         match self.begin_cancel(&keyed, &id).await? {

@@ -10,8 +10,8 @@ use crate::cloudpayments::CardCharge;
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{CaptureMode, Method, Operation, OperationKind, OperationState, Payment, Sums};
 use crate::domain::state::{CauseType, Certainty, Status};
-use crate::error::Result;
-use crate::store::{Lane, idempotency, operations};
+use crate::error::{Conflict, Error, Result};
+use crate::store::{Lane, Tx, discrepancies, idempotency, operations};
 
 /// What only the call needs and nobody keeps.
 struct CardData {
@@ -32,6 +32,7 @@ impl App {
     /// # Errors
     /// See [`crate::error::Error`]; after an error nothing was charged and the same request may be repeated under its key.
     pub async fn create_payment(&self, caller: &Caller, idempotency: Idempotency, new: NewPayment) -> Result<Answer> {
+        self.pass_gate().await?;
         let (payment, card) = self.draft(caller, new);
         let operation = card.as_ref().map(|_| self.charge_operation(&payment));
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
@@ -40,7 +41,7 @@ impl App {
             Begun::Answer(stored) => Ok(Answer { stored, replayed: false }),
             Begun::Charge => {
                 let (Some(card), Some(operation)) = (card, operation) else {
-                    return Err(crate::error::Error::internal("a charge without card data"));
+                    return Err(Error::internal("a charge without card data"));
                 };
                 let conclusion = self.charge(&payment, &card, &operation).await;
                 let stored = self.conclude_request(keyed, operation, conclusion).await?;
@@ -131,6 +132,7 @@ impl App {
                 {
                     return Ok(Begun::Repeat(repeat));
                 }
+                refuse_if_paid_and_lost(tx, &payment.invoice_id)?;
                 recorder.create(tx, &payment)?;
                 if let Some(operation) = &operation {
                     operations::insert(tx, operation, at.plus_seconds(deadline_s))?;
@@ -160,5 +162,18 @@ impl App {
             payment_id: payment.id.as_str(),
         };
         self.parts.provider.charge_card(&request, operation.id.as_str()).await.into()
+    }
+}
+
+/// A payment that is lost with an older copy of the database may have been this one: the key of its request is lost, too.
+fn refuse_if_paid_and_lost(tx: &mut Tx<'_>, invoice_id: &str) -> Result<()> {
+    match discrepancies::lost_money(tx, invoice_id)? {
+        Some(transaction_id) => Err(Error::conflict(
+            Conflict::PaidBeforeRestore,
+            format!(
+                "CloudPayments holds money for this bill, transaction {transaction_id}, of a payment that was lost when the database was restored; an operator has to look at it and close its discrepancy"
+            ),
+        )),
+        None => Ok(()),
     }
 }

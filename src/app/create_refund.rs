@@ -10,7 +10,7 @@ use crate::domain::payment::{Operation, OperationKind, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{CauseType, Certainty};
 use crate::error::{Conflict, Error, Result};
-use crate::store::{operations, payments, refunds};
+use crate::store::{Tx, discrepancies, operations, payments, refunds};
 
 /// At most so many refunds of one payment.
 const MAX_REFUNDS: usize = 100;
@@ -32,6 +32,7 @@ impl App {
         id: PaymentId,
         new: NewRefund,
     ) -> Result<Answer> {
+        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         self.settle_open(&id, caller).await?;
         match self.begin_refund(&keyed, &id, new).await? {
@@ -69,6 +70,7 @@ impl App {
             )? {
                 return Ok(Begun::Repeat(repeat));
             }
+            refuse_if_refunded_and_lost(tx, &id)?;
             let amount = amount_to_refund(&payment, &new)?;
             if refunds::of_payment(tx, &id)?.len() >= MAX_REFUNDS {
                 return Err(Error::conflict(
@@ -104,6 +106,19 @@ impl App {
             Ok(Begun::Call(Box::new((operation, refund))))
         })
         .await
+    }
+}
+
+/// A refund whose request is lost with an older copy of the database may have been this one: its key is lost, too.
+fn refuse_if_refunded_and_lost(tx: &mut Tx<'_>, id: &PaymentId) -> Result<()> {
+    match discrepancies::lost_refund(tx, id)? {
+        Some(transaction_id) => Err(Error::conflict(
+            Conflict::RefundedBeforeRestore,
+            format!(
+                "CloudPayments gave money back, transaction {transaction_id}, by a request that was lost when the database was restored; an operator has to look at it and close its discrepancy"
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

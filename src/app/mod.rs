@@ -6,22 +6,31 @@
 mod access;
 mod authenticate;
 mod capture_payment;
+mod chargebacks;
+mod compare_register;
 mod conclude;
 mod create_payment;
 mod create_refund;
 mod expire_payments;
+mod gap;
 mod idempotent;
 mod merge;
 mod personal_data;
 mod read;
+mod reconcile;
+mod reconciliations;
 mod record;
+mod resolve;
 mod retention;
+mod run_phases;
 mod settle_operations;
 mod take_notification;
 mod three_ds;
 mod types;
 
 pub use authenticate::{NewKey, create_api_key};
+pub use gap::Gap;
+pub use reconcile::ReconciliationSettings;
 pub use retention::RetentionSettings;
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
@@ -52,6 +61,8 @@ pub struct AppSettings {
     pub default_expires_in_s: i64,
     /// After so many seconds a call to the provider is surely over in our process: its queueing and its time limit.
     pub call_deadline_s: i64,
+    /// How the provider's register is compared.
+    pub reconciliation: ReconciliationSettings,
     /// How long personal data is kept.
     pub retention: RetentionSettings,
 }
@@ -83,6 +94,8 @@ pub struct App {
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
     asking: settle_operations::Asking,
+    gate: gap::Gate,
+    days: reconcile::Days,
     readings: access::Readings,
     sweep: retention::Sweep,
 }
@@ -96,6 +109,8 @@ impl App {
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
             asking: settle_operations::Asking::default(),
+            gate: gap::Gate::default(),
+            days: reconcile::Days::default(),
             readings: access::Readings::default(),
             sweep: retention::Sweep::default(),
         }

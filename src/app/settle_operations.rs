@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::conclude::{Conclusion, conclude};
 use super::record::{Learned, Note};
-use super::{App, Caller, PaymentDetails};
+use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
@@ -24,7 +24,7 @@ pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// Not asked again so close to the end of the memory: the repeat must arrive within it.
 const MEMORY_MARGIN_S: i64 = 120;
 /// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
-const PROVIDER_WORKS_S: i64 = 600;
+pub(super) const PROVIDER_WORKS_S: i64 = 600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
 /// A register of more pages is not searched for one payment.
@@ -192,7 +192,9 @@ impl App {
     /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome.
     async fn ask(&self, payment: &Payment, operation: &Operation) -> Option<Conclusion> {
         let age_s = self.now().seconds_since(operation.started_at);
-        if operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
+        // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
+        let may_send = self.gap() == Gap::Read;
+        if may_send && operation.kind.can_be_asked_again() && age_s < PROVIDER_MEMORY_S - MEMORY_MARGIN_S {
             match self.ask_again(payment, operation).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.

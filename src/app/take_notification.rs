@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::capture_payment::CHECK_HOLDS_S;
 use super::record::{Learned, Note, Recorder};
+use super::resolve::{Traces, payment_of};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{self, Notification, NotificationFact};
@@ -52,6 +53,8 @@ struct Incoming {
     body: Vec<u8>,
     is_json: bool,
     content: Option<Notification>,
+    /// A Check while it is not known yet what the provider did before: nobody may pay.
+    gate_closed: bool,
 }
 
 /// What applying came to.
@@ -97,6 +100,7 @@ impl App {
             body: raw.signed,
             is_json: raw.is_json,
             content,
+            gate_closed: raw.kind == NotificationKind::Check && self.pass_gate().await.is_err(),
         };
         match self.apply(incoming).await {
             Ok((id, applied)) => {
@@ -148,6 +152,7 @@ impl App {
             content: cloudpayments::parse(&body, stored.is_json).ok(),
             body,
             is_json: stored.is_json,
+            gate_closed: false,
         };
         let lane = self.lane(&incoming).await?;
         self.parts
@@ -175,7 +180,9 @@ impl App {
                 if !check && notifications::is_known(tx, incoming.kind, &incoming.body)? {
                     return Ok(Applied::nowhere("repeat"));
                 }
-                let applied = if check {
+                let applied = if incoming.gate_closed {
+                    Applied { payment_id: None, verdict: "refused", reply: code::NOT_PAYABLE }
+                } else if check {
                     answer_check(tx, &recorder, &incoming)?
                 } else {
                     apply_facts(tx, &recorder, &incoming)?
@@ -267,44 +274,9 @@ fn record_of(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Notificat
     }
 }
 
-/// The payment that a notification is about: by our own id, by a transaction that we know, or by its bill where that is
-/// not ambiguous.
+/// The payment that a notification is about.
 fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
-    if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse) {
-        match payments::find(tx, &id)? {
-            // Our id travels through the payer's browser; the bill must be the payment's, too.
-            Some(payment) if content.invoice_id.as_ref().is_none_or(|invoice| *invoice == payment.invoice_id) => {
-                return Ok(Some(payment));
-            }
-            Some(_) => {}
-            // A payment of another installation on the same terminal; its bill may have our number by chance.
-            None => return Ok(None),
-        }
-    }
-    for transaction_id in [content.payment_transaction_id, content.transaction_id].into_iter().flatten() {
-        if let Some((id, _)) = transactions::find(tx, transaction_id)? {
-            return payments::find(tx, &id);
-        }
-    }
-    match &content.invoice_id {
-        Some(invoice_id) => Ok(only_one(payments::of_invoice(tx, invoice_id)?, content)),
-        None => Ok(None),
-    }
-}
-
-/// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.
-fn only_one(candidates: Vec<Payment>, content: &Notification) -> Option<Payment> {
-    if candidates.len() == 1 {
-        return candidates.into_iter().next();
-    }
-    let sum = content.money();
-    let mut same_sum: Vec<Payment> =
-        candidates.into_iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
-    if same_sum.len() > 1 {
-        same_sum.retain(|payment| payment.status.is_open());
-    }
-    let only = same_sum.pop()?;
-    same_sum.is_empty().then_some(only)
+    payment_of(tx, &Traces::of_notification(content))
 }
 
 fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {

@@ -29,6 +29,7 @@ impl App {
         md: i64,
         pa_res: SecretString,
     ) -> Result<Answer> {
+        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         self.settle_open(&id, caller).await?;
         match self.begin_three_ds(Some(&keyed), caller.key_id.as_str(), &id, md).await? {
@@ -60,6 +61,7 @@ impl App {
         if before.payment.status != Status::AwaitingAuthentication {
             return Ok(before);
         }
+        self.pass_gate().await?;
         let operation = match self.begin_three_ds(None, PAYER, &id, md).await {
             Ok(Begun::Call(operation, _)) => operation,
             // The browser posted twice; the other post does the work.

@@ -8,6 +8,7 @@ use crate::domain::id::{ApiKeyId, ErasureId, EventId, NotificationId, PaymentId}
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, Language, Payer, Payment};
 use crate::domain::refund::Refund;
+use crate::domain::register::{Discrepancy, DiscrepancyKind, Findings, Reconciliation};
 use crate::domain::scope::Scope;
 use crate::domain::state::{Cause, Status};
 
@@ -58,6 +59,10 @@ pub trait Present: Send + Sync {
     fn payment(&self, details: &PaymentDetails, created: bool) -> StoredAnswer;
     /// 201; 202 while the outcome is undetermined.
     fn refund(&self, refund: &Refund) -> StoredAnswer;
+    /// 201.
+    fn reconciliation(&self, details: &ReconciliationDetails) -> StoredAnswer;
+    /// 200.
+    fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer;
     /// 200.
     fn erasure(&self, erasure: &Erasure) -> StoredAnswer;
 }
@@ -193,6 +198,44 @@ pub struct PaymentFilter {
     pub created_from: Option<Timestamp>,
     /// Created before.
     pub created_to: Option<Timestamp>,
+}
+
+/// Which discrepancies to list; all conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct DiscrepancyFilter {
+    /// Open ones or closed ones.
+    pub open: Option<bool>,
+    /// What they are.
+    pub kind: Option<DiscrepancyKind>,
+    /// Our payment.
+    pub payment_id: Option<PaymentId>,
+}
+
+/// Which chargebacks to list; all conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct ChargebackFilter {
+    /// Those whose payment is known, or the others.
+    pub resolved: Option<bool>,
+    /// Our payment.
+    pub payment_id: Option<PaymentId>,
+}
+
+/// The window of a comparison with the register that somebody asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct NewReconciliation {
+    /// First moment.
+    pub from: Timestamp,
+    /// End, not in it.
+    pub to: Timestamp,
+}
+
+/// A run with what it did.
+#[derive(Debug, Clone)]
+pub struct ReconciliationDetails {
+    /// The run.
+    pub run: Reconciliation,
+    /// What it did to discrepancies.
+    pub findings: Findings,
 }
 
 /// One stretch of a list, newest first: entries older than `before`.

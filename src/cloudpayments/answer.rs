@@ -2,10 +2,11 @@
 
 use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::payment::ThreeDs;
+use crate::domain::register::Claim;
 
-use super::convert::{NoFact, shown_text, transaction, transaction_id};
+use super::convert::{NoFact, claim, shown_text, transaction, transaction_id};
 use super::fields::{Fields, json_items, lossy_text};
-use super::outcome::{ChargeAnswer, NotSent, Outcome, Page, RefundAnswer};
+use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 
 /// Items on a full page of the register (contract section 4.12).
 const PAGE_SIZE: usize = 100;
@@ -177,6 +178,20 @@ pub fn parse_list(status: u16, body: &[u8]) -> Outcome<Page> {
         }
     }
     Outcome::Answered(page)
+}
+
+/// Answers to the list of chargebacks (contract section 4.14). One item that cannot be read does not hide the others.
+pub fn parse_chargebacks(status: u16, body: &[u8]) -> Outcome<ClaimPage> {
+    let envelope = match envelope(status, body) {
+        Ok(envelope) => envelope,
+        Err(outcome) => return outcome,
+    };
+    let items = envelope.fields.nested("model").and_then(json_items);
+    let Some(items) = items.filter(|_| envelope.success) else {
+        return envelope.refused();
+    };
+    let claims: Vec<Claim> = items.iter().filter_map(|item| claim(&Fields::from_json(item.get())?)).collect();
+    Outcome::Answered(ClaimPage { last: items.len() < PAGE_SIZE, unreadable: items.len() - claims.len(), claims })
 }
 
 fn unreadable<T>(no_fact: NoFact) -> Outcome<T> {

@@ -11,7 +11,7 @@ use crate::domain::money::Money;
 use crate::metrics::Metrics;
 
 use super::answer;
-use super::outcome::{ChargeAnswer, Outcome, Page, RefundAnswer};
+use super::outcome::{ChargeAnswer, ClaimPage, Outcome, Page, RefundAnswer};
 use super::request::{self, CardCharge};
 use super::transport::{Call, Transport};
 
@@ -132,6 +132,13 @@ impl Client {
         let call = Call::of_background("list", "/v2/payments/list", request::list(from, to, page))
             .with_max_answer(MAX_LIST_ANSWER);
         self.transport.run(call, |raw| answer::parse_list(raw.status, &raw.body)).await
+    }
+
+    /// One page, from 1, of the chargebacks raised in a span of at most a year: `chargebacks/list` (contract section 4.14).
+    pub async fn chargebacks(&self, from: Timestamp, to: Timestamp, page: u32) -> Outcome<ClaimPage> {
+        let call = Call::of_background("chargebacks", "/chargebacks/list", request::list(from, to, page))
+            .with_max_answer(MAX_LIST_ANSWER);
+        self.transport.run(call, |raw| answer::parse_chargebacks(raw.status, &raw.body)).await
     }
 
     /// Whether the provider answers and takes our credentials: `test` (contract section 4.1).

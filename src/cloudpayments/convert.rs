@@ -1,8 +1,10 @@
 //! The provider's words into domain words.
 
+use crate::clock::Timestamp;
 use crate::domain::card_data::contains_card_number;
 use crate::domain::evidence::{Card, Fact, TransactionKind, TransactionStatus};
 use crate::domain::money::{Currency, Money};
+use crate::domain::register::Claim;
 
 use super::fields::Fields;
 
@@ -71,6 +73,25 @@ fn status(name: Option<&str>) -> Result<TransactionStatus, String> {
         Some(other) => Err(format!("the status {:?} is not known", word(other))),
         None => Err("no Status".to_owned()),
     }
+}
+
+/// Reads one item of the list of chargebacks (contract section 4.14); `None` without a number, a transaction or the words
+/// that say what it is. The masked card is left out: the payment's transaction has it.
+pub fn claim(item: &Fields) -> Option<Claim> {
+    Some(Claim {
+        provider_id: item.text("chargebackid").and_then(shown_text)?,
+        operation: item.text("operation").map(word).filter(|word| !word.is_empty())?,
+        kind: item.text("type").map(word).filter(|word| !word.is_empty())?,
+        transaction_id: transaction_id(item, "transactionid")?,
+        amount: money(item.text("amount"), item.text("currency").and_then(Currency::parse)),
+        raised_at: item.text("date").and_then(ticks),
+    })
+}
+
+/// `/Date(1773964800000)/`: milliseconds since 1970 (contract section 2.4).
+fn ticks(text: &str) -> Option<Timestamp> {
+    let millis: i64 = text.strip_prefix("/Date(")?.strip_suffix(")/")?.parse().ok()?;
+    millis.checked_mul(1000).map(Timestamp::from_micros)
 }
 
 /// A name that the provider sent, safe to log: letters and digits, short.

@@ -23,6 +23,6 @@ mod transport;
 
 pub use client::{Client, ClientSettings};
 pub use notification::{Notification, NotificationData, NotificationFact, parse};
-pub use outcome::{ChargeAnswer, NotSent, Outcome, Page, RefundAnswer};
+pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 pub use request::CardCharge;
 pub use signature::Signatures;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::domain::evidence::Fact;
 use crate::domain::payment::ThreeDs;
+use crate::domain::register::Claim;
 
 /// What became of one call (contract sections 2.2 and 2.5). The variants differ in what the caller may do next.
 #[derive(Debug, Clone)]
@@ -70,6 +71,17 @@ pub struct Page {
     pub unreadable: usize,
 }
 
+/// One page of the list of chargebacks (contract section 4.14).
+#[derive(Debug, Clone, Default)]
+pub struct ClaimPage {
+    /// The chargebacks that we can read.
+    pub claims: Vec<Claim>,
+    /// Whether no page follows.
+    pub last: bool,
+    /// How many items could not be read.
+    pub unreadable: usize,
+}
+
 impl<T> Outcome<T> {
     /// The same outcome with another answer.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
@@ -92,7 +104,7 @@ impl<T> Outcome<T> {
     }
 
     /// Why there is no answer, for the log; empty for answers and refusals, whose text the provider wrote.
-    pub(super) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         match self {
             Outcome::Answered(_) | Outcome::Refused { .. } => String::new(),
             Outcome::NotSent { reason } => reason.to_string(),

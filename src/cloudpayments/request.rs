@@ -155,7 +155,7 @@ pub fn find(invoice_id: &str) -> Body {
     serde_json::to_vec(&FindBody { invoice_id })
 }
 
-/// For `v2/payments/list` (contract section 4.12): whole seconds, widened outwards, with the offset spelled out.
+/// For `v2/payments/list` and `chargebacks/list` (contract sections 4.12 and 4.14): whole seconds, widened outwards, with the offset spelled out.
 pub fn list(from: Timestamp, to: Timestamp, page: u32) -> Body {
     let last = if to.micros().rem_euclid(1_000_000) == 0 { to } else { to.plus_seconds(1) };
     serde_json::to_vec(&ListBody {

@@ -40,6 +40,11 @@ macro_rules! id_type {
                 $name(format!("{}{}", $prefix, encode(at, ids.random())))
             }
 
+            /// What every id made at `at` or later is not below, for lists in the order of time.
+            pub fn earliest(at: Timestamp) -> Self {
+                $name(format!("{}{}", $prefix, encode(at, [0; 10])))
+            }
+
             /// Reads an id; `None` for text of another kind or shape.
             pub fn parse(text: &str) -> Option<Self> {
                 text.strip_prefix($prefix).filter(|body| is_body(body)).map(|_| $name(text.to_owned()))
@@ -98,6 +103,21 @@ id_type!(
     /// A received notification.
     NotificationId,
     "ntf_"
+);
+id_type!(
+    /// A comparison with the provider's register.
+    ReconciliationId,
+    "rec_"
+);
+id_type!(
+    /// Something that our books and the provider's register do not agree about.
+    DiscrepancyId,
+    "dis_"
+);
+id_type!(
+    /// Our record of a chargeback.
+    ChargebackId,
+    "cbk_"
 );
 id_type!(
     /// An API key (not its secret).

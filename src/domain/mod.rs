@@ -7,5 +7,6 @@ pub mod id;
 pub mod money;
 pub mod payment;
 pub mod refund;
+pub mod register;
 pub mod scope;
 pub mod state;

@@ -9,7 +9,8 @@ use super::fields::{ObjectReader, complete};
 use super::json::Json;
 use super::metadata;
 use super::text::{self, Refusal};
-use crate::app::{NewMethod, NewPayment, NewRefund};
+use crate::app::{NewMethod, NewPayment, NewReconciliation, NewRefund};
+use crate::clock::Timestamp;
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, Language, Payer};
 use crate::error::Result;
@@ -18,6 +19,9 @@ use crate::error::Result;
 pub(super) const EXPIRES_IN_S: std::ops::RangeInclusive<i64> = 60..=2_592_000;
 /// Longest `return_url`, characters.
 pub(super) const MAX_URL: usize = 2000;
+const DAY_S: i64 = 86_400;
+/// Longest window of a comparison with the register, seconds.
+const MAX_WINDOW_S: i64 = 7 * DAY_S;
 const MAX_CRYPTOGRAM: usize = 8192;
 const MAX_PA_RES: usize = 65_536;
 
@@ -219,6 +223,55 @@ pub(super) fn capture(json: Json) -> Result<Option<Money>> {
     complete(Some(amount), faults)
 }
 
+/// Reads the body of `POST /v1/reconciliations`: a UTC day, or a window of at most seven days.
+///
+/// # Errors
+/// Every fault of the body.
+pub(super) fn new_reconciliation(json: Json) -> Result<NewReconciliation> {
+    let mut faults = Vec::new();
+    let mut body = ObjectReader::body(json, &mut faults);
+    let by_day = body.has("date");
+    let window = if by_day {
+        let day = body.parsed("date", day);
+        day.map(|from| NewReconciliation { from, to: from.plus_seconds(DAY_S) })
+    } else {
+        body.require("from");
+        body.require("to");
+        let (from, to) = (body.parsed("from", moment), body.parsed("to", moment));
+        let window = from.zip(to).map(|(from, to)| NewReconciliation { from, to });
+        if window.is_some_and(|new| !(1..=MAX_WINDOW_S).contains(&new.to.seconds_since(new.from))) {
+            body.fault("to", ("out_of_range", "send a moment after `from`, at most seven days later".to_owned()));
+        }
+        window
+    };
+    body.finish();
+    complete(window, faults)
+}
+
+fn day(content: &str) -> Result<Timestamp, Refusal> {
+    let digits = content.len() == 10 && content.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let begins = digits.then(|| Timestamp::parse_rfc3339(&format!("{content}T00:00:00Z"))).flatten();
+    begins.ok_or_else(|| ("not_a_date", "send a day such as 2026-11-24".to_owned()))
+}
+
+fn moment(content: &str) -> Result<Timestamp, Refusal> {
+    Timestamp::parse_rfc3339(content)
+        .ok_or_else(|| ("not_a_moment", "send a moment such as 2026-11-24T00:00:00Z".to_owned()))
+}
+
+/// Reads why a person closes a discrepancy.
+///
+/// # Errors
+/// Every fault of the body.
+pub(super) fn close_discrepancy(json: Json) -> Result<String> {
+    let mut faults = Vec::new();
+    let mut body = ObjectReader::body(json, &mut faults);
+    body.require("reason");
+    let reason = body.line("reason", 250);
+    body.finish();
+    complete(reason, faults)
+}
+
 /// Reads a body that may hold nothing.
 ///
 /// # Errors
@@ -346,6 +399,29 @@ mod tests {
             r#""method":{"type":"card_cryptogram","cryptogram":"014242424242424242+/="},"payer":{"ip_address":"203.0.113.7"}"#,
         ] {
             assert_eq!(faults_of(&with(field)), [], "{field}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_of_a_day_or_of_a_window() {
+        let read = |body: &str| json::read(body.as_bytes()).and_then(new_reconciliation);
+        let day = read(r#"{"date":"2026-11-24"}"#).unwrap();
+        let window = read(r#"{"from":"2026-11-24T05:00:00+05:00","to":"2026-11-25T00:00:00Z"}"#).unwrap();
+        assert_eq!((day.from, day.to), (window.from, window.to));
+        assert!(read(r#"{"from":"2026-11-24T00:00:00Z","to":"2026-12-01T00:00:00Z"}"#).is_ok());
+        for wrong in [
+            "{}",
+            "[]",
+            r#"{"date":"2026-13-01"}"#,
+            r#"{"date":"24.11.2026"}"#,
+            r#"{"date":20261124}"#,
+            r#"{"date":"2026-11-24","from":"2026-11-24T00:00:00Z"}"#,
+            r#"{"from":"2026-11-24T00:00:00Z"}"#,
+            r#"{"from":"2026-11-24","to":"2026-11-25"}"#,
+            r#"{"from":"2026-11-24T00:00:00Z","to":"2026-11-24T00:00:00Z"}"#,
+            r#"{"from":"2026-11-24T00:00:00Z","to":"2026-12-01T00:00:01Z"}"#,
+        ] {
+            assert!(matches!(read(wrong), Err(Error::Invalid(_))), "{wrong}");
         }
     }
 

@@ -5,13 +5,20 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::presenter::{Presenter, PresenterSettings, SupportContacts, refund_view, transition_view};
-use crate::app::{PaymentDetails, Transition};
+use super::register_views::{chargeback_view, discrepancy_view, reconciliation_view};
+use crate::app::{PaymentDetails, ReconciliationDetails, Transition};
 use crate::clock::Timestamp;
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
-use crate::domain::id::{ApiKeyId, PaymentId, RefundId, TransactionRecordId};
+use crate::domain::id::{
+    ApiKeyId, ChargebackId, DiscrepancyId, PaymentId, ReconciliationId, RefundId, TransactionRecordId,
+};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{CaptureMode, Language, Method, Payer, Payment, Sums};
 use crate::domain::refund::{Refund, RefundStatus};
+use crate::domain::register::{
+    Chargeback, Claim, Closing, Discrepancy, DiscrepancyKind, Findings, Phase, Purpose, Reconciliation, Resolution,
+    RunState, Side,
+};
 use crate::domain::state::{Cause, CauseType, Certainty, Status};
 use crate::vault::Vault;
 
@@ -19,6 +26,8 @@ const PAYMENT_ID: &str = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed";
 const REFUND_ID: &str = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa";
 const EVENT_ID: &str = "evt_01kaq0j9p4n7c2x5v8b1m6t3re";
 const NOTIFICATION_ID: &str = "ntf_01kaq0j8t6v3b9m2c5x7n1p4ae";
+const RECONCILIATION_ID: &str = "rec_01kaq0m4d8s2f6g1h9j3k7p5va";
+const DISCREPANCY_ID: &str = "dis_01kaq0m5c3v7b1n6m2x8z4a9qe";
 const TRANSACTION_ID: i64 = 3_541_977_847;
 /// 2026-03-02T05:14:07Z, microseconds.
 const CREATED: i64 = 1_772_428_447_000_000;
@@ -197,6 +206,120 @@ pub(super) fn notification() -> Value {
         "id": NOTIFICATION_ID, "kind": "pay", "payment_id": PAYMENT_ID, "transaction_id": TRANSACTION_ID,
         "verdict": "applied", "reply": 0, "received_at": at(41).to_string(),
     })
+}
+
+fn run(state: RunState) -> ReconciliationDetails {
+    let over = state == RunState::Completed;
+    let run = Reconciliation {
+        id: ReconciliationId::from_stored(RECONCILIATION_ID.to_owned()),
+        purpose: Purpose::Requested,
+        day: None,
+        from: at(-86_400),
+        to: at(0),
+        requested_by: "key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned(),
+        state,
+        phase: Phase::Register,
+        next_page: 1,
+        position: None,
+        compared: if over { 1204 } else { 0 },
+        unreadable: 0,
+        lost: 0,
+        asked: 0,
+        chargebacks: i64::from(over),
+        failures: 0,
+        reason: None,
+        due_at: None,
+        started_at: at(3600),
+        finished_at: over.then(|| at(3612)),
+    };
+    let findings = Findings {
+        opened: if over {
+            vec![(DiscrepancyKind::MissingHere, 2), (DiscrepancyKind::AmountMismatch, 1)]
+        } else {
+            vec![]
+        },
+        booked: if over { 2 } else { 0 },
+        closed: 0,
+    };
+    ReconciliationDetails { run, findings }
+}
+
+/// A comparison with the register that is over.
+pub(super) fn reconciliation() -> Value {
+    serde_json::to_value(reconciliation_view(&run(RunState::Completed))).unwrap_or_default()
+}
+
+/// A comparison with the register that was just asked for.
+pub(super) fn running_reconciliation() -> Value {
+    serde_json::to_value(reconciliation_view(&run(RunState::Running))).unwrap_or_default()
+}
+
+fn disagreement(closing: Option<Closing>) -> Value {
+    let sum = |minor| Some(Money::new(minor, Currency::KZT));
+    let discrepancy = Discrepancy {
+        id: DiscrepancyId::from_stored(DISCREPANCY_ID.to_owned()),
+        kind: DiscrepancyKind::AmountMismatch,
+        transaction_id: TRANSACTION_ID,
+        payment_id: Some(PaymentId::from_stored(PAYMENT_ID.to_owned())),
+        named_payment_id: Some(PAYMENT_ID.to_owned()),
+        invoice_id: Some("KM-2026-000123".to_owned()),
+        lost: false,
+        ours: Some(Side { status: TransactionStatus::Completed, amount: sum(1_250_000) }),
+        theirs: Some(Side { status: TransactionStatus::Completed, amount: sum(1_200_000) }),
+        opened_by: ReconciliationId::from_stored(RECONCILIATION_ID.to_owned()),
+        opened_at: at(3605),
+        closing,
+    };
+    serde_json::to_value(discrepancy_view(&discrepancy)).unwrap_or_default()
+}
+
+/// A discrepancy that is open.
+pub(super) fn discrepancy() -> Value {
+    disagreement(None)
+}
+
+/// A discrepancy that a person has closed.
+pub(super) fn closed_discrepancy() -> Value {
+    disagreement(Some(Closing {
+        resolution: Resolution::Operator,
+        by: "key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned(),
+        reason: Some("The payer paid the rest in cash".to_owned()),
+        at: at(7200),
+    }))
+}
+
+/// A chargeback.
+pub(super) fn chargeback() -> Value {
+    let chargeback = Chargeback {
+        id: ChargebackId::from_stored("cbk_01kaq0m2h7s4d9f1g6j3k8m5ze".to_owned()),
+        claim: Claim {
+            provider_id: "65f0c1d2a3b4c5d6e7f80911".to_owned(),
+            operation: "Presentment".to_owned(),
+            kind: "Chargeback".to_owned(),
+            transaction_id: TRANSACTION_ID,
+            amount: Some(Money::new(1_250_000, Currency::KZT)),
+            raised_at: Some(at(864_000)),
+        },
+        payment_id: Some(PaymentId::from_stored(PAYMENT_ID.to_owned())),
+        found_by: ReconciliationId::from_stored(RECONCILIATION_ID.to_owned()),
+        found_at: at(950_400),
+    };
+    serde_json::to_value(chargeback_view(&chargeback)).unwrap_or_default()
+}
+
+/// A window to be compared.
+pub(super) fn create_reconciliation() -> Value {
+    json!({"from": "2026-03-01T00:00:00Z", "to": "2026-03-03T00:00:00Z"})
+}
+
+/// A day to be compared.
+pub(super) fn create_reconciliation_of_day() -> Value {
+    json!({"date": "2026-03-01"})
+}
+
+/// Why a discrepancy is closed.
+pub(super) fn close_discrepancy() -> Value {
+    json!({"reason": "The payer paid the rest in cash"})
 }
 
 /// The answer to an erasure.

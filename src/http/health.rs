@@ -5,7 +5,7 @@ use actix_web::web::Data;
 
 use super::extract::{Answered, shown};
 use super::query;
-use super::records::Health;
+use super::records::{Health, Readiness};
 use super::server::Shared;
 
 /// Tell that the process lives
@@ -19,10 +19,11 @@ pub(super) async fn get_liveness(request: HttpRequest) -> Answered {
 
 /// Tell whether requests can be served
 ///
-/// Asks the database. A load balancer stops sending requests while this answers 503.
-#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Health, example = json!({"status": "ok"}))))]
+/// Asks the database. A load balancer stops sending requests while this answers 503. `register_gap` tells whether requests
+/// that move money are let through.
+#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Readiness, example = json!({"status": "ok", "register_gap": "read"}))))]
 pub(super) async fn get_readiness(request: HttpRequest, shared: Data<Shared>) -> Answered {
     query::none(request.query_string())?;
     shared.app.check_ready().await?;
-    shown(Health { status: "ok" })
+    shown(Readiness { status: "ok", register_gap: shared.app.gap().as_str() })
 }

@@ -8,7 +8,8 @@ use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi
 
 use super::problem::{self, TABLE};
 use super::{
-    decline_reasons, docs, events, examples, health, notifications, payments, personal_data, refunds, schemas, three_ds,
+    decline_reasons, docs, events, examples, health, notifications, payments, personal_data, reconciliations, refunds,
+    schemas, three_ds,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -37,6 +38,13 @@ use super::{
         notifications::receive_notification_by_get,
         notifications::list_notifications,
         notifications::replay_notification,
+        reconciliations::create_reconciliation,
+        reconciliations::list_reconciliations,
+        reconciliations::get_reconciliation,
+        reconciliations::list_discrepancies,
+        reconciliations::get_discrepancy,
+        reconciliations::close_discrepancy,
+        reconciliations::list_chargebacks,
         events::list_events,
         decline_reasons::list_decline_reasons,
         personal_data::export_personal_data,
@@ -51,7 +59,7 @@ use super::{
         (name = "3-D Secure", description = "The payer's way to the bank and back."),
         (name = "Refunds", description = "Give money back."),
         (name = "Events", description = "Catch up on what happened."),
-        (name = "Operations", description = "Look closer, ask again."),
+        (name = "Operations", description = "Look closer, ask again, compare with the provider's register."),
         (name = "Personal data", description = "Show or erase what is held about a payer."),
         (name = "Provider", description = "For CloudPayments."),
         (name = "Service", description = "About the service itself."),
@@ -415,6 +423,9 @@ mod tests {
         assert!(bodies::new_refund(read(examples::create_refund())).is_ok());
         assert!(bodies::capture(read(examples::capture())).is_ok());
         assert!(bodies::three_ds(read(examples::finish_three_ds())).is_ok());
+        assert!(bodies::new_reconciliation(read(examples::create_reconciliation())).is_ok());
+        assert!(bodies::new_reconciliation(read(examples::create_reconciliation_of_day())).is_ok());
+        assert!(bodies::close_discrepancy(read(examples::close_discrepancy())).is_ok());
     }
 
     /// What an example shows must be in its schema, and what the schema requires in the example.
@@ -430,6 +441,10 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::reconciliation(), "Reconciliation"),
+            (examples::discrepancy(), "Discrepancy"),
+            (examples::closed_discrepancy(), "Discrepancy"),
+            (examples::chargeback(), "Chargeback"),
             (examples::erasure(), "Erasure"),
             (examples::personal_data(), "PersonalData"),
             (examples::problem("not_found", 404, "x"), "Problem"),

@@ -49,6 +49,7 @@ pub(super) fn payment_id(request: &HttpRequest) -> Result<PaymentId, Problem> {
             body = PaymentView, example = json!(examples::payment())),
         (status = 202, description = "Created; the outcome is not known yet.", headers(("Location" = String, description = "Address of the payment."), ("Retry-After" = i64, description = "Seconds after which to read the payment.")),
             body = PaymentView, example = json!(examples::undetermined_payment())),
+        (status = 409, description = "`paid_before_restore`"),
     ))]
 pub(super) async fn create_payment(
     key: Key<WritePayments>,

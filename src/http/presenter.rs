@@ -7,16 +7,18 @@ use serde_json::value::RawValue;
 use super::intent;
 use super::personal_data::erasure_view;
 use super::records::{CauseView, RefundFailureView, RefundView, TransitionView};
+use super::register_views::{discrepancy_view, reconciliation_view};
 use super::view::{
     CardView, DeclineView, MethodView, Moment, NextActionView, OutcomeView, PayerView, PaymentView, SupportView,
     TextsView, TransactionView,
 };
-use crate::app::{Erasure, PaymentDetails, Present, StoredAnswer, Transition};
+use crate::app::{Erasure, PaymentDetails, Present, ReconciliationDetails, StoredAnswer, Transition};
 use crate::clock::Timestamp;
 use crate::domain::decline::{self, DeclineCategory, Texts};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::payment::{Method, Payer, Payment, ThreeDs};
 use crate::domain::refund::{Refund, RefundStatus};
+use crate::domain::register::Discrepancy;
 use crate::domain::state::{Certainty, Status};
 use crate::vault::Vault;
 
@@ -199,6 +201,15 @@ impl Present for Presenter {
         let open = refund.certainty == Certainty::Undetermined || refund.status == RefundStatus::Pending;
         let location = Some(format!("/v1/refunds/{}", refund.id));
         StoredAnswer { status: if open { 202 } else { 201 }, location, body: body(&refund_view(refund)) }
+    }
+
+    fn reconciliation(&self, details: &ReconciliationDetails) -> StoredAnswer {
+        let location = Some(format!("/v1/reconciliations/{}", details.run.id));
+        StoredAnswer { status: 201, location, body: body(&reconciliation_view(details)) }
+    }
+
+    fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer {
+        StoredAnswer { status: 200, location: None, body: body(&discrepancy_view(discrepancy)) }
     }
 
     fn erasure(&self, erasure: &Erasure) -> StoredAnswer {

@@ -48,6 +48,13 @@ pub(super) const TABLE: &[Row] = &[
     row("wrong_transaction", 409, "Not the transaction that waits for authentication"),
     row("provider_refused", 409, "CloudPayments refused the operation"),
     row("too_many_refunds", 409, "The payment has as many refunds as it can have"),
+    row("too_many_reconciliations", 409, "As many reconciliations as can be are under way"),
+    row("paid_before_restore", 409, "Money for this bill was taken before the database was restored"),
+    row(
+        "refunded_before_restore",
+        409,
+        "Money was given back by a request that was lost when the database was restored",
+    ),
     row("payer_in_use", 409, "A payment of the payer is not over"),
     row("keys_not_rotated", 409, "Some data was written before payers had keys"),
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
@@ -58,6 +65,7 @@ pub(super) const TABLE: &[Row] = &[
     row("idempotency_key_reused", 422, "The Idempotency-Key was used for another request"),
     row("rate_limited", 429, "Too many requests"),
     INTERNAL,
+    row("register_gap_unread", 503, "What CloudPayments did before is not read back yet; nothing was done"),
     row("unavailable", 503, "Not available right now; nothing was done"),
 ];
 
@@ -223,6 +231,10 @@ impl From<Error> for Problem {
             Error::RateLimited { retry_after_s } => {
                 Problem { retry_after_s: Some(retry_after_s), ..Problem::new("rate_limited", detail) }
             }
+            Error::GapUnread { behind } => Problem {
+                retry_after_s: Some(if behind { 60 } else { 2 }),
+                ..Problem::new("register_gap_unread", detail)
+            },
             Error::Unavailable { internal, retry_after_s, .. } => Problem {
                 retry_after_s: Some(retry_after_s),
                 internal: Some(internal),
@@ -277,6 +289,9 @@ mod tests {
             Conflict::WrongTransaction,
             Conflict::ProviderRefused,
             Conflict::TooManyRefunds,
+            Conflict::TooManyReconciliations,
+            Conflict::PaidBeforeRestore,
+            Conflict::RefundedBeforeRestore,
             Conflict::PayerInUse,
             Conflict::KeysNotRotated,
         ];
@@ -296,6 +311,7 @@ mod tests {
             (Error::UnsupportedMediaType, 415),
             (Error::TooLarge { limit_bytes: 1 }, 413),
             (Error::RateLimited { retry_after_s: 1 }, 429),
+            (Error::GapUnread { behind: true }, 503),
             (Error::database_unavailable("x"), 503),
             (Error::internal("x"), 500),
         ];

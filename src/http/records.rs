@@ -4,7 +4,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::schemas::{CauseName, ContactName, DeclineCategoryName, NotificationKindName, RefundStatusName, StatusName};
+use super::register_views::{ChargebackView, DiscrepancyView, ReconciliationView};
+use super::schemas::{
+    CauseName, ContactName, DeclineCategoryName, GapName, NotificationKindName, RefundStatusName, StatusName,
+};
 use super::view::{Moment, MoneyView, OutcomeView, PaymentView, SupportView, TextsView};
 
 /// Why a refund failed.
@@ -170,6 +173,18 @@ pub(super) struct Health {
     pub status: &'static str,
 }
 
+/// Whether requests can be served.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// `ok`: requests can be served.
+    #[schema(example = "ok")]
+    pub status: &'static str,
+    /// Whether it is known what the provider did before the start. `read`: money may move. `being_read`: requests that
+    /// move money wait for it. `behind`: the database is an older copy; they are refused until the gap is read back.
+    #[schema(value_type = GapName)]
+    pub register_gap: &'static str,
+}
+
 /// The answer that the provider wants.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationReply)]
@@ -213,4 +228,16 @@ list_view!(
 list_view!(
     /// A stretch of the events, oldest first.
     EventList, EventList, EventView
+);
+list_view!(
+    /// A stretch of the comparisons with the register, newest first.
+    ReconciliationList, ReconciliationList, ReconciliationView
+);
+list_view!(
+    /// A stretch of the discrepancies, newest first.
+    DiscrepancyList, DiscrepancyList, DiscrepancyView
+);
+list_view!(
+    /// A stretch of the chargebacks, newest first.
+    ChargebackList, ChargebackList, ChargebackView
 );

@@ -31,7 +31,7 @@ use crate::domain::id::RefundId;
             body = RefundView, example = json!(examples::refund())),
         (status = 202, description = "Created; the outcome is not known yet.", headers(("Location" = String, description = "Address of the refund."), ("Retry-After" = i64, description = "Seconds after which to read the refund.")),
             body = RefundView, example = json!(examples::pending_refund())),
-        (status = 409, description = "`invalid_state`, `refund_exceeds_captured`, `too_many_refunds`"),
+        (status = 409, description = "`invalid_state`, `refund_exceeds_captured`, `too_many_refunds`, `refunded_before_restore`"),
         (status = 412, description = "`refundable_differs`"),
     ))]
 pub(super) async fn create_refund(

@@ -6,7 +6,9 @@ use actix_web::{HttpResponse, Route};
 
 use super::extract::Answered;
 use super::problem::Problem;
-use super::{decline_reasons, docs, events, health, notifications, payments, personal_data, refunds, three_ds};
+use super::{
+    decline_reasons, docs, events, health, notifications, payments, personal_data, reconciliations, refunds, three_ds,
+};
 
 /// One operation.
 pub(super) struct Endpoint {
@@ -49,6 +51,13 @@ pub(super) const TABLE: &[Endpoint] = &[
     get("/v1/notifications/cloudpayments/{kind}", || web::get().to(notifications::receive_notification_by_get)),
     get("/v1/notifications", || web::get().to(notifications::list_notifications)),
     post("/v1/notifications/{id}/replay", || web::post().to(notifications::replay_notification)),
+    post("/v1/reconciliations", || web::post().to(reconciliations::create_reconciliation)),
+    get("/v1/reconciliations", || web::get().to(reconciliations::list_reconciliations)),
+    get("/v1/reconciliations/{id}", || web::get().to(reconciliations::get_reconciliation)),
+    get("/v1/discrepancies", || web::get().to(reconciliations::list_discrepancies)),
+    get("/v1/discrepancies/{id}", || web::get().to(reconciliations::get_discrepancy)),
+    post("/v1/discrepancies/{id}/close", || web::post().to(reconciliations::close_discrepancy)),
+    get("/v1/chargebacks", || web::get().to(reconciliations::list_chargebacks)),
     get("/v1/events", || web::get().to(events::list_events)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),
     get("/v1/payers/{account_id}/personal-data", || web::get().to(personal_data::export_personal_data)),

@@ -9,12 +9,13 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::app::NotificationKind;
+use crate::app::{Gap, NotificationKind};
 use crate::domain::decline::{Contact, DeclineCategory};
 use crate::domain::evidence::{TransactionKind, TransactionStatus};
 use crate::domain::money::CURRENCIES;
 use crate::domain::payment::{CaptureMode, Language, Method};
 use crate::domain::refund::RefundStatus;
+use crate::domain::register::{DiscrepancyKind, Purpose, Resolution, RunState};
 use crate::domain::state::{CauseType, Certainty, Status};
 
 macro_rules! names {
@@ -106,6 +107,36 @@ names!(
     "NotificationKind",
     "Kind of a notification.",
     NotificationKind::ALL.map(NotificationKind::as_str)
+);
+names!(
+    PurposeName,
+    "ReconciliationPurpose",
+    "Why a comparison with the register was made: `requested` by somebody, `daily` when a day was over, `gap` at a start to read back what the provider did before, `recheck` some minutes later.",
+    Purpose::ALL.iter().map(|purpose| purpose.as_str())
+);
+names!(
+    ReconciliationStateName,
+    "ReconciliationState",
+    "Where a comparison with the register is.",
+    RunState::ALL.iter().map(|state| state.as_str())
+);
+names!(
+    DiscrepancyKindName,
+    "DiscrepancyKind",
+    "What our books and the register do not agree about.",
+    DiscrepancyKind::ALL.iter().map(|kind| kind.as_str())
+);
+names!(
+    ResolutionName,
+    "DiscrepancyResolution",
+    "How a discrepancy ended: `booked` here, `agrees` in a later comparison, `superseded` by another one about the same transaction, or settled by an `operator`.",
+    Resolution::ALL.iter().map(|resolution| resolution.as_str())
+);
+names!(
+    GapName,
+    "RegisterGap",
+    "What is known of what the provider did before the start.",
+    [Gap::Read, Gap::BeingRead, Gap::Behind].map(Gap::as_str)
 );
 names!(CurrencyName, "Currency", "ISO 4217 letters of a currency that can be paid in.", CURRENCIES.iter().copied());
 names!(
@@ -222,6 +253,32 @@ pub(super) struct CreateRefund {
 pub(super) struct CapturePayment {
     /// How much; all that is held by default.
     amount: Option<MoneyInput>,
+}
+
+/// A comparison with the provider's register to be made: of a day, or of a window.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents what bodies.rs reads")]
+pub(super) struct CreateReconciliation {
+    /// A UTC day. Send either this or `from` and `to`.
+    #[schema(example = "2026-11-24", format = Date)]
+    date: Option<String>,
+    /// First moment of the window.
+    #[schema(example = "2026-11-24T00:00:00Z", format = DateTime)]
+    from: Option<String>,
+    /// End of the window, not in it; at most seven days after `from`.
+    #[schema(example = "2026-11-25T00:00:00Z", format = DateTime)]
+    to: Option<String>,
+}
+
+/// A discrepancy to be closed by hand.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents what bodies.rs reads")]
+pub(super) struct CloseDiscrepancy {
+    /// Why it is settled.
+    #[schema(min_length = 1, max_length = 250, example = "Charged by the call centre's terminal, booked there")]
+    reason: String,
 }
 
 /// Nothing: the body may be left out.

@@ -4,7 +4,9 @@
 //! one snapshot. Both take a closure that runs on a database thread and so cannot await the provider half-way.
 
 pub mod api_keys;
+pub mod chargebacks;
 mod conn;
+pub mod discrepancies;
 mod error;
 pub mod events;
 pub mod idempotency;
@@ -16,6 +18,7 @@ mod payer_keys;
 pub mod payments;
 pub mod personal_data;
 mod pool;
+pub mod reconciliations;
 pub mod refunds;
 pub mod rotation;
 pub mod schema;

@@ -78,6 +78,11 @@ pub fn find(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>> {
     found.map(|found| read_one(tx, found)).transpose()
 }
 
+/// Whether there is such a payment.
+pub fn is_there(tx: &mut Tx<'_>, id: &PaymentId) -> Result<bool> {
+    Ok(diesel::select(diesel::dsl::exists(payments::table.find(id.as_str()))).get_result(tx.db)?)
+}
+
 /// One payment that must be there.
 ///
 /// # Errors

@@ -181,6 +181,78 @@ diesel::table! {
 }
 
 diesel::table! {
+    reconciliations (id) {
+        id -> Text,
+        purpose -> Text,
+        day -> Nullable<Text>,
+        window_from -> Timestamp,
+        window_to -> Timestamp,
+        requested_by -> Text,
+        state -> Text,
+        phase -> Text,
+        next_page -> BigInt,
+        position -> Nullable<Text>,
+        compared -> BigInt,
+        unreadable -> BigInt,
+        lost -> BigInt,
+        asked -> BigInt,
+        chargebacks -> BigInt,
+        failures -> Integer,
+        reason -> Nullable<Text>,
+        due_at -> Nullable<Timestamp>,
+        started_at -> Timestamp,
+        finished_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    register_marks (reconciliation_id, transaction_id) {
+        reconciliation_id -> Text,
+        transaction_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    discrepancies (id) {
+        id -> Text,
+        kind -> Text,
+        transaction_id -> BigInt,
+        payment_id -> Nullable<Text>,
+        named_payment_id -> Nullable<Text>,
+        invoice_id -> Nullable<Text>,
+        lost -> Bool,
+        ours_status -> Nullable<Text>,
+        ours_currency -> Nullable<Text>,
+        ours_amount -> Nullable<BigInt>,
+        theirs_status -> Nullable<Text>,
+        theirs_currency -> Nullable<Text>,
+        theirs_amount -> Nullable<BigInt>,
+        opened_by -> Text,
+        opened_at -> Timestamp,
+        resolution -> Nullable<Text>,
+        closed_by -> Nullable<Text>,
+        close_reason -> Nullable<Text>,
+        closed_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    chargebacks (id) {
+        id -> Text,
+        provider_id -> Text,
+        operation -> Text,
+        kind -> Text,
+        transaction_id -> BigInt,
+        payment_id -> Nullable<Text>,
+        currency -> Nullable<Text>,
+        amount -> Nullable<BigInt>,
+        raised_at -> Nullable<Timestamp>,
+        found_by -> Text,
+        found_at -> Timestamp,
+    }
+}
+
+diesel::table! {
     payer_keys (id) {
         id -> Text,
         account_hash -> Nullable<Text>,
@@ -221,6 +293,8 @@ diesel::joinable!(transactions -> payments (payment_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    chargebacks,
+    discrepancies,
     events,
     idempotency_keys,
     notifications,
@@ -230,7 +304,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     personal_data_access,
     personal_data_erasures,
     quarantine,
+    reconciliations,
     refunds,
+    register_marks,
     transactions,
     transition_edges,
     transitions

@@ -1,9 +1,10 @@
 //! The provider's transactions as we know them.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::Tx;
-use super::schema::transactions;
+use super::schema::{payments, transactions};
 use super::types::{NaiveDateTime, currency, known, moment};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, RefundId, TransactionRecordId};
@@ -32,6 +33,17 @@ struct Row {
     updated_at: NaiveDateTime,
 }
 
+/// A transaction of ours beside what its payment asks for.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The payment it belongs to.
+    pub payment_id: PaymentId,
+    /// The payment's sum.
+    pub asked_for: Money,
+    /// What we hold.
+    pub transaction: Transaction,
+}
+
 /// A transaction by the provider's number, with the payment it belongs to.
 pub fn find(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Option<(PaymentId, Transaction)>> {
     let row = transactions::table
@@ -40,6 +52,37 @@ pub fn find(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Option<(PaymentId, T
         .get_result(tx.db)
         .optional()?;
     row.map(|row| Ok((PaymentId::from_stored(row.payment_id.clone()), from_row(row)?))).transpose()
+}
+
+/// Those of these transactions that we hold, with the payment they belong to and its sum.
+pub fn held(tx: &mut Tx<'_>, transaction_ids: &[i64]) -> Result<Vec<Held>> {
+    let rows: Vec<(Row, String, i64)> = transactions::table
+        .inner_join(payments::table)
+        .filter(transactions::transaction_id.eq_any(transaction_ids.to_vec()))
+        .select((Row::as_select(), payments::currency, payments::amount))
+        .load(tx.db)?;
+    rows.into_iter()
+        .map(|(row, code, minor)| {
+            Ok(Held {
+                payment_id: PaymentId::from_stored(row.payment_id.clone()),
+                asked_for: Money::new(minor, currency(&code)?),
+                transaction: from_row(row)?,
+            })
+        })
+        .collect()
+}
+
+/// Those of these payments that more than one transaction with money belongs to.
+pub fn paid_more_than_once(tx: &mut Tx<'_>, payment_ids: &[String]) -> Result<Vec<PaymentId>> {
+    let ids: Vec<String> = transactions::table
+        .filter(transactions::payment_id.eq_any(payment_ids.to_vec()))
+        .filter(transactions::kind.eq(TransactionKind::Payment.as_str()))
+        .filter(diesel::dsl::sql::<Bool>("status IN ('authorized', 'completed')"))
+        .group_by(transactions::payment_id)
+        .having(diesel::dsl::count_star().gt(1))
+        .select(transactions::payment_id)
+        .load(tx.db)?;
+    Ok(ids.into_iter().map(PaymentId::from_stored).collect())
 }
 
 /// All transactions of a payment, oldest first.

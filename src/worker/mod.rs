@@ -1,5 +1,5 @@
-//! Work that no request waits for: settling lost answers, ending unpaid payments, ending what was kept long
-//! enough. Each has a step that tests call.
+//! Work that no request waits for: settling lost answers, ending unpaid payments, comparing with the register, ending
+//! what was kept long enough. Each has a step that tests call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,6 +11,19 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::error::Result;
 
+/// Pauses of the workers.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    /// Between looks for lost answers.
+    pub settle: Duration,
+    /// Between looks for payments whose time is over.
+    pub expire: Duration,
+    /// Between looks for comparisons with the register to go on with.
+    pub reconcile: Duration,
+    /// Between looks for personal data that was kept long enough.
+    pub retention: Duration,
+}
+
 /// The workers of one process.
 pub struct Workers {
     stop: watch::Sender<bool>,
@@ -19,26 +32,26 @@ pub struct Workers {
 
 impl Workers {
     /// Starts them.
-    pub fn start(
-        app: &Arc<App>,
-        settle_interval: Duration,
-        expire_interval: Duration,
-        retention_interval: Duration,
-    ) -> Workers {
+    pub fn start(app: &Arc<App>, intervals: &Intervals) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let (settle, expire, retention) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+        let (settle, expire) = (Arc::clone(app), Arc::clone(app));
+        let (reconcile, retention) = (Arc::clone(app), Arc::clone(app));
         let tasks = vec![
-            tokio::spawn(repeat("settle", settle_interval, stopped.clone(), move || {
+            tokio::spawn(repeat("settle", intervals.settle, stopped.clone(), move || {
                 let app = Arc::clone(&settle);
                 async move { app.settle_step().await }
             })),
-            tokio::spawn(repeat("expire", expire_interval, stopped.clone(), move || {
+            tokio::spawn(repeat("expire", intervals.expire, stopped.clone(), move || {
                 let app = Arc::clone(&expire);
                 async move { app.expire_step().await }
             })),
-            tokio::spawn(repeat("retention", retention_interval, stopped, move || {
+            tokio::spawn(repeat("retention", intervals.retention, stopped.clone(), move || {
                 let app = Arc::clone(&retention);
                 async move { app.retention_step().await }
+            })),
+            tokio::spawn(repeat("reconcile", intervals.reconcile, stopped.clone(), move || {
+                let (app, stopped) = (Arc::clone(&reconcile), stopped.clone());
+                async move { reconcile_while_there_is_work(&app, &stopped).await }
             })),
         ];
         Workers { stop, tasks }
@@ -71,4 +84,13 @@ where
             changed = stopped.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// A run has many short steps: they follow one another without a pause.
+async fn reconcile_while_there_is_work(app: &App, stopped: &watch::Receiver<bool>) -> Result<usize> {
+    let mut steps = 0;
+    while !*stopped.borrow() && app.reconcile_step().await? > 0 {
+        steps += 1;
+    }
+    Ok(steps)
 }

@@ -114,7 +114,7 @@ fn every_operation_is_told_whole() {
             assert!(is_text(&parameter["description"]) && parameter["schema"].is_object(), "{place}: {parameter}");
         }
     }
-    assert_eq!(ids.len(), 22);
+    assert_eq!(ids.len(), 29);
 }
 
 #[test]
@@ -143,11 +143,13 @@ fn posts_that_need_a_key_of_repetition_say_so() {
         .map(|(place, _)| place)
         .collect();
     let expected = [
+        "POST /v1/discrepancies/{id}/close",
         "POST /v1/payments",
         "POST /v1/payments/{id}/cancel",
         "POST /v1/payments/{id}/capture",
         "POST /v1/payments/{id}/refunds",
         "POST /v1/payments/{id}/three-ds",
+        "POST /v1/reconciliations",
     ];
     assert_eq!(needing, expected);
 }

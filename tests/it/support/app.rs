@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloudpayments_sandbox::{Sandbox, SandboxConfig, cryptogram};
 use kmic_payments::app::create_api_key;
 use kmic_payments::clock::{Clock, ShiftedClock, SystemIds};
-use kmic_payments::config::Raw;
+use kmic_payments::config::{Raw, Settings};
 use kmic_payments::domain::scope::Scope;
 use kmic_payments::startup::{Running, World};
 use kmic_payments::store::{Lane, api_keys};
@@ -68,10 +68,13 @@ fn settings(url: &str, database: &TestDatabase, sandbox: &Sandbox) -> Raw {
         .with("privacy.encryption_key", ENCRYPTION_KEY)
 }
 
-async fn run(raw: Raw, clock: &Arc<ShiftedClock>) -> Running {
-    let settings = raw.check().unwrap_or_else(|faults| panic!("{faults}"));
+fn checked(raw: Raw) -> Settings {
+    raw.check().unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+async fn run(settings: &Settings, clock: &Arc<ShiftedClock>) -> Running {
     let world = World { clock: clock.clone(), ids: Arc::new(SystemIds), workers: false };
-    Running::start(&settings, world).await.unwrap_or_else(|error| panic!("{error:?}"))
+    Running::start(settings, world).await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// One running service with its sandbox.
@@ -86,6 +89,7 @@ pub struct TestApp {
     pub http: reqwest::Client,
     pub running: Running,
     pub database: TestDatabase,
+    settings: Settings,
 }
 
 impl TestApp {
@@ -105,9 +109,9 @@ impl TestApp {
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let raw = settings(&url, &database, &sandbox);
+        let settings = checked(adjust(settings(&url, &database, &sandbox)));
         let clock = Arc::new(ShiftedClock::default());
-        let running = run(adjust(raw), &clock).await;
+        let running = run(&settings, &clock).await;
         sandbox.set_notify_url(&format!("{url}/v1/notifications/cloudpayments"));
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -115,17 +119,25 @@ impl TestApp {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database };
+        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database, settings };
         app.key = app.new_key(&Scope::ALL).await;
         app
     }
 
+    /// Stops the service, does something to its database, and starts it again on the same address.
+    pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
+        self.running.stop().await;
+        meanwhile(&self.database);
+        let running = run(&self.settings, &self.clock).await;
+        TestApp { running, ..self }
+    }
+
     /// The same service once more on the same database, with other settings than usual.
     pub async fn restart_with(self, adjust: impl Fn(Raw) -> Raw) -> TestApp {
-        let TestApp { url, key, sandbox, clock, http, running, database } = self;
-        running.stop().await;
-        let running = run(adjust(settings(&url, &database, &sandbox)), &clock).await;
-        TestApp { url, key, sandbox, clock, http, running, database }
+        self.running.stop().await;
+        let settings = checked(adjust(settings(&self.url, &self.database, &self.sandbox)));
+        let running = run(&settings, &self.clock).await;
+        TestApp { running, settings, ..self }
     }
 
     /// The secret of a new key.

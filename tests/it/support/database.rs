@@ -40,6 +40,80 @@ impl TestDatabase {
     }
 }
 
+/// A copy of a database at rest.
+pub struct DatabaseCopy {
+    folder: Option<tempfile::TempDir>,
+    name: Option<String>,
+}
+
+impl TestDatabase {
+    /// A copy; nobody may be using the database.
+    pub fn copy(&self) -> DatabaseCopy {
+        match (&self._folder, &self.name) {
+            (Some(folder), _) => {
+                let copy = tempfile::tempdir().unwrap();
+                copy_files(folder.path(), copy.path());
+                DatabaseCopy { folder: Some(copy), name: None }
+            }
+            (None, Some(name)) => {
+                let copy = format!("{name}_copy");
+                create_from(&copy, name);
+                DatabaseCopy { folder: None, name: Some(copy) }
+            }
+            (None, None) => panic!("a database without a place"),
+        }
+    }
+
+    /// Puts a copy in the place of the database, as an operator who restores a backup does.
+    pub fn restore(&self, copy: &DatabaseCopy) {
+        match (&self._folder, &copy.folder, &self.name, &copy.name) {
+            (Some(folder), Some(copy), ..) => {
+                for file in std::fs::read_dir(folder.path()).unwrap() {
+                    std::fs::remove_file(file.unwrap().path()).unwrap();
+                }
+                copy_files(copy.path(), folder.path());
+            }
+            (.., Some(name), Some(copy)) => {
+                let server = postgres::shared().unwrap();
+                retried(|| server.drop_database(name).map_err(|error| error.to_string()));
+                create_from(name, copy);
+            }
+            _ => panic!("the copy is of another kind"),
+        }
+    }
+}
+
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+fn create_from(name: &str, template: &str) {
+    let server = postgres::shared().unwrap();
+    retried(|| server.create_database(name, Some(template)).map_err(|error| error.to_string()));
+}
+
+/// The server notices a little late that nobody is connected any more.
+fn retried(work: impl Fn() -> Result<(), String>) {
+    for _ in 0..100 {
+        if work().is_ok() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    work().unwrap();
+}
+
+impl Drop for DatabaseCopy {
+    fn drop(&mut self) {
+        if let (Some(name), Ok(server)) = (&self.name, postgres::shared()) {
+            let _ = server.drop_database(name);
+        }
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let (Some(name), Ok(server)) = (&self.name, postgres::shared()) {

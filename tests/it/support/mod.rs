@@ -8,6 +8,7 @@ mod look;
 mod notices;
 mod postgres;
 mod refused;
+mod register;
 mod sql;
 mod traces;
 

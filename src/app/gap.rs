@@ -1,0 +1,228 @@
+//! A database that is older than what the service did: noticed, and no money moved until the gap is read back.
+//!
+//! Every payment and every refund is written before the provider hears of it, and its id travels along. So a transaction
+//! of the register that names one which this database does not hold proves that rows were lost: the database is an older
+//! copy. What else was lost with it, keys of requests above all, would let a repeat of the site charge a second time.
+//! Therefore every start reads the register from the database's last change to the present moment. That takes one page
+//! after an ordinary stop, and money waits for it. The run that reads is a row: a stop in between does not forget it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::App;
+use super::reconcile::WORKER;
+use super::settle_operations::PROVIDER_WORKS_S;
+use crate::clock::Timestamp;
+use crate::domain::id::PaymentId;
+use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
+use crate::error::{Error, Result};
+use crate::store::{Lane, payments, reconciliations};
+
+/// Requests wait so long for the register to be read before they are refused: after an ordinary start nobody notices.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The provider's clock and ours may differ by so much, seconds.
+const CLOCKS_DIFFER_S: i64 = 60;
+
+/// Whether all that the provider did since the database's last change is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// It is, or is not asked about.
+    Read,
+    /// The register is being read; nothing is missing so far.
+    BeingRead,
+    /// The register names payments or refunds of ours that this database does not hold.
+    Behind,
+}
+
+impl Gap {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Gap::Read => "read",
+            Gap::BeingRead => "being_read",
+            Gap::Behind => "behind",
+        }
+    }
+
+    /// For the metric: 0, 1, 2.
+    fn level(self) -> i64 {
+        match self {
+            Gap::Read => 0,
+            Gap::BeingRead => 1,
+            Gap::Behind => 2,
+        }
+    }
+}
+
+/// Lets money through, or not.
+pub(super) struct Gate {
+    state: watch::Sender<Gap>,
+    /// The newest payment that was seen in the database, kept outside of it, and when.
+    newest: Mutex<Option<(PaymentId, Timestamp)>>,
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate { state: watch::Sender::new(Gap::Read), newest: Mutex::default() }
+    }
+}
+
+impl App {
+    /// What is known of the gap.
+    pub fn gap(&self) -> Gap {
+        *self.gate.state.borrow()
+    }
+
+    /// At the start, before anything is served: notes durably from when on the register is to be read.
+    ///
+    /// # Errors
+    /// Only of the database.
+    pub async fn look_for_gap(&self) -> Result<()> {
+        self.begin_gap(self.now()).await
+    }
+
+    /// Notes that the register is to be read from the last change before `before` on.
+    async fn begin_gap(&self, before: Timestamp) -> Result<()> {
+        if !self.parts.settings.reconciliation.check_at_start {
+            return Ok(());
+        }
+        let now = self.now();
+        let template = self.new_run(Purpose::Gap, now, now, WORKER);
+        let found = self
+            .parts
+            .store
+            .write(Lane::of(WORKER), move |tx| {
+                reconciliations::make_due(tx, now, true)?;
+                // One that is under way reaches further back.
+                let running = reconciliations::running(tx)?;
+                if running.iter().any(|run| run.purpose == Purpose::Gap) {
+                    return Ok(true);
+                }
+                let Some(last_change) = reconciliations::last_change(tx, before)? else { return Ok(false) };
+                let from = last_change.plus_seconds(-CLOCKS_DIFFER_S).min(now);
+                reconciliations::insert(tx, &Reconciliation { from, ..template.clone() })?;
+                Ok(true)
+            })
+            .await?;
+        if found && self.gap() == Gap::Read {
+            self.set_gap(Gap::BeingRead);
+        }
+        Ok(())
+    }
+
+    /// Requests that move money or make something pass here first.
+    ///
+    /// # Errors
+    /// [`Error::GapUnread`].
+    pub(super) async fn pass_gate(&self) -> Result<()> {
+        let mut gap = self.gate.state.subscribe();
+        // The sender lives as long as we do; on a timeout the value tells.
+        let _ = tokio::time::timeout(PATIENCE, gap.wait_for(|gap| *gap != Gap::BeingRead)).await;
+        match self.gap() {
+            Gap::Read => Ok(()),
+            Gap::BeingRead => Err(Error::GapUnread { behind: false }),
+            Gap::Behind => Err(Error::GapUnread { behind: true }),
+        }
+    }
+
+    /// Opens or closes the gate by the runs under way. One of another process that found nothing closes nothing here.
+    pub(super) fn refresh_gate(&self, running: &[Reconciliation]) {
+        let mut gaps = running.iter().filter(|run| run.purpose == Purpose::Gap).peekable();
+        let any = gaps.peek().is_some();
+        let gap = match (gaps.any(|run| run.lost > 0), any) {
+            (true, _) => Gap::Behind,
+            (false, true) if self.gap() != Gap::Read => Gap::BeingRead,
+            _ => Gap::Read,
+        };
+        self.set_gap(gap);
+    }
+
+    fn set_gap(&self, gap: Gap) {
+        let changed = self.gate.state.send_if_modified(|before| std::mem::replace(before, gap) != gap);
+        if changed {
+            self.parts.metrics.gap(gap.level());
+            match gap {
+                Gap::Read => tracing::info!("what the provider did before is read back; money may move"),
+                Gap::BeingRead => tracing::info!("reading back what the provider did before; money waits"),
+                Gap::Behind => tracing::error!("the database is older than what this service did; money is refused"),
+            }
+        }
+    }
+
+    /// A payment that was here and is gone: the database was replaced by an older copy while we run.
+    pub(super) async fn watch_newest_payment(&self) -> Result<()> {
+        let remembered = self.gate.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (id, now) = (remembered.as_ref().map(|(id, _)| id.clone()), self.now());
+        let (newest, gone) = self
+            .parts
+            .store
+            .read(move |tx| {
+                let newest = reconciliations::newest_payment(tx)?;
+                let gone = match &id {
+                    Some(id) if newest.as_ref() != Some(id) => !payments::is_there(tx, id)?,
+                    _ => false,
+                };
+                Ok((newest, gone))
+            })
+            .await?;
+        if let Some((_, seen_at)) = remembered.filter(|_| gone) {
+            tracing::error!("the newest payment is gone: the database was replaced by an older one");
+            // What was written since then was written after the copy was put in place.
+            self.begin_gap(seen_at).await?;
+        }
+        *self.gate.newest.lock().unwrap_or_else(PoisonError::into_inner) = newest.map(|id| (id, now));
+        Ok(())
+    }
+
+    /// What a run whose last page was read is now. A gap in which something is lost is read once more when the provider
+    /// can no longer be working on what was sent before it.
+    pub(super) fn after_run(&self, run: Reconciliation) -> Reconciliation {
+        let now = self.now();
+        let again_at = run.started_at.plus_seconds(PROVIDER_WORKS_S);
+        if run.purpose == Purpose::Gap && run.lost > 0 && now < again_at {
+            return Reconciliation { phase: Phase::Register, next_page: 1, due_at: Some(again_at), ..run };
+        }
+        Reconciliation { state: RunState::Completed, due_at: None, finished_at: Some(now), ..run }
+    }
+
+    /// A gap in which nothing is lost is looked at again when the provider can no longer be working on what was sent
+    /// before it: until then its register may not show it.
+    pub(super) async fn recheck_later(&self, gap: &Reconciliation) -> Result<()> {
+        if gap.purpose != Purpose::Gap || gap.lost > 0 {
+            return Ok(());
+        }
+        let to = gap.started_at.plus_seconds(PROVIDER_WORKS_S);
+        let recheck = Reconciliation {
+            due_at: Some(to.plus_seconds(CLOCKS_DIFFER_S)),
+            ..self.new_run(Purpose::Recheck, gap.from, to, WORKER)
+        };
+        self.insert_only_one(recheck).await
+    }
+
+    /// Something is lost: what the provider did is read to the present moment before money moves again.
+    pub(super) async fn found_lost(&self, run: &Reconciliation) -> Result<()> {
+        tracing::error!(
+            reconciliation.id = run.id.as_str(),
+            lost = run.lost,
+            "the provider's register names payments or refunds of ours that the database does not hold"
+        );
+        if run.purpose == Purpose::Gap || !self.parts.settings.reconciliation.check_at_start {
+            return Ok(());
+        }
+        let gap = Reconciliation { lost: run.lost, ..self.new_run(Purpose::Gap, run.from, self.now(), WORKER) };
+        self.insert_only_one(gap).await
+    }
+
+    /// Writes a run unless one of its purpose is under way.
+    async fn insert_only_one(&self, run: Reconciliation) -> Result<()> {
+        self.parts
+            .store
+            .write(Lane::of(WORKER), move |tx| {
+                let same = |other: &Reconciliation| other.purpose == run.purpose;
+                if reconciliations::running(tx)?.iter().any(same) { Ok(()) } else { reconciliations::insert(tx, &run) }
+            })
+            .await
+    }
+}

@@ -1,0 +1,249 @@
+//! Comparing our transactions with the provider's register: runs, and the worker that goes on with them step by step.
+//!
+//! A run reads the register page by page, then asks about transactions of ours that the register did not show, then reads
+//! the list of chargebacks. Each step ends in one write that says how far the run is: a process that is killed leaves a
+//! run that another one goes on with. No step holds more than one page.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::App;
+use crate::clock::Timestamp;
+use crate::cloudpayments::Outcome;
+use crate::domain::id::ReconciliationId;
+use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
+use crate::error::Result;
+use crate::store::{Lane, Tx, reconciliations};
+
+/// Who acts when a run does.
+pub(super) const WORKER: &str = "worker:reconcile";
+/// A day that was missed is made up for within so many days.
+const DAYS_BACK: i64 = 3;
+/// A day is given up after so many failed runs.
+const RUNS_PER_DAY: i64 = 3;
+/// A run is given up after so many tries in a row that came to nothing: some hours.
+pub(super) const MAX_FAILURES: i32 = 30;
+const LONGEST_PAUSE_S: i64 = 600;
+/// Added to the time limit of one call: how long a step may take before another process goes on with its run.
+const LEASE_MARGIN_S: i64 = 120;
+const DAY_S: i64 = 86_400;
+
+/// How the register is compared.
+#[derive(Debug, Clone)]
+pub struct ReconciliationSettings {
+    /// Compare every day by itself.
+    pub daily: bool,
+    /// How long after the end of a day, seconds: the provider may be late.
+    pub delay_s: i64,
+    /// The register is read so much wider than the window, seconds.
+    pub overlap_s: i64,
+    /// At the start, read back what the provider did since the database's last change, and let money wait for it.
+    pub check_at_start: bool,
+}
+
+impl Default for ReconciliationSettings {
+    fn default() -> ReconciliationSettings {
+        ReconciliationSettings { daily: true, delay_s: 3600, overlap_s: 3600, check_at_start: true }
+    }
+}
+
+/// Days that have their run, as far as this process knows. A few at a time: see [`DAYS_BACK`].
+#[derive(Default)]
+pub(super) struct Days(Mutex<BTreeSet<String>>);
+
+impl Days {
+    fn is_done(&self, day: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(day)
+    }
+
+    fn note(&self, day: String) {
+        let mut days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        days.insert(day);
+        while days.len() > 8 {
+            days.pop_first();
+        }
+    }
+
+    /// Its run failed: another may be made.
+    fn forget(&self, day: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(day);
+    }
+}
+
+/// What stands at the end of a step.
+pub(super) enum Step {
+    /// The run is further than before.
+    Forward,
+    /// It came to nothing.
+    Nothing(Box<Reconciliation>, String),
+}
+
+impl Step {
+    pub(super) fn nothing(run: Reconciliation, reason: String) -> Step {
+        Step::Nothing(Box::new(run), reason)
+    }
+}
+
+impl App {
+    /// Makes the run of a day that is over, and goes one step further with the run that waits longest. Returns how many
+    /// steps were made: 0 or 1.
+    ///
+    /// # Errors
+    /// Only of the database.
+    pub async fn reconcile_step(&self) -> Result<usize> {
+        self.watch_newest_payment().await?;
+        self.begin_daily().await?;
+        let now = self.now();
+        let running = self.parts.store.read(reconciliations::running).await?;
+        self.refresh_gate(&running);
+        let due = running.into_iter().filter(|run| run.due_at.is_some_and(|due_at| due_at <= now));
+        // Everybody waits for those of the gap.
+        let Some(run) = due.min_by_key(|run| (run.purpose != Purpose::Gap, run.due_at)) else { return Ok(0) };
+        let Some(run) = self.claim_run(run).await? else { return Ok(0) };
+        let step = match run.phase {
+            Phase::Register => self.read_page(run).await?,
+            Phase::Unseen | Phase::Holds => self.ask_one_by_one(run).await?,
+            Phase::Chargebacks => self.read_chargebacks(run).await?,
+        };
+        if let Step::Nothing(run, reason) = step {
+            self.put_off(*run, reason).await?;
+        }
+        self.refresh_gate(&self.parts.store.read(reconciliations::running).await?);
+        self.parts.metrics.worker("reconcile", 1);
+        Ok(1)
+    }
+
+    pub(super) fn new_run(&self, purpose: Purpose, from: Timestamp, to: Timestamp, by: &str) -> Reconciliation {
+        let now = self.now();
+        Reconciliation {
+            id: ReconciliationId::generate(now, self.parts.ids.as_ref()),
+            purpose,
+            day: None,
+            from,
+            to,
+            requested_by: by.to_owned(),
+            state: RunState::Running,
+            phase: Phase::Register,
+            next_page: 1,
+            position: None,
+            compared: 0,
+            unreadable: 0,
+            lost: 0,
+            asked: 0,
+            chargebacks: 0,
+            failures: 0,
+            reason: None,
+            due_at: Some(now),
+            started_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// Makes the runs of days that are over and were not compared yet.
+    async fn begin_daily(&self) -> Result<()> {
+        let settings = &self.parts.settings.reconciliation;
+        if !settings.daily {
+            return Ok(());
+        }
+        let over = self.now().plus_seconds(-settings.delay_s);
+        for days in 1..=DAYS_BACK {
+            let Some((day, from)) = day_of(over.plus_seconds(-days * DAY_S)) else { continue };
+            if self.days.is_done(&day) {
+                continue;
+            }
+            let run = Reconciliation {
+                day: Some(day.clone()),
+                ..self.new_run(Purpose::Daily, from, from.plus_seconds(DAY_S), WORKER)
+            };
+            let made = self
+                .parts
+                .store
+                .write(Lane::of(WORKER), move |tx| {
+                    let may_try =
+                        reconciliations::failures_of_day(tx, run.day.as_deref().unwrap_or_default())? < RUNS_PER_DAY;
+                    Ok(may_try && reconciliations::insert_day(tx, &run)?)
+                })
+                .await?;
+            tracing::debug!(day, made, "looked whether a day was compared with the register");
+            self.days.note(day);
+        }
+        Ok(())
+    }
+
+    /// Takes a run for one step; `None` when somebody else did.
+    async fn claim_run(&self, run: Reconciliation) -> Result<Option<Reconciliation>> {
+        let Some(due_at) = run.due_at else { return Ok(None) };
+        let lease_s = self.parts.settings.call_deadline_s + LEASE_MARGIN_S;
+        let claimed = Reconciliation { due_at: Some(self.now().plus_seconds(lease_s)), ..run };
+        let kept = claimed.clone();
+        let ours = self.write_run(claimed, move |tx, run| reconciliations::update(tx, run, due_at)).await?;
+        Ok(ours.then_some(kept))
+    }
+
+    pub(super) async fn write_run<T, F>(&self, run: Reconciliation, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>, &Reconciliation) -> Result<T> + Send + 'static,
+    {
+        self.parts.store.write(Lane::of(run.id.as_str()), move |tx| work(tx, &run)).await
+    }
+
+    /// Nothing came of a step: it is tried again later, and given up after many.
+    async fn put_off(&self, run: Reconciliation, reason: String) -> Result<()> {
+        let Some(held) = run.due_at else { return Ok(()) };
+        let now = self.now();
+        let failures = run.failures.saturating_add(1);
+        let gap = run.purpose == Purpose::Gap;
+        let exponent = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
+        let first_s = if gap { 1 } else { 5 };
+        let pause_s = first_s * 2i64.saturating_pow(exponent.saturating_sub(1));
+        let longest_s = if gap { 30 } else { LONGEST_PAUSE_S };
+        tracing::warn!(
+            reconciliation.id = run.id.as_str(),
+            reason,
+            failures,
+            "a step of a reconciliation came to nothing"
+        );
+        let next = Reconciliation { failures, reason: Some(reason), ..run };
+        let next = if failures >= MAX_FAILURES && !gap {
+            tracing::error!(reconciliation.id = next.id.as_str(), "a reconciliation was given up");
+            Reconciliation { state: RunState::Failed, due_at: None, finished_at: Some(now), ..next }
+        } else {
+            Reconciliation { due_at: Some(now.plus_seconds(pause_s.min(longest_s))), ..next }
+        };
+        self.close_or_keep(next, held).await
+    }
+
+    /// Writes a run that may be over now. Its marks go when it is.
+    pub(super) async fn close_or_keep(&self, run: Reconciliation, held: Timestamp) -> Result<()> {
+        let ours = self.write_run(run.clone(), move |tx, run| reconciliations::update(tx, run, held)).await?;
+        if ours && run.state != RunState::Running {
+            self.sweep(&run).await?;
+        }
+        if let (RunState::Failed, Some(day)) = (run.state, &run.day) {
+            self.days.forget(day);
+        }
+        Ok(())
+    }
+
+    /// Removes the marks of a run, some at a time.
+    async fn sweep(&self, run: &Reconciliation) -> Result<()> {
+        while self.write_run(run.clone(), |tx, run| reconciliations::sweep(tx, &run.id)).await? {}
+        Ok(())
+    }
+}
+
+/// Why the provider gave no answer.
+pub(super) fn without_answer<T>(outcome: &Outcome<T>) -> String {
+    match outcome {
+        Outcome::Refused { .. } => "CloudPayments refused the request".to_owned(),
+        other => format!("CloudPayments did not answer: {}", other.reason()),
+    }
+}
+
+/// The UTC day of a moment, as text and by its beginning.
+fn day_of(moment: Timestamp) -> Option<(String, Timestamp)> {
+    let day = moment.to_string().get(..10)?.to_owned();
+    let from = Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))?;
+    Some((day, from))
+}

@@ -1,0 +1,182 @@
+//! What a run does, step by step: pages of the register, questions about single transactions, its end.
+
+use super::App;
+use super::compare_register::Compared;
+use super::reconcile::{MAX_FAILURES, Step, WORKER, without_answer};
+use super::settle_operations::PROVIDER_WORKS_S;
+use crate::clock::Timestamp;
+use crate::cloudpayments::Outcome;
+use crate::domain::id::TransactionRecordId;
+use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
+use crate::domain::state::CauseType;
+use crate::error::Result;
+use crate::store::{discrepancies, reconciliations};
+
+/// Transactions asked about in one step.
+const ASKED_AT_ONCE: usize = 20;
+/// A run that has to ask about more transactions compares with another terminal's register.
+const MAX_ASKED: i64 = 1000;
+/// An answer about one transaction that we cannot read is asked for so often before it is passed over.
+const MAX_UNCERTAIN: i32 = 3;
+/// A register of more pages is not read.
+const MAX_PAGES: i64 = 100_000;
+
+impl App {
+    /// One page of the register.
+    pub(super) async fn read_page(&self, run: Reconciliation) -> Result<Step> {
+        let asked_at = self.now();
+        let run = if run.purpose == Purpose::Gap { Reconciliation { to: asked_at, ..run } } else { run };
+        if run.next_page > MAX_PAGES {
+            return Ok(Step::nothing(run, format!("the register has more than {MAX_PAGES} pages")));
+        }
+        let (from, to) = self.span(&run, asked_at);
+        let number = u32::try_from(run.next_page).unwrap_or(u32::MAX);
+        let page = match self.parts.provider.list(from, to, number).await {
+            Outcome::Answered(page) => page,
+            other => return Ok(Step::nothing(run, without_answer(&other))),
+        };
+        let last = page.last;
+        let unreadable = i64::try_from(page.unreadable).unwrap_or(i64::MAX);
+        let compared = self.compare(&run, page.facts, asked_at).await?;
+        let next = Reconciliation {
+            next_page: run.next_page + 1,
+            compared: run.compared + compared.count(),
+            unreadable: run.unreadable.saturating_add(unreadable),
+            ..run.clone()
+        };
+        let next = if last { next_phase(next) } else { next };
+        self.keep_page(run, next, compared).await
+    }
+
+    /// What is asked of the register: wider than the window, and without what the provider may still be working on, save
+    /// for the gap, which is read to the present moment.
+    fn span(&self, run: &Reconciliation, now: Timestamp) -> (Timestamp, Timestamp) {
+        let overlap_s = self.parts.settings.reconciliation.overlap_s;
+        if !run.purpose.looks_for_missing_there() {
+            return (run.from, run.to);
+        }
+        let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-PROVIDER_WORKS_S));
+        (run.from.plus_seconds(-overlap_s), to.max(run.to))
+    }
+
+    /// Asks about single transactions of ours: those that the register did not show, and those that hold money. One that
+    /// we heard of late may lie outside of what was read, so only the provider's own "not found" proves that it is missing.
+    pub(super) async fn ask_one_by_one(&self, run: Reconciliation) -> Result<Step> {
+        let asked_at = self.now();
+        let candidates = self.candidates(&run, asked_at).await?;
+        if run.asked > MAX_ASKED {
+            let reason = format!(
+                "more than {MAX_ASKED} transactions of ours are not in the register; is cloudpayments.public_id the terminal that made them?"
+            );
+            return Ok(Step::nothing(Reconciliation { failures: MAX_FAILURES, ..run }, reason));
+        }
+        let (mut found, mut missing, mut dealt_with) = (Vec::new(), Vec::new(), Vec::new());
+        for (record, transaction_id) in &candidates {
+            match self.parts.provider.get(*transaction_id).await {
+                Outcome::Answered(Some(fact)) => found.push(fact),
+                Outcome::Answered(None) => missing.push(*transaction_id),
+                // One that is told in words we do not know proves nothing; it must not hold up the others for ever.
+                Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
+                other if dealt_with.is_empty() => return Ok(Step::nothing(run, without_answer(&other))),
+                _ => break,
+            }
+            dealt_with.push(record.clone());
+        }
+        let compared = self.compare(&run, found, asked_at).await?;
+        let compared = self.missing_there(&run, compared, missing).await?;
+        let over = candidates.len() < ASKED_AT_ONCE && dealt_with.len() == candidates.len();
+        let counted = if run.phase == Phase::Unseen { dealt_with.len() } else { 0 };
+        let next = Reconciliation {
+            position: dealt_with.pop().or_else(|| run.position.clone()),
+            asked: run.asked.saturating_add(i64::try_from(counted).unwrap_or(i64::MAX)),
+            ..run.clone()
+        };
+        let next = if over { next_phase(next) } else { next };
+        self.keep_page(run, next, compared).await
+    }
+
+    /// What to ask about next: how the place in the list is called, and the provider's number.
+    async fn candidates(&self, run: &Reconciliation, now: Timestamp) -> Result<Vec<(String, i64)>> {
+        let limit = i64::try_from(ASKED_AT_ONCE).unwrap_or(i64::MAX);
+        let run = run.clone();
+        self.parts
+            .store
+            .read(move |tx| match run.phase {
+                Phase::Holds => {
+                    let after = run.position.clone().unwrap_or_default();
+                    reconciliations::holds(tx, &after, now.plus_seconds(-PROVIDER_WORKS_S), limit)
+                }
+                _ => {
+                    let first = TransactionRecordId::earliest(run.from).to_string();
+                    let after = run.position.clone().unwrap_or(first);
+                    let before = TransactionRecordId::earliest(run.to);
+                    reconciliations::unseen(tx, &run.id, &after, before.as_str(), limit)
+                }
+            })
+            .await
+    }
+
+    /// Writes what a page came to and how far the run is.
+    async fn keep_page(&self, run: Reconciliation, next: Reconciliation, compared: Compared) -> Result<Step> {
+        let Some(held) = run.due_at else { return Ok(Step::Forward) };
+        let recorder = self.recorder(CauseType::Reconciliation, Some(run.id.to_string()), WORKER);
+        // Due at once: the next step goes on with it.
+        let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason: None, ..next };
+        let with_marks = run.phase == Phase::Register && run.purpose.looks_for_missing_there();
+        let kept = self
+            .write_run(next, move |tx, run| {
+                // The guard first: whoever lost the run writes nothing about it.
+                if !reconciliations::update(tx, run, held)? {
+                    return Ok(None);
+                }
+                if with_marks {
+                    reconciliations::mark(tx, &run.id, compared.seen())?;
+                }
+                compared.write(tx, &recorder, &run.id)?;
+                let next = Reconciliation { lost: run.lost.max(discrepancies::lost_by(tx, &run.id)?), ..run.clone() };
+                if next.lost != run.lost {
+                    reconciliations::update(tx, &next, run.due_at.unwrap_or(held))?;
+                }
+                Ok(Some(next))
+            })
+            .await?;
+        let Some(next) = kept else { return Ok(Step::Forward) };
+        if next.lost > run.lost {
+            self.found_lost(&next).await?;
+        }
+        // Money waits for these: nothing else may hold them up.
+        let only_register = matches!(next.purpose, Purpose::Gap | Purpose::Recheck);
+        if only_register && next.phase == Phase::Chargebacks { self.finish_run(next).await } else { Ok(Step::Forward) }
+    }
+
+    /// Ends a run whose last page was read.
+    pub(super) async fn finish_run(&self, run: Reconciliation) -> Result<Step> {
+        let Some(held) = run.due_at else { return Ok(Step::Forward) };
+        let next = self.after_run(run);
+        self.close_or_keep(next.clone(), held).await?;
+        if next.state == RunState::Completed {
+            self.recheck_later(&next).await?;
+            tracing::info!(
+                reconciliation.id = next.id.as_str(),
+                purpose = next.purpose.as_str(),
+                compared = next.compared,
+                unreadable = next.unreadable,
+                "a reconciliation is over"
+            );
+        }
+        Ok(Step::Forward)
+    }
+}
+
+/// The run at the beginning of the phase that follows.
+fn next_phase(run: Reconciliation) -> Reconciliation {
+    // A hold is taken or released days after the register showed it; a database that is too old may not know of it.
+    let looks_at_holds = run.purpose == Purpose::Daily || (run.purpose == Purpose::Gap && run.lost > 0);
+    let phase = match run.phase {
+        // What could not be read may be what we would miss.
+        Phase::Register if run.purpose.looks_for_missing_there() && run.unreadable == 0 => Phase::Unseen,
+        Phase::Register | Phase::Unseen if looks_at_holds => Phase::Holds,
+        _ => Phase::Chargebacks,
+    };
+    Reconciliation { phase, next_page: 1, position: None, ..run }
+}

@@ -1,0 +1,287 @@
+//! A database that is an older copy: noticed by the provider's register, and nobody is charged twice for it.
+
+use std::time::Duration;
+
+use cloudpayments_sandbox::ApiFaultKind;
+use kmic_payments::config::Raw;
+use serde_json::{Value, json};
+
+use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, money, order, transaction_id, widget};
+
+crate::on_both!(
+    an_older_copy_is_noticed_and_nobody_is_charged_twice,
+    what_was_in_flight_when_the_copy_was_put_back_is_noticed_later,
+    an_ordinary_start_refuses_nothing,
+    a_start_without_the_provider_refuses_money_only,
+    others_at_the_same_terminal_refuse_nothing,
+    the_check_can_be_switched_off,
+    a_copy_put_back_under_a_running_service_is_noticed,
+    a_new_database_asks_nobody,
+);
+
+const LIST: &str = "/v2/payments/list";
+
+fn without_daily(raw: Raw) -> Raw {
+    raw.with("reconciliation.daily", "false")
+}
+
+async fn started(engine: Engine) -> TestApp {
+    TestApp::start_with(engine, without_daily).await
+}
+
+async fn paid(app: &TestApp, invoice: &str) -> Reply {
+    let payment = app.create(card(invoice, APPROVED)).await.expect(201);
+    assert_eq!(payment.text("/status"), "paid");
+    app.sandbox.flush_notifications().await;
+    payment
+}
+
+async fn gap(app: &TestApp) -> String {
+    app.get("/health/ready").await.expect(200).text("/register_gap").to_owned()
+}
+
+#[track_caller]
+fn expect_refused(reply: &Reply) {
+    reply.expect_problem(503, "register_gap_unread");
+    assert!(!reply.header("retry-after").is_empty());
+}
+
+/// Whatever moves money or makes something is refused; reading is not.
+async fn expect_money_refused(app: &TestApp, paid: &Reply, open: &Reply) {
+    expect_refused(&app.create(card("KM-9", APPROVED)).await);
+    expect_refused(&app.create(widget("KM-9")).await);
+    expect_refused(&app.refund(paid.id(), "1.00").await);
+    for action in ["capture", "cancel"] {
+        expect_refused(&app.act(open.id(), action, json!({})).await);
+    }
+    app.payment(paid.id()).await;
+    // Nobody pays in the window: Check is answered with 13.
+    let tried = app.pay(order(open, APPROVED)).await;
+    assert_eq!((tried.text("/status"), tried.json["reason_code"].as_i64()), ("Declined", Some(3008)));
+    assert!(app.verdicts().await.contains(&"check refused".to_owned()));
+}
+
+/// Puts `copy` in the place of the database, after what happened since.
+async fn with_older_copy(engine: Engine) -> (TestApp, Reply, Reply, Reply) {
+    let app = started(engine).await;
+    let kept = paid(&app, "KM-1").await;
+    let open = app.create(widget("KM-2")).await.expect(201);
+    let mut copy = None;
+    let app = app.restart(|database| copy = Some(database.copy())).await;
+    app.step_runs().await;
+    app.advance(60);
+    // All this is in the register and not in the copy.
+    let lost = app.post_as("/v1/payments", "key-of-the-site", card("KM-3", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.refund(kept.id(), "2500.00").await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.advance(60);
+    let app = app.restart(|database| database.restore(copy.as_ref().unwrap())).await;
+    (app, kept, open, lost)
+}
+
+async fn an_older_copy_is_noticed_and_nobody_is_charged_twice(engine: Engine) {
+    let (app, kept, open, lost) = with_older_copy(engine).await;
+    let charges = app.charges();
+    assert_eq!(gap(&app).await, "being_read");
+    app.get(&format!("/v1/payments/{}", lost.id())).await.expect_problem(404, "not_found");
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    expect_money_refused(&app, &kept, &open).await;
+    expect_refused(&app.post_as("/v1/payments", "key-of-the-site", card("KM-3", APPROVED)).await);
+    // A stop does not forget it, whatever was written meanwhile.
+    let app = app.restart(|_| {}).await;
+    assert_eq!(gap(&app).await, "being_read");
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+
+    // The provider can no longer be working on what was sent before: the gap is read to its end.
+    app.advance(600);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    expect_sums(&app.payment(kept.id()).await, "12500.00", "2500.00", "10000.00");
+    let rows = app.discrepancies().await;
+    assert!(rows.iter().all(|row| row["lost"] == true && row["closed_at"].is_null()), "{rows:?}");
+    let lost_row = rows.iter().find(|row| row["payment_id"].is_null()).unwrap();
+    assert_eq!(
+        (lost_row["kind"].as_str(), lost_row["named_payment_id"].as_str()),
+        (Some("missing_here"), Some(lost.id()))
+    );
+    assert_eq!(lost_row["transaction_id"], transaction_id(&lost));
+
+    // The key of the site's request was lost with its payment: a repeat must not charge a second time.
+    let repeat = app.post_as("/v1/payments", "key-of-the-site", card("KM-3", APPROVED)).await;
+    repeat.expect_problem(409, "paid_before_restore");
+    assert!(repeat.text("/detail").contains(&transaction_id(&lost).to_string()), "{}", repeat.json);
+    app.create(widget("KM-3")).await.expect_problem(409, "paid_before_restore");
+    assert_eq!(app.charges(), charges, "nobody was charged again");
+    // Other bills are paid as ever, and this one when a person has settled it.
+    paid(&app, "KM-4").await;
+    let close = format!("/v1/discrepancies/{}/close", lost_row["id"].as_str().unwrap());
+    app.post(&close, json!({ "reason": "Policy issued by hand" })).await.expect(200);
+    paid(&app, "KM-3").await;
+    // The request of the refund is lost with its key, too: a repeat must not give back a second time.
+    let refused = app.refund(kept.id(), "2500.00").await;
+    refused.expect_problem(409, "refunded_before_restore");
+    assert_eq!(app.refunds(), 1);
+    let of_refund = rows.iter().find(|row| row["lost"] == true && row["payment_id"] == kept.id()).unwrap();
+    let close = format!("/v1/discrepancies/{}/close", of_refund["id"].as_str().unwrap());
+    app.post(&close, json!({ "reason": "The site knows of it" })).await.expect(200);
+    app.refund(kept.id(), "2500.00").await.expect(201);
+    app.sandbox.flush_notifications().await;
+    // What is settled closes nothing again.
+    app.reconcile().await;
+    assert_eq!(gap(&app).await, "read");
+    app.stop().await;
+}
+
+async fn what_was_in_flight_when_the_copy_was_put_back_is_noticed_later(engine: Engine) {
+    let (app, kept, ..) = with_older_copy(engine).await;
+    // The register does not show the last minutes yet.
+    let body = json!({ "Model": [], "Success": true, "Message": null }).to_string();
+    app.break_answer(LIST, ApiFaultKind::StatusAfter { status: 200, body: Some(body) });
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.refund(kept.id(), "1.00").await.expect(201);
+    app.advance(660);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    expect_refused(&app.refund(kept.id(), "1.00").await);
+    app.advance(600);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.create(card("KM-3", APPROVED)).await.expect_problem(409, "paid_before_restore");
+    expect_sums(&app.payment(kept.id()).await, "12500.00", "2501.00", "9999.00");
+    let runs = app.get("/v1/reconciliations?limit=100").await.expect(200);
+    let purposes: Vec<&str> =
+        runs.json["data"].as_array().unwrap().iter().map(|run| run["purpose"].as_str().unwrap()).collect();
+    assert_eq!(purposes[..3], ["gap", "recheck", "gap"]);
+    app.stop().await;
+}
+
+async fn an_ordinary_start_refuses_nothing(engine: Engine) {
+    let app = started(engine).await;
+    let payment = paid(&app, "KM-1").await;
+    app.advance(3600);
+    let app = app.restart(|_| {}).await;
+    assert_eq!(gap(&app).await, "being_read");
+    let calls = app.calls_to_provider().await;
+    // A request that comes before the register is read waits for it.
+    let waiting = tokio::spawn(Reply::receive(app.posting("/v1/payments", "early", &card("KM-2", APPROVED))));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    assert!(app.step_runs().await > 0);
+    assert_eq!(waiting.await.unwrap().expect(201).text("/status"), "paid");
+    assert_eq!(app.calls_to_provider().await - calls, 2, "one page of the register, one charge");
+    app.sandbox.flush_notifications().await;
+    app.refund(payment.id(), "2500.00").await.expect(201);
+    // The second look, eleven minutes later, finds nothing either.
+    app.advance(700);
+    assert!(app.step_runs().await > 0);
+    assert_eq!(gap(&app).await, "read");
+    assert_eq!(app.discrepancies().await, Vec::<Value>::new());
+    app.finish().await;
+}
+
+async fn a_start_without_the_provider_refuses_money_only(engine: Engine) {
+    let app = started(engine).await;
+    let payment = paid(&app, "KM-1").await;
+    let open = app.create(widget("KM-2")).await.expect(201);
+    let app = app.restart(|_| {}).await;
+    for _ in 0..2 {
+        app.break_answer(LIST, ApiFaultKind::StatusBefore { status: 503 });
+        app.advance(5);
+        assert_eq!(app.step_runs().await, 1);
+        assert_eq!(gap(&app).await, "being_read");
+    }
+    expect_refused(&app.refund(payment.id(), "1.00").await);
+    expect_refused(&app.act(open.id(), "cancel", json!({})).await);
+    app.payment(payment.id()).await;
+    // Notifications are taken: they are facts.
+    app.refund_in_cabinet(transaction_id(&payment), 2500).await;
+    expect_sums(&app.payment(payment.id()).await, "12500.00", "2500.00", "10000.00");
+    app.advance(30);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.refund(payment.id(), "1.00").await.expect(201);
+    app.finish().await;
+}
+
+async fn others_at_the_same_terminal_refuse_nothing(engine: Engine) {
+    let app = started(engine).await;
+    let payment = paid(&app, "KM-1").await;
+    app.let_others_answer().await;
+    for data in [json!({}), json!({ "payment_id": "order-7" }), json!({ "payment_id": "pay_7", "refund_id": 8 })] {
+        let body =
+            json!({ "amount": "700.00", "currency": "KZT", "invoice_id": "SHOP-1", "card": APPROVED, "data": data });
+        app.pay(body).await;
+    }
+    app.answer_ourselves();
+    let app = app.restart(|_| {}).await;
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    assert_eq!(app.disagreements().await, ["missing_here open"; 3]);
+    app.refund(payment.id(), "1.00").await.expect(201);
+    // Their bills are not ours.
+    paid(&app, "SHOP-1").await;
+    app.stop().await;
+}
+
+async fn the_check_can_be_switched_off(engine: Engine) {
+    let off = |raw| without_daily(raw).with("reconciliation.check_at_start", "false");
+    let app = TestApp::start_with(engine, off).await;
+    paid(&app, "KM-1").await;
+    let calls = app.calls_to_provider().await;
+    let app = app.restart(|_| {}).await;
+    assert_eq!((gap(&app).await.as_str(), app.running.app.reconcile_step().await.unwrap()), ("read", 0));
+    assert_eq!(app.calls_to_provider().await, calls);
+    paid(&app, "KM-2").await;
+    app.finish().await;
+}
+
+async fn a_copy_put_back_under_a_running_service_is_noticed(engine: Engine) {
+    let app = started(engine).await;
+    let kept = paid(&app, "KM-1").await;
+    app.advance(3600);
+    let lost = paid(&app, "KM-2").await;
+    app.advance(3600);
+    assert_eq!(app.step_runs().await, 0);
+    forget(engine, &app, lost.id());
+    // Something is written before anybody notices.
+    app.create(widget("KM-3")).await.expect(201);
+    assert_eq!(gap(&app).await, "read");
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    expect_refused(&app.refund(kept.id(), "1.00").await);
+    app.advance(600);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.create(card("KM-2", APPROVED)).await.expect_problem(409, "paid_before_restore");
+    app.stop().await;
+}
+
+/// What an older copy would not hold.
+fn forget(engine: Engine, app: &TestApp, payment_id: &str) {
+    let mut sql = Sql::open(&app.database.url);
+    let triggers: &[&str] = match engine {
+        Engine::Sqlite => &["payments_no_delete", "transitions_no_delete", "events_no_delete"],
+        Engine::Postgres => {
+            &["payments_no_delete ON payments", "transitions_no_update ON transitions", "events_no_update ON events"]
+        }
+    };
+    for trigger in triggers {
+        sql.run(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    for table in ["transitions", "events", "transactions", "operations"] {
+        sql.run(&format!("DELETE FROM {table} WHERE payment_id = '{payment_id}'")).unwrap();
+    }
+    sql.run(&format!("DELETE FROM payments WHERE id = '{payment_id}'")).unwrap();
+}
+
+async fn a_new_database_asks_nobody(engine: Engine) {
+    let app = started(engine).await;
+    assert_eq!((gap(&app).await.as_str(), app.running.app.reconcile_step().await.unwrap()), ("read", 0));
+    assert_eq!(app.calls_to_provider().await, 0);
+    app.create(json!({ "amount": money("1.00"), "invoice_id": "KM-1", "description": "Policy" })).await.expect(201);
+    app.finish().await;
+}
