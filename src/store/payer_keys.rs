@@ -49,6 +49,15 @@ struct Row {
     created_at: NaiveDateTime,
 }
 
+/// What a change of keys makes anew.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = payer_keys)]
+struct Kept {
+    account_hash: Option<String>,
+    account: Option<Vec<u8>>,
+    wrapped_key: Option<Vec<u8>>,
+}
+
 impl Payer {
     /// From the columns of a row: the id of its key, and the key, which is absent when it was destroyed.
     pub(super) fn from_columns(vault: &Vault, key_id: Option<String>, wrapped: Option<&[u8]>) -> Result<Payer> {
@@ -78,10 +87,12 @@ impl Payer {
         }
     }
 
-    /// The value; `None` for an erased payer.
+    /// The value; `None` for an erased payer, and for what was removed of one: whoever waited for the row may still see the
+    /// key of before.
     pub(super) fn open(&self, vault: &Vault, context: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>> {
         let opened = match &self.seal {
             Seal::Erased => return Ok(None),
+            _ if sealed.is_empty() => return Ok(None),
             Seal::Key(key) if !vault::is_sealed_by_vault(sealed) => key.open(context, sealed),
             // Written before payers had keys, and not moved yet.
             Seal::Key(_) | Seal::Vault => vault.open(context, sealed),
@@ -173,12 +184,8 @@ pub(super) fn delete_own(tx: &mut Tx<'_>, notification_id: &str) -> Result<()> {
 
 /// Wraps a key with the current key of the vault and makes the account's hash anew. Whether there was something to do.
 pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let row: Option<(Option<String>, Option<Vec<u8>>, Option<Vec<u8>>)> = payer_keys::table
-        .find(id)
-        .select((payer_keys::account_hash, payer_keys::account, payer_keys::wrapped_key))
-        .get_result(tx.db)
-        .optional()?;
-    let Some((hash, account, Some(wrapped))) = row else { return Ok(false) };
+    let row: Option<Kept> = payer_keys::table.find(id).select(Kept::as_select()).get_result(tx.db).optional()?;
+    let Some(Kept { account_hash: hash, account, wrapped_key: Some(wrapped) }) = row else { return Ok(false) };
     let context = key_context(id);
     let rewrapped = tx.vault.reseal(&context, &wrapped).map_err(|_| rotation::cannot_open(&context))?;
     let key = tx.vault.open_data_key(&context, &wrapped).map_err(|_| rotation::cannot_open(&context))?;

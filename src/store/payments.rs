@@ -325,7 +325,7 @@ fn from_columns(row: Row, payer: &PayerKey, vault: &Vault) -> Result<Payment> {
         return_url: text(&personal, "return_url").or(row.return_url),
         metadata: text(&personal, "metadata").unwrap_or(row.metadata),
         payer: payer_from_json(&personal),
-        erased: payer.is_erased(),
+        erased: personal == Value::Null,
         three_ds: three_ds.as_ref().and_then(three_ds_from_json),
         attention: row.attention,
         test_mode: row.test_mode,

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 17] = [
+const SCOPES: [(&str, &str, Scope); 24] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -44,6 +44,13 @@ const SCOPES: [(&str, &str, Scope); 17] = [
     ("POST", "/v1/payments/{id}/sync", Scope::OpsWrite),
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
+    ("POST", "/v1/reconciliations", Scope::OpsWrite),
+    ("GET", "/v1/reconciliations", Scope::OpsWrite),
+    ("GET", "/v1/reconciliations/{id}", Scope::OpsWrite),
+    ("GET", "/v1/discrepancies", Scope::OpsWrite),
+    ("GET", "/v1/discrepancies/{id}", Scope::OpsWrite),
+    ("POST", "/v1/discrepancies/{id}/close", Scope::OpsWrite),
+    ("GET", "/v1/chargebacks", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
     ("GET", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
@@ -70,6 +77,10 @@ fn concrete(path: &str) -> String {
         "ref_"
     } else if path.contains("/notifications/") {
         "ntf_"
+    } else if path.contains("/reconciliations/") {
+        "rec_"
+    } else if path.contains("/discrepancies/") {
+        "dis_"
     } else {
         "pay_"
     };

@@ -68,11 +68,12 @@ async fn expect_all(app: &TestApp, story: &Story) {
 }
 
 fn with_both_keys(raw: Raw) -> Raw {
-    raw.with("privacy.encryption_key", NEW_KEY).with("privacy.previous_keys", ENCRYPTION_KEY)
+    with_new_key(raw).with("privacy.previous_keys", ENCRYPTION_KEY)
 }
 
 fn with_new_key(raw: Raw) -> Raw {
-    raw.with("privacy.encryption_key", NEW_KEY)
+    // Money need not wait for the register here.
+    raw.with("privacy.encryption_key", NEW_KEY).with("reconciliation.check_at_start", "false")
 }
 
 /// `keys rotate-encryption` beside the running service.
