@@ -1,7 +1,7 @@
 //! The data keys of payers: what a payer's personal data is sealed by, and what is destroyed to erase it.
 //!
-//! No key is kept in memory beyond the transaction that uses it: opening one costs a microsecond, and a key that another
-//! process destroyed is never used again.
+//! No key is kept in memory beyond the transaction that uses it: its row has to be read in any case, so that a key which
+//! another process destroyed is never used again, and opening it is cheap beside that.
 
 use std::collections::HashMap;
 use std::rc::Rc;

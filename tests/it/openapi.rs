@@ -143,8 +143,8 @@ fn posts_that_need_a_key_of_repetition_say_so() {
         .map(|(place, _)| place)
         .collect();
     let expected = [
-        "POST /v1/discrepancies/{id}/close",
         "DELETE /v1/payers/{account_id}/personal-data",
+        "POST /v1/discrepancies/{id}/close",
         "POST /v1/payments",
         "POST /v1/payments/{id}/cancel",
         "POST /v1/payments/{id}/capture",
