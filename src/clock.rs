@@ -28,7 +28,8 @@ impl Timestamp {
     /// Reads RFC 3339 with any offset.
     pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         let parsed = DateTime::parse_from_rfc3339(text).ok()?;
-        Some(Timestamp::from_naive_utc(parsed.naive_utc()))
+        // By way of the count, in which a leap second (`23:59:60`) is the second after it: databases know no other.
+        Some(Timestamp::from_micros(parsed.timestamp_micros()))
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.

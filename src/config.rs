@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::app::{ReconciliationSettings, RetentionSettings};
+use crate::cloudpayments::BreakerSettings;
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::vault;
@@ -111,6 +112,14 @@ pub struct CloudPaymentsSettings {
     pub connect_timeout: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// How long the provider may work on a request, seconds.
+    pub working_time_s: i64,
+    /// How long a request that was given up counts as running at the provider, from its sending.
+    pub abandoned_after: Duration,
+    /// How long fewer requests run after "too many requests".
+    pub backoff: Duration,
+    /// When to stop asking a provider in trouble.
+    pub breaker: BreakerSettings,
 }
 
 /// Encryption of personal data.
@@ -419,6 +428,11 @@ impl Reader<'_> {
         let queue_timeout = self.millis("cloudpayments.queue_timeout_ms", 1, 60_000);
         let connect_timeout = self.millis("cloudpayments.connect_timeout_ms", 1, 60_000);
         let request_timeout = self.millis("cloudpayments.request_timeout_ms", 1, 300_000);
+        let working_time_s = self.number("cloudpayments.working_time_s", 10, 3600).map(|number: u32| i64::from(number));
+        let abandoned_after = self.millis("cloudpayments.abandoned_request_ms", 0, 3_600_000);
+        let backoff = self.millis("cloudpayments.backoff_ms", 0, 600_000);
+        let failures = self.number("cloudpayments.breaker_failures", 1, 1_000_000);
+        let pause = self.millis("cloudpayments.breaker_pause_ms", 1, 600_000);
         Some(CloudPaymentsSettings {
             base_url: base_url?,
             public_id: public_id?,
@@ -430,6 +444,10 @@ impl Reader<'_> {
             queue_timeout: queue_timeout?,
             connect_timeout: connect_timeout?,
             request_timeout: request_timeout?,
+            working_time_s: working_time_s?,
+            abandoned_after: abandoned_after?,
+            backoff: backoff?,
+            breaker: BreakerSettings { failures: failures?, pause: pause? },
         })
     }
 

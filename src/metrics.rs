@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// All figures of one process.
 pub struct Metrics {
     registry: Registry,
     requests: HistogramVec,
     provider: HistogramVec,
+    not_sent: IntCounterVec,
+    circuit: IntGaugeVec,
+    surprises: IntCounterVec,
     notifications: IntCounterVec,
     events: IntCounterVec,
     discrepancies: IntCounterVec,
@@ -42,6 +45,23 @@ impl Metrics {
                     "Calls to CloudPayments by operation and outcome: answered, refused, not_sent, unknown.",
                     &["operation", "outcome"],
                 )?,
+                not_sent: counts(
+                    "kmic_payments_provider_not_sent_total",
+                    "Calls to CloudPayments of which surely nothing was done, by reason; credentials wants a look at once.",
+                    &["reason"],
+                )?,
+                circuit: IntGaugeVec::new(
+                    Opts::new(
+                        "kmic_payments_provider_circuit_open",
+                        "1 while nothing is sent to CloudPayments because of this trouble: unreachable, credentials_refused.",
+                    ),
+                    &["trouble"],
+                )?,
+                surprises: counts(
+                    "kmic_payments_surprises_total",
+                    "Money and messages that nobody expected, by kind; each is recorded, shown and announced, too.",
+                    &["kind"],
+                )?,
                 notifications: counts(
                     "kmic_payments_notifications_total",
                     "Notifications by kind and verdict; bad_signature and unmatched want a look.",
@@ -69,6 +89,9 @@ impl Metrics {
             };
             metrics.registry.register(Box::new(metrics.requests.clone()))?;
             metrics.registry.register(Box::new(metrics.provider.clone()))?;
+            metrics.registry.register(Box::new(metrics.not_sent.clone()))?;
+            metrics.registry.register(Box::new(metrics.circuit.clone()))?;
+            metrics.registry.register(Box::new(metrics.surprises.clone()))?;
             metrics.registry.register(Box::new(metrics.notifications.clone()))?;
             metrics.registry.register(Box::new(metrics.events.clone()))?;
             metrics.registry.register(Box::new(metrics.discrepancies.clone()))?;
@@ -87,6 +110,21 @@ impl Metrics {
     /// A call to the provider came to something.
     pub fn provider_call(&self, operation: &str, outcome: &str, took: Duration) {
         self.provider.with_label_values(&[operation, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// Surely nothing was done by a call to the provider.
+    pub fn provider_not_sent(&self, reason: &str) {
+        self.not_sent.with_label_values(&[reason]).inc();
+    }
+
+    /// Whether nothing is sent to the provider because of this trouble.
+    pub fn provider_circuit(&self, trouble: &str, open: bool) {
+        self.circuit.with_label_values(&[trouble]).set(i64::from(open));
+    }
+
+    /// Something happened that nobody expected. A write that the database made us repeat counts twice.
+    pub fn surprise(&self, kind: &str) {
+        self.surprises.with_label_values(&[kind]).inc();
     }
 
     /// A notification was taken or refused.

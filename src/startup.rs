@@ -45,6 +45,8 @@ pub struct Running {
     pub app: Arc<App>,
     /// Its database.
     pub store: Store,
+    /// Its figures.
+    pub metrics: Arc<Metrics>,
     server: JoinHandle<std::io::Result<()>>,
     handle: ServerHandle,
     admin: Option<ServerHandle>,
@@ -70,7 +72,7 @@ impl Running {
         let presenter = Arc::new(Presenter::new(presenter_settings(settings), Arc::clone(&vault)));
         let app = Arc::new(App::new(Parts {
             store: store.clone(),
-            provider: provider(settings, &metrics)?,
+            provider: provider(settings, &metrics, &world.clock)?,
             signatures: Signatures::new(
                 settings.cloudpayments.api_secret.clone(),
                 settings.cloudpayments.api_secret_previous.clone(),
@@ -82,6 +84,7 @@ impl Running {
             settings: AppSettings {
                 default_expires_in_s: settings.default_expires_in_s,
                 call_deadline_s: call_deadline_s(settings),
+                provider_works_s: settings.cloudpayments.working_time_s,
                 reconciliation: settings.reconciliation.clone(),
                 retention: settings.retention.clone(),
             },
@@ -101,7 +104,7 @@ impl Running {
         let handle = server.handle();
         let admin = start_admin(settings, &metrics)?;
         let workers = world.workers.then(|| Workers::start(&app, &settings.intervals));
-        Ok(Running { address, app, store, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
+        Ok(Running { address, app, store, metrics, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 
     /// Waits until the server ends by itself, which it should not.
@@ -195,7 +198,7 @@ fn store_settings(settings: &Settings) -> StoreSettings {
     }
 }
 
-fn provider(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Client> {
+fn provider(settings: &Settings, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Result<Client> {
     let provider = &settings.cloudpayments;
     Client::new(ClientSettings {
         base_url: provider.base_url.clone(),
@@ -206,6 +209,10 @@ fn provider(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Client> {
         queue_timeout: provider.queue_timeout,
         connect_timeout: provider.connect_timeout,
         request_timeout: provider.request_timeout,
+        abandoned_after: provider.abandoned_after,
+        backoff: provider.backoff,
+        breaker: provider.breaker,
+        clock: Arc::clone(clock),
         metrics: Arc::clone(metrics),
     })
     .map_err(Error::internal)

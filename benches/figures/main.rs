@@ -46,6 +46,10 @@
 
 #![expect(clippy::float_arithmetic, reason = "a benchmark computes with floats; money is not among them")]
 
+#[path = "../support/database.rs"]
+#[expect(dead_code, reason = "the crash campaign uses all of it")]
+mod database;
+#[path = "../support/http.rs"]
 mod http;
 mod load;
 mod measure;
@@ -56,14 +60,16 @@ mod register;
 mod report;
 mod requests;
 mod scenarios;
+#[path = "../support/service.rs"]
+#[expect(dead_code, reason = "the crash campaign uses all of it")]
 mod service;
 mod stub;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use database::Engine;
 use report::Report;
-use scenarios::Engine;
 
 /// What a run may be told.
 pub struct Options {

@@ -36,7 +36,7 @@ async fn ask(address: SocketAddr, key: &str, method: &str, path: &str, body: &st
     let mut connection = Connection::open(address).await.map_err(broke)?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-         Idempotency-Key: register-1\r\nContent-Length: {}\r\n\r\n{body}",
+         Idempotency-Key: comparison\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     connection.send(request.as_bytes()).await.map_err(broke)?;

@@ -4,16 +4,17 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
+use super::database::{Database, Engine};
 use super::load::{self, Figures, Job, Plan};
-use super::postgres::{Options as ServerOptions, PostgresServer};
 use super::report::{Report, Row, Target};
 use super::requests::{Create, Direct, Ids, Pay, Read};
-use super::service::{API_SECRET, Service, Settings};
+use super::service::{Provider, Service, Settings};
 use super::stub::Stub;
 use super::{Options, measure, register};
 
+/// Signs notifications.
+const API_SECRET: &str = "bench-api-secret";
+const SCOPES: &str = "payments:read,payments:write,ops:write";
 const MANY: usize = 64;
 /// The scenario of `--in-flight`: how often each connection pays, and how long the provider takes.
 const ROUNDS: u64 = 3;
@@ -21,59 +22,31 @@ const IN_FLIGHT_DELAY: Duration = Duration::from_secs(1);
 /// For the service to come to rest after its start.
 const REST: Duration = Duration::from_secs(1);
 
-/// The databases.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    Sqlite,
-    Postgres,
+/// Empty, and where its log stays if it is to be kept.
+fn database(engine: Engine, options: &Options) -> Result<Database, String> {
+    let database = Database::create(engine, "figures-", options.keep)?;
+    if options.keep {
+        println!("The log of the service on {} stays in {}.\n", engine.name(), database.folder.path().display());
+    }
+    Ok(database)
 }
 
-impl Engine {
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::Sqlite => "SQLite",
-            Engine::Postgres => "PostgreSQL",
-        }
-    }
-
-    fn on<T>(self, sqlite: T, postgres: T) -> T {
-        match self {
-            Engine::Sqlite => sqlite,
-            Engine::Postgres => postgres,
-        }
-    }
+/// Without a cap of the provider's requests: it is the service that is measured.
+fn settings(database: &Database, stub: &Stub) -> Result<Settings, String> {
+    let provider = Provider {
+        base_url: format!("http://{}", stub.address),
+        public_id: "pk_bench".to_owned(),
+        api_secret: API_SECRET.to_owned(),
+    };
+    Ok(Settings::new(&database.url, &provider)?
+        .with("CLOUDPAYMENTS__MAX_CONCURRENT_REQUESTS", "100000")
+        .with("CLOUDPAYMENTS__CONNECT_TIMEOUT_MS", "60000"))
 }
 
-/// An empty database, gone with this value.
-struct Database {
-    url: String,
-    folder: TempDir,
-    _server: Option<PostgresServer>,
-}
-
-impl Database {
-    fn create(engine: Engine, keep: bool) -> Result<Database, String> {
-        let mut folder = tempfile::Builder::new()
-            .prefix("figures-")
-            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .map_err(|error| format!("no folder for the database: {error}"))?;
-        if keep {
-            folder.disable_cleanup(true);
-            println!("The log of the service on {} stays in {}.\n", engine.name(), folder.path().display());
-        }
-        let (url, server) = match engine {
-            Engine::Sqlite => (format!("sqlite://{}", folder.path().join("bench.sqlite3").display()), None),
-            Engine::Postgres => {
-                let server = PostgresServer::start_with(ServerOptions { fsync: true })?;
-                server.create_database("bench", None)?;
-                (server.url("bench"), Some(server))
-            }
-        };
-        Ok(Database { url, folder, _server: server })
-    }
-
-    fn log(&self) -> std::path::PathBuf {
-        self.folder.path().join("service.log")
+fn on<T>(engine: Engine, sqlite: T, postgres: T) -> T {
+    match engine {
+        Engine::Sqlite => sqlite,
+        Engine::Postgres => postgres,
     }
 }
 
@@ -87,10 +60,10 @@ struct Bench<'a> {
 
 /// All scenarios on one database.
 pub async fn run(engine: Engine, options: &Options, report: &mut Report) -> Result<(), String> {
-    let database = Database::create(engine, options.keep)?;
+    let database = database(engine, options)?;
     let stub = Stub::start(options.upstream_delay)?;
-    let settings = Settings::new(&database.url, stub.address)?;
-    let mut bench = Bench { engine, options, report, key: settings.create_key()? };
+    let settings = settings(&database, &stub)?;
+    let mut bench = Bench { engine, options, report, key: settings.create_key(SCOPES)? };
 
     let service = settings.start(&database.log()).await?;
     bench.idle(&service).await?;
@@ -103,7 +76,12 @@ pub async fn run(engine: Engine, options: &Options, report: &mut Report) -> Resu
     service.stop().await?;
 
     let service = settings.start(&database.log()).await?;
-    bench.value("start to ready on this database", service.start_ms, "ms", Target::AtMost(100.0));
+    bench.value(
+        "start to ready on this database",
+        service.started_in.as_secs_f64() * 1000.0,
+        "ms",
+        Target::AtMost(100.0),
+    );
     service.stop().await?;
     bench.log_is_empty(&database.log());
 
@@ -120,10 +98,10 @@ pub async fn with_register(
     options: &Options,
     report: &mut Report,
 ) -> Result<(), String> {
-    let database = Database::create(engine, options.keep)?;
+    let database = database(engine, options)?;
     let stub = Stub::start_keeping()?;
-    let settings = Settings::new(&database.url, stub.address)?;
-    let mut bench = Bench { engine, options, report, key: settings.create_key()? };
+    let settings = settings(&database, &stub)?;
+    let mut bench = Bench { engine, options, report, key: settings.create_key(SCOPES)? };
     let service = settings.start(&database.log()).await?;
     let plan = Plan {
         connections: MANY,
@@ -158,10 +136,10 @@ pub async fn with_register(
 
 /// Many payments at once while the provider takes its time, with a database and a service of their own.
 async fn in_flight(engine: Engine, payments: usize, options: &Options, report: &mut Report) -> Result<(), String> {
-    let database = Database::create(engine, options.keep)?;
+    let database = database(engine, options)?;
     let stub = Stub::start(IN_FLIGHT_DELAY)?;
-    let settings = Settings::new(&database.url, stub.address)?;
-    let mut bench = Bench { engine, options, report, key: settings.create_key()? };
+    let settings = settings(&database, &stub)?;
+    let mut bench = Bench { engine, options, report, key: settings.create_key(SCOPES)? };
     let service = settings.start(&database.log()).await?;
     let plan = Plan {
         connections: payments,
@@ -208,8 +186,8 @@ impl Bench<'_> {
     async fn many_connections(&mut self, service: &Service) -> Result<Ids, String> {
         let paid = Ids::default();
         let figures = self.load(service, self.plan(MANY), self.create("many", true, &paid)).await?;
-        let own_cpu = self.engine.on(Target::AtMost(0.10), Target::None);
-        let rate = self.engine.on(Target::AtLeast(5_000.0), Target::AtLeast(2_500.0));
+        let own_cpu = on(self.engine, Target::AtMost(0.10), Target::None);
+        let rate = on(self.engine, Target::AtLeast(5_000.0), Target::AtLeast(2_500.0));
         self.row("create + charge", MANY, &figures, rate, own_cpu);
         Ok(paid)
     }

@@ -35,6 +35,8 @@ pub struct SandboxConfig {
     pub replay_declines: bool,
     /// `/orders/create` refuses a request without `Email`.
     pub order_email_required: bool,
+    /// Tries to deliver that the log of notifications keeps.
+    pub delivery_log_limit: usize,
     /// Server threads.
     pub workers: usize,
 }
@@ -58,6 +60,7 @@ impl Default for SandboxConfig {
             single_use_cryptograms: false,
             replay_declines: true,
             order_email_required: true,
+            delivery_log_limit: 10_000,
             workers: 2,
         }
     }

@@ -35,7 +35,7 @@ mod time;
 pub use config::SandboxConfig;
 pub use cryptogram::cryptogram;
 pub use engine::{
-    ApiFault, ApiFaultKind, Fault, Ledger, LedgerEntry, LedgerTotals, NotificationFault, NotificationFaultKind,
-    NotificationKind, Status, TransactionType,
+    ApiFault, ApiFaultKind, DeliveryRecord, Fault, FaultCounts, Ledger, LedgerEntry, LedgerTotals, NotificationFault,
+    NotificationFaultKind, NotificationKind, Status, TransactionType,
 };
 pub use sandbox::Sandbox;

@@ -1,7 +1,7 @@
 //! A running sandbox and its handle.
 
 use crate::config::SandboxConfig;
-use crate::engine::{Fault, Ledger};
+use crate::engine::{DeliveryRecord, Fault, FaultCounts, Ledger};
 use crate::shell::{self, Shell};
 use actix_web::dev::ServerHandle;
 use actix_web::rt;
@@ -75,6 +75,16 @@ impl Sandbox {
         self.inner.shell.engine().add_fault(fault);
     }
 
+    /// Forgets the scripted faults that did not happen yet.
+    pub fn clear_faults(&self) {
+        self.inner.shell.engine().clear_faults();
+    }
+
+    /// How many faults happened, by kind, and how many are still to happen.
+    pub fn fault_counts(&self) -> FaultCounts {
+        self.inner.shell.engine().fault_counts()
+    }
+
     /// Moves the sandbox clock forward.
     pub fn advance_clock(&self, seconds: u64) {
         self.inner.shell.advance_clock(seconds);
@@ -83,6 +93,16 @@ impl Sandbox {
     /// The sandbox's own account of all money.
     pub fn ledger(&self) -> Ledger {
         self.inner.shell.engine().ledger()
+    }
+
+    /// The part of that account that is about one bill.
+    pub fn ledger_of(&self, invoice_id: &str) -> Ledger {
+        self.inner.shell.engine().ledger_of(invoice_id)
+    }
+
+    /// Every try to deliver a notification, oldest first.
+    pub fn deliveries(&self) -> Vec<DeliveryRecord> {
+        self.inner.shell.engine().delivery_log()
     }
 
     /// Waits until nothing that is due is undelivered, ten seconds at most.

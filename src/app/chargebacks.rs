@@ -4,6 +4,7 @@ use super::App;
 use super::reconcile::{Step, WORKER, without_answer};
 use super::record::{Note, Recorder};
 use crate::cloudpayments::Outcome;
+use crate::domain::evidence::Attention;
 use crate::domain::id::{ChargebackId, PaymentId};
 use crate::domain::register::{Chargeback, Claim, Reconciliation};
 use crate::domain::state::CauseType;
@@ -117,7 +118,7 @@ fn tell(tx: &mut Tx<'_>, recorder: &Recorder, payment_id: &PaymentId, chargeback
         .with("chargeback_id", chargeback.id.as_str())
         .with("chargeback", format!("{} {}", claim.kind, claim.operation));
     if claim.takes_money_back() {
-        note.attention = Some("chargeback");
+        note.attention = Some(Attention::new("chargeback", &chargeback.id));
         note.events.push(("chargeback.opened", None));
     }
     recorder.settle(tx, payment, note).map(drop)

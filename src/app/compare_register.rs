@@ -10,7 +10,7 @@ use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, is_lost, payment_of};
 use crate::clock::Timestamp;
 use crate::domain::card_data::contains_card_number;
-use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId, RefundId};
 use crate::domain::register::{
     Closing, Discrepancy, DiscrepancyKind, Reconciliation, Resolution, Side, disagreement, is_news,
@@ -248,8 +248,7 @@ impl App {
                 return Ok(());
             }
             let asked_for = payment.amount;
-            let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-            let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+            let note = Note::of_learned(&payment, &fact, learned);
             recorder.settle(tx, payment, note)?;
             if let Some(transaction) = before.filter(|before| fact.status > before.status) {
                 let held = Held { payment_id: payment_id.clone(), asked_for, transaction };
@@ -289,8 +288,7 @@ impl App {
                 if matches!(learned, Learned::OtherPayment | Learned::Unreadable) {
                     return Ok(false);
                 }
-                let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-                let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+                let note = Note::of_learned(&payment, &fact, learned);
                 recorder.settle(tx, payment, note)?;
                 note_booked(tx, &recorder, &run_id, Finding::missing_here(&fact, Some(id.clone()), lost))?;
                 Ok(true)
@@ -350,11 +348,20 @@ impl App {
                 "our books and the provider's register do not agree"
             );
             let Some(id) = finding.payment_id.clone() else { continue };
-            let (recorder, transaction_id, kind) =
-                (self.run_recorder(run), finding.transaction_id, finding.kind.as_str());
+            let (recorder, transaction_id) = (self.run_recorder(run), finding.transaction_id);
+            // What the register says is part of the evidence: should it say something else later, that calls again.
+            let says = finding.theirs.as_ref().map_or("", |side| side.status.as_str());
+            let sum = finding.theirs.as_ref().and_then(|side| side.amount).map(|amount| amount.to_string());
+            let evidence = format!("{transaction_id}/{says}/{}", sum.unwrap_or_default());
+            let attention = Attention::new(finding.kind.as_str(), evidence);
             self.write_payment(&id.clone(), move |tx| {
                 let payment = payments::hold(tx, &id)?;
-                recorder.settle(tx, payment, Note { attention: Some(kind), ..Note::about(transaction_id) }).map(drop)
+                if payment.attention.is_some() {
+                    // A person is called already and finds the disagreement beside what called them.
+                    return Ok(());
+                }
+                let attention = Some(attention.clone());
+                recorder.settle(tx, payment, Note { attention, ..Note::about(transaction_id) }).map(drop)
             })
             .await?;
         }

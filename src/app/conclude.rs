@@ -103,7 +103,7 @@ fn unavailable(reason: &NotSent) -> Error {
             "CloudPayments cannot be reached now; nothing was sent; repeat the request with the same Idempotency-Key"
                 .to_owned(),
         internal: reason.to_string(),
-        retry_after_s: 2,
+        retry_after_s: reason.retry_after_s(),
     }
 }
 
@@ -160,7 +160,7 @@ fn book_fact(
 ) -> Result<PaymentDetails> {
     let learned = recorder.learn(tx, &payment, fact, None)?;
     match learned {
-        Learned::Something | Learned::Nothing | Learned::Mismatch => {}
+        Learned::Something | Learned::SomethingAndEarlier | Learned::Nothing | Learned::Mismatch => {}
         // The answer tells of a transaction that is not this payment's, or moves money without saying how much.
         Learned::OtherPayment | Learned::Unreadable => {
             return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");
@@ -170,8 +170,7 @@ fn book_fact(
         return book_capture(tx, recorder, payment, operation);
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
-    let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-    let mut note = Note { test_mode: fact.test_mode, attention, ..Note::about(fact.transaction_id) };
+    let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) }.after(fact, learned);
     if let Some(code) = fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined) {
         note = note.with("reason_code", code);
     }

@@ -76,6 +76,7 @@ impl App {
             payer: new.payer,
             three_ds: None,
             attention: None,
+            attention_raised: Vec::new(),
             test_mode: None,
             created_by: caller.key_id.clone(),
             erased: false,

@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use super::App;
 use super::reconcile::WORKER;
-use super::settle_operations::PROVIDER_WORKS_S;
 use crate::clock::Timestamp;
 use crate::domain::id::PaymentId;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
@@ -180,7 +179,7 @@ impl App {
     /// can no longer be working on what was sent before it.
     pub(super) fn after_run(&self, run: Reconciliation) -> Reconciliation {
         let now = self.now();
-        let again_at = run.started_at.plus_seconds(PROVIDER_WORKS_S);
+        let again_at = run.started_at.plus_seconds(self.provider_works_s());
         if run.purpose == Purpose::Gap && run.lost > 0 && now < again_at {
             return Reconciliation { phase: Phase::Register, next_page: 1, due_at: Some(again_at), ..run };
         }
@@ -193,7 +192,7 @@ impl App {
         if gap.purpose != Purpose::Gap || gap.lost > 0 {
             return Ok(());
         }
-        let to = gap.started_at.plus_seconds(PROVIDER_WORKS_S);
+        let to = gap.started_at.plus_seconds(self.provider_works_s());
         let recheck = Reconciliation {
             due_at: Some(to.plus_seconds(CLOCKS_DIFFER_S)),
             ..self.new_run(Purpose::Recheck, gap.from, to, WORKER)

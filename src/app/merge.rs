@@ -1,34 +1,97 @@
 //! How a new fact changes what is known of a transaction, and what it says of a call of ours. Pure.
 
+use crate::clock::Timestamp;
 use crate::domain::evidence::{Card, Fact, Transaction, TransactionKind, TransactionStatus};
-use crate::domain::id::RefundId;
+use crate::domain::id::{RefundId, TransactionRecordId};
 use crate::domain::money::Money;
-use crate::domain::payment::{Operation, OperationKind};
+use crate::domain::payment::{CaptureMode, Operation, OperationKind, Payment};
 
-pub(super) fn captured(kind: TransactionKind, status: TransactionStatus, amount: Money) -> i64 {
+/// What a payment asked for: the measure of what the provider tells about its transactions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// How much.
+    pub amount: Money,
+    /// Whether less may be taken than was held.
+    pub capture: CaptureMode,
+}
+
+impl Asked {
+    /// By a payment.
+    pub(super) fn by(payment: &Payment) -> Asked {
+        Asked { amount: payment.amount, capture: payment.capture }
+    }
+
+    /// Whether a sum that a money fact tells stands for a hold or a payment of what was asked for. What a Confirm takes
+    /// was held before, for the sum that was asked for.
+    fn is_meant_by(self, fact: &Fact, told: Money) -> bool {
+        told == self.amount
+            || (fact.is_capture && told.currency == self.amount.currency && told.minor < self.amount.minor)
+    }
+
+    /// The sum of a transaction that such a fact is the first to tell the money of.
+    fn sum(self, fact: &Fact, told: Money) -> Money {
+        let is_payment = fact.kind == TransactionKind::Payment;
+        if is_payment && tells_money(fact) && self.is_meant_by(fact, told) { self.amount } else { told }
+    }
+}
+
+fn tells_money(fact: &Fact) -> bool {
+    fact.status >= TransactionStatus::Authorized
+}
+
+/// What is known of a transaction by the first fact about it; `None` for a fact about money that does not tell how much.
+pub(super) fn begin(
+    id: TransactionRecordId,
+    at: Timestamp,
+    asked: Asked,
+    fact: &Fact,
+    refund_id: Option<RefundId>,
+) -> Option<Transaction> {
+    // Before money moves the sum is what was asked for; after it the provider has to say.
+    let asked_for = (!tells_money(fact)).then_some(asked.amount);
+    let told = fact.amount.or(asked_for).filter(|amount| amount.minor > 0)?;
+    let amount = asked.sum(fact, told);
+    let parent_transaction_id = match fact.kind {
+        TransactionKind::Refund => Some(fact.parent_transaction_id?),
+        TransactionKind::Payment => None,
+    };
+    Some(Transaction {
+        id,
+        transaction_id: fact.transaction_id,
+        kind: fact.kind,
+        status: fact.status,
+        amount,
+        captured: taken(fact.kind, fact.status, told),
+        parent_transaction_id,
+        refund_id,
+        reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
+        card: fact.card.clone(),
+        created_at: at,
+        updated_at: at,
+    })
+}
+
+fn taken(kind: TransactionKind, status: TransactionStatus, amount: Money) -> i64 {
     if kind == TransactionKind::Payment && status == TransactionStatus::Completed { amount.minor } else { 0 }
 }
 
 /// The stronger state wins, gaps are filled. Until money moves the sum is only what was asked for, so the fact that tells
-/// of money tells the sum; after that what was held and what was taken stay as first told.
-pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>) -> Transaction {
+/// of money tells the sum; after that it stays as first told, unless the sum that was asked for is told, which wins over
+/// any other. So what follows does not depend on which of them is told first.
+pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>, asked: Asked) -> Transaction {
     let status = before.status.max(fact.status);
-    let first_money = before.status < TransactionStatus::Authorized && fact.status >= TransactionStatus::Authorized;
-    let told = fact.amount.filter(|amount| amount.minor > 0);
-    let amount = told.filter(|_| first_money && !fact.is_capture).unwrap_or(before.amount);
-    let taken = match told {
-        _ if before.captured > 0 => before.captured,
-        // More than was held cannot be booked; `contradicts` reports it.
-        Some(told) if told.currency == amount.currency => {
-            captured(before.kind, status, Money::new(told.minor.min(amount.minor), amount.currency))
-        }
-        _ => captured(before.kind, status, amount),
+    let told = fact.amount.filter(|amount| amount.minor > 0 && tells_money(fact));
+    let is_payment = before.kind == TransactionKind::Payment;
+    let amount = match told {
+        Some(told) if before.status < TransactionStatus::Authorized => asked.sum(fact, told),
+        Some(told) if is_payment && asked.is_meant_by(fact, told) => asked.amount,
+        _ => before.amount,
     };
     let fill = |known: &Option<String>, told: &Option<String>| known.clone().or_else(|| told.clone());
     Transaction {
         status,
         amount,
-        captured: taken,
+        captured: captured(&before, fact, status, amount, asked),
         refund_id: before.refund_id.clone().or(refund_id),
         reason_code: if status == TransactionStatus::Declined { before.reason_code.or(fact.reason_code) } else { None },
         card: Card {
@@ -41,14 +104,31 @@ pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId
     }
 }
 
-/// Whether a fact about money that moved tells another sum than what is recorded. Less is taken than held only by a
-/// capture; a hold that is told again after a part of it was taken is no contradiction.
-pub(super) fn contradicts(before: &Transaction, fact: &Fact) -> bool {
+/// What was taken. Of a hold the least that is told: whether the provider then tells what was taken or what was held is
+/// not known (contract section 14, point 22). More than was held cannot be booked; [`contradicts`] reports it.
+fn captured(before: &Transaction, fact: &Fact, status: TransactionStatus, amount: Money, asked: Asked) -> i64 {
+    let known = (before.captured > 0).then_some(before.captured.min(amount.minor));
+    let told = fact.amount.filter(|told| {
+        fact.status == TransactionStatus::Completed && told.minor > 0 && told.currency == amount.currency
+    });
+    let told = told.map(|told| told.minor.min(amount.minor));
+    let sum = match (known, told) {
+        (Some(known), Some(told)) if asked.capture == CaptureMode::Manual => known.min(told),
+        (Some(_), Some(told)) if told == asked.amount.minor => told,
+        (Some(sum), _) | (None, Some(sum)) => sum,
+        (None, None) => amount.minor,
+    };
+    taken(before.kind, status, Money::new(sum, amount.currency))
+}
+
+/// Whether a fact about money that had moved tells another sum than what is recorded now. Less is taken than held only by
+/// a capture; a hold that is told again after a part of it was taken is no contradiction.
+pub(super) fn contradicts(before: &Transaction, after: &Transaction, fact: &Fact) -> bool {
     let Some(told) = fact.amount else { return false };
-    if before.status < TransactionStatus::Authorized || fact.status < TransactionStatus::Authorized {
+    if before.status < TransactionStatus::Authorized || !tells_money(fact) {
         return false;
     }
-    told.currency != before.amount.currency || told.minor > before.amount.minor
+    told.currency != after.amount.currency || told.minor > after.amount.minor
 }
 
 pub(super) fn same(one: &Transaction, other: &Transaction) -> bool {
@@ -76,3 +156,6 @@ pub(super) fn is_resolved(operation: &Operation, transactions: &[Transaction]) -
         OperationKind::Refund => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,13 +14,16 @@ mod create_refund;
 mod expire_payments;
 mod gap;
 mod idempotent;
+mod invariants;
 mod merge;
+mod note;
 mod personal_data;
 mod read;
 mod reconcile;
 mod reconciliations;
 mod record;
 mod resolve;
+mod resolve_attention;
 mod retention;
 mod run_phases;
 mod settle_operations;
@@ -30,6 +33,7 @@ mod types;
 
 pub use authenticate::{NewKey, create_api_key};
 pub use gap::Gap;
+pub use invariants::{Invariants, LawReport, Mark, Place, Root};
 pub use reconcile::ReconciliationSettings;
 pub use retention::RetentionSettings;
 pub use settle_operations::PROVIDER_MEMORY_S;
@@ -40,7 +44,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use crate::clock::{Clock, IdSource, Timestamp};
-use crate::cloudpayments::{Client, Signatures};
+use crate::cloudpayments::{Client, Signatures, Trouble};
 use crate::domain::id::PaymentId;
 use crate::domain::state::{Cause, CauseType};
 use crate::error::Result;
@@ -61,6 +65,8 @@ pub struct AppSettings {
     pub default_expires_in_s: i64,
     /// After so many seconds a call to the provider is surely over in our process: its queueing and its time limit.
     pub call_deadline_s: i64,
+    /// After so many seconds the provider can no longer be working on a request, whatever our clocks differ.
+    pub provider_works_s: i64,
     /// How the provider's register is compared.
     pub reconciliation: ReconciliationSettings,
     /// How long personal data is kept.
@@ -129,6 +135,11 @@ impl App {
             .await
     }
 
+    /// `ok`, or what is wrong with the provider while nothing is sent to it because of that.
+    pub fn provider_state(&self) -> &'static str {
+        self.parts.provider.trouble().map_or("ok", Trouble::as_str)
+    }
+
     fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
@@ -136,6 +147,7 @@ impl App {
     fn recorder(&self, kind: CauseType, id: Option<String>, actor: &str) -> Recorder {
         Recorder {
             ids: Arc::clone(&self.parts.ids),
+            metrics: Arc::clone(&self.parts.metrics),
             at: self.now(),
             cause: Cause { kind, id, actor: actor.to_owned() },
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::read::cut;
-use super::settle_operations::PROVIDER_WORKS_S;
 use super::{
     Answer, App, Caller, ChargebackFilter, DiscrepancyFilter, Idempotency, Listing, NewReconciliation, Page,
     ReconciliationDetails, StoredAnswer,
@@ -32,13 +31,14 @@ impl App {
         new: NewReconciliation,
     ) -> Result<Answer> {
         let now = self.now();
-        let to = new.to.min(now.plus_seconds(-PROVIDER_WORKS_S));
+        let works_s = self.provider_works_s();
+        let to = new.to.min(now.plus_seconds(-works_s));
         if to <= new.from {
             return Err(Error::invalid(
                 "",
                 "not_over_yet",
                 format!(
-                    "the provider may still be working on this window; ask again {PROVIDER_WORKS_S} seconds after its beginning"
+                    "the provider may still be working on this window; ask again {works_s} seconds after its beginning"
                 ),
             ));
         }

@@ -7,24 +7,30 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::merge::{captured, contradicts, is_resolved, merge, same};
+use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
+pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition};
 use crate::clock::{IdSource, Timestamp};
 use crate::domain::evidence::{
-    Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
+    Attention, Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
 };
-use crate::domain::id::{EventId, RefundId, TransactionRecordId};
+use crate::domain::id::{EventId, NotificationId, RefundId, TransactionRecordId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
-use crate::domain::state::{Cause, Certainty, Status};
+use crate::domain::state::{Cause, CauseType, Certainty, Status};
 use crate::error::{Error, Result};
+use crate::metrics::Metrics;
 use crate::store::{Tx, events, operations, payments, refunds, transactions, transitions};
+
+/// At most so many marks of evidence are remembered; what is older may call once more.
+const MARK_LIMIT: usize = 100;
 
 /// Who changes something, and when.
 #[derive(Clone)]
 pub(super) struct Recorder {
     pub ids: Arc<dyn IdSource>,
+    pub metrics: Arc<Metrics>,
     pub at: Timestamp,
     pub cause: Cause,
 }
@@ -34,6 +40,8 @@ pub(super) struct Recorder {
 pub(super) enum Learned {
     /// We knew nothing of this transaction, or it is further than we knew.
     Something,
+    /// The same, and notifications that came before were taken up with it.
+    SomethingAndEarlier,
     /// Something that contradicts the sum or the currency we knew; kept as far as the books allow.
     Mismatch,
     /// Nothing that we did not know.
@@ -44,64 +52,10 @@ pub(super) enum Learned {
     Unreadable,
 }
 
-/// What goes with a change besides what follows from the facts.
-#[derive(Default)]
-pub(super) struct Note {
-    /// The provider's transaction it is about.
-    pub transaction_id: Option<i64>,
-    /// More about it, for the history.
-    pub detail: Map<String, Value>,
-    /// Append a history row even where nothing else changes.
-    pub always: bool,
-    /// Events besides those that follow from the new state.
-    pub events: Vec<(&'static str, Option<RefundId>)>,
-    /// Where the payment rests unless money says otherwise.
-    pub rest_in: Option<Status>,
-    /// Something a person should look at.
-    pub attention: Option<&'static str>,
-    /// Whether the provider's terminal is in test mode, where told.
-    pub test_mode: Option<bool>,
-    /// A request of a caller, not evidence: it may never push the refunds over what was taken (the database refuses).
-    pub requested: bool,
-}
-
-impl Note {
-    /// A note about a transaction.
-    pub(super) fn about(transaction_id: i64) -> Note {
-        Note { transaction_id: Some(transaction_id), ..Note::default() }
-    }
-
-    /// The note for something new that a notification or a lookup told. What our own call was answered has notes of its
-    /// own, see `conclude`.
-    pub(super) fn of_fact(payment: &Payment, fact: &Fact) -> Note {
-        let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) };
-        match (fact.kind, fact.status) {
-            (TransactionKind::Payment, TransactionStatus::Declined) => {
-                if let Some(code) = fact.reason_code {
-                    note = note.with("reason_code", code);
-                }
-                if payment.method.is_hosted() {
-                    // The payment goes on; the attempt is history.
-                    note.always = true;
-                    note.events.push(("payment.attempt_declined", None));
-                }
-            }
-            (TransactionKind::Refund, TransactionStatus::Completed) => {
-                if let Some(amount) = fact.amount {
-                    note = note.with("refunded", amount.to_decimal());
-                }
-                note.always = true;
-                note.events.push(("refund.succeeded", fact.refund_id.as_deref().and_then(RefundId::parse)));
-            }
-            _ => {}
-        }
-        note
-    }
-
-    /// Adds to the detail.
-    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Note {
-        self.detail.insert(key.to_owned(), value.into());
-        self
+impl Learned {
+    /// Whether the payment has to be settled.
+    pub(super) fn is_news(self) -> bool {
+        matches!(self, Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch)
     }
 }
 
@@ -130,8 +84,9 @@ impl Recorder {
         let learned = match known {
             Some((owner, _)) if owner != payment.id => return Ok(Learned::OtherPayment),
             Some((_, before)) => {
-                let after = merge(before.clone(), fact, refund.as_ref().map(|refund| refund.id.clone()));
-                let odd = contradicts(&before, fact);
+                let refund_id = refund.as_ref().map(|refund| refund.id.clone());
+                let after = merge(before.clone(), fact, refund_id, Asked::by(payment));
+                let odd = contradicts(&before, &after, fact);
                 if same(&before, &after) && !odd {
                     Learned::Nothing
                 } else {
@@ -142,8 +97,10 @@ impl Recorder {
             None => match self.first_record(payment, fact, refund.as_ref().map(|refund| refund.id.clone())) {
                 Some(transaction) => {
                     transactions::insert(tx, &payment.id, &transaction)?;
-                    self.learn_early(tx, payment, fact)?;
-                    Learned::Something
+                    if fact.kind == TransactionKind::Refund && transaction.refund_id.is_none() {
+                        self.metrics.surprise("refund_without_request");
+                    }
+                    if self.learn_early(tx, payment, fact)? { Learned::SomethingAndEarlier } else { Learned::Something }
                 }
                 None => return Ok(Learned::Unreadable),
             },
@@ -154,20 +111,29 @@ impl Recorder {
         Ok(learned)
     }
 
-    /// Keeps what notifications told of a payment's transaction before we knew whose it is.
-    fn learn_early(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact) -> Result<()> {
-        if fact.kind == TransactionKind::Refund {
-            return Ok(());
+    /// Keeps what notifications told of a payment's transaction before we knew whose it is; tells whether there was any.
+    fn learn_early(&self, tx: &mut Tx<'_>, payment: &Payment, fact: &Fact) -> Result<bool> {
+        // A Check settles nothing: what came before it is taken up by the worker.
+        if fact.kind == TransactionKind::Refund || fact.status == TransactionStatus::Checked {
+            return Ok(false);
         }
-        for early in take_unmatched(tx, payment, fact.transaction_id)? {
-            if self.learn(tx, payment, &early, None)? == Learned::Something && early.kind == TransactionKind::Refund {
+        let taken_up = take_unmatched(tx, payment, fact.transaction_id)?;
+        // The row of the history that this becomes part of is the next one.
+        let next = Payment { sequence: payment.sequence + 1, ..payment.clone() };
+        for (notification_id, early) in &taken_up {
+            self.announce_notification(
+                tx,
+                "notification.matched",
+                Some(&next),
+                notification_id,
+                Some(early.transaction_id),
+            )?;
+            if self.learn(tx, payment, early, None)?.is_news() && early.kind == TransactionKind::Refund {
                 let refund_id = early.refund_id.as_deref().and_then(RefundId::parse);
-                // The row of the history that this becomes part of is the next one.
-                let next = Payment { sequence: payment.sequence + 1, ..payment.clone() };
                 self.announce(tx, &next, "refund.succeeded", refund_id)?;
             }
         }
-        Ok(())
+        Ok(!taken_up.is_empty())
     }
 
     /// A capture of ours was answered: exactly `amount` was taken, whatever a notification said before.
@@ -215,12 +181,20 @@ impl Recorder {
             }
             if is_resolved(&operation, transactions) {
                 operations::close(tx, &operation.id, OperationState::Settled, Some("by evidence"))?;
+                self.count_overtaken(&operation);
                 self.take_what_was_asked(tx, payment, &operation, transactions)?;
             } else {
                 open = Some(operation);
             }
         }
         Ok(open)
+    }
+
+    /// A notification told the outcome of a call before its own answer did.
+    fn count_overtaken(&self, operation: &Operation) {
+        if operation.state == OperationState::Started && self.cause.kind == CauseType::Notification {
+            self.metrics.surprise("notification_before_answer");
+        }
     }
 
     /// A capture of ours took exactly its own sum; whether a Confirm tells that sum or the sum of the hold is not known
@@ -281,7 +255,10 @@ impl Recorder {
         }
         next.decide_by = lost.map(|operation| operation.started_at.plus_seconds(super::PROVIDER_MEMORY_S));
         next.certainty = if lost.is_some() { Certainty::Undetermined } else { Certainty::Proven };
-        next.attention = derived.attention.or(note.attention).map(str::to_owned).or_else(|| payment.attention.clone());
+        if note.resolves_attention {
+            next.attention = None;
+        }
+        call_a_person(&mut next, derived.attention.iter().chain(&note.attention));
         next.test_mode = note.test_mode.or(payment.test_mode);
         if !matches!(next.status, Status::AwaitingAuthentication | Status::Processing) {
             next.three_ds = None;
@@ -300,11 +277,13 @@ impl Recorder {
         if next.certainty != before.certainty {
             detail.insert("certainty".to_owned(), json!(next.certainty.as_str()));
         }
-        let new_attention =
-            next.attention.as_deref().filter(|attention| before.attention.as_deref() != Some(attention));
-        if let Some(attention) = new_attention {
-            detail.insert("attention".to_owned(), json!(attention));
+        if next.attention_raised.last() != before.attention_raised.last() {
+            detail.insert("attention".to_owned(), json!(next.attention));
             self.announce(tx, &next, "payment.needs_attention", None)?;
+            self.metrics.surprise(next.attention.as_deref().unwrap_or_default());
+        }
+        if is_over_without_money(before.status) && (next.sums.captured > 0 || next.status == Status::Authorized) {
+            self.metrics.surprise("money_after_end");
         }
         self.append(tx, &next, Some(before.status), note.transaction_id, detail)?;
         if let Some(kind) = event_of(before.status, next.status) {
@@ -337,15 +316,34 @@ impl Recorder {
     }
 
     fn announce(&self, tx: &mut Tx<'_>, payment: &Payment, kind: &str, refund_id: Option<RefundId>) -> Result<()> {
-        let event = Event {
+        let refund_id = refund_id.map(|id| id.to_string());
+        events::append(tx, &Event { refund_id, ..self.event(kind, Some(payment)) })
+    }
+
+    /// Announces a notification that belongs to no payment, or that was booked on one after all.
+    pub(super) fn announce_notification(
+        &self,
+        tx: &mut Tx<'_>,
+        kind: &str,
+        payment: Option<&Payment>,
+        notification_id: &NotificationId,
+        transaction_id: Option<i64>,
+    ) -> Result<()> {
+        let notification_id = Some(notification_id.clone());
+        events::append(tx, &Event { notification_id, transaction_id, ..self.event(kind, payment) })
+    }
+
+    fn event(&self, kind: &str, payment: Option<&Payment>) -> Event {
+        Event {
             id: EventId::generate(self.at, self.ids.as_ref()),
             kind: kind.to_owned(),
-            payment_id: payment.id.clone(),
-            refund_id: refund_id.map(|id| id.to_string()),
-            sequence: payment.sequence,
+            payment_id: payment.map(|payment| payment.id.clone()),
+            refund_id: None,
+            sequence: payment.map(|payment| payment.sequence),
             at: self.at,
-        };
-        events::append(tx, &event)
+            notification_id: None,
+            transaction_id: None,
+        }
     }
 
     /// The refund of ours that a refund fact is about: told by our own call, or by the data we sent along.
@@ -371,6 +369,7 @@ impl Recorder {
         for operation in operations::open_of_payment(tx, &refund.payment_id)? {
             if operation.refund_id.as_ref() == Some(&refund.id) {
                 operations::close(tx, &operation.id, OperationState::Settled, None)?;
+                self.count_overtaken(&operation);
             }
         }
         let completed = Refund {
@@ -386,30 +385,8 @@ impl Recorder {
     }
 
     fn first_record(&self, payment: &Payment, fact: &Fact, refund_id: Option<RefundId>) -> Option<Transaction> {
-        // Before money moves the sum is what was asked for; after it the provider has to say.
-        let asked_for = (fact.status < TransactionStatus::Authorized).then_some(payment.amount);
-        let told = fact.amount.or(asked_for).filter(|amount| amount.minor > 0)?;
-        // What a Confirm takes was held before, for the sum that was asked for.
-        let part_of_hold = fact.is_capture && told.currency == payment.currency() && told.minor < payment.amount.minor;
-        let amount = if part_of_hold { payment.amount } else { told };
-        let parent_transaction_id = match fact.kind {
-            TransactionKind::Refund => Some(fact.parent_transaction_id?),
-            TransactionKind::Payment => None,
-        };
-        Some(Transaction {
-            id: TransactionRecordId::generate(self.at, self.ids.as_ref()),
-            transaction_id: fact.transaction_id,
-            kind: fact.kind,
-            status: fact.status,
-            amount,
-            captured: captured(fact.kind, fact.status, told),
-            parent_transaction_id,
-            refund_id,
-            reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
-            card: fact.card.clone(),
-            created_at: self.at,
-            updated_at: self.at,
-        })
+        let id = TransactionRecordId::generate(self.at, self.ids.as_ref());
+        begin(id, self.at, Asked::by(payment), fact, refund_id)
     }
 }
 
@@ -437,6 +414,23 @@ fn changed(before: &Payment, next: &Payment) -> bool {
     (before.status, before.sums, before.certainty, before.decide_by, before.test_mode)
         != (next.status, next.sums, next.certainty, next.decide_by, next.test_mode)
         || before.attention != next.attention
+        || before.attention_raised.last() != next.attention_raised.last()
+}
+
+/// Evidence that has not called a person before does so now.
+fn call_a_person<'a>(next: &mut Payment, found: impl Iterator<Item = &'a Attention>) {
+    let mut fresh: Vec<&Attention> =
+        found.filter(|attention| !next.attention_raised.contains(&attention.mark())).collect();
+    if let Some(first) = fresh.first() {
+        next.attention = Some(first.code.to_owned());
+    }
+    next.attention_raised.extend(fresh.drain(..).map(Attention::mark));
+    let too_many = next.attention_raised.len().saturating_sub(MARK_LIMIT);
+    next.attention_raised.drain(..too_many);
+}
+
+fn is_over_without_money(status: Status) -> bool {
+    matches!(status, Status::Declined | Status::Cancelled | Status::Expired)
 }
 
 fn event_of(before: Status, after: Status) -> Option<&'static str> {

@@ -3,7 +3,6 @@
 use super::App;
 use super::compare_register::Compared;
 use super::reconcile::{MAX_FAILURES, Step, WORKER, without_answer};
-use super::settle_operations::PROVIDER_WORKS_S;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::TransactionRecordId;
@@ -55,7 +54,7 @@ impl App {
         if !run.purpose.looks_for_missing_there() {
             return (run.from, run.to);
         }
-        let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-PROVIDER_WORKS_S));
+        let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-self.provider_works_s()));
         (run.from.plus_seconds(-overlap_s), to.max(run.to))
     }
 
@@ -98,13 +97,14 @@ impl App {
     /// What to ask about next: how the place in the list is called, and the provider's number.
     async fn candidates(&self, run: &Reconciliation, now: Timestamp) -> Result<Vec<(String, i64)>> {
         let limit = i64::try_from(ASKED_AT_ONCE).unwrap_or(i64::MAX);
+        let no_longer_worked_on = now.plus_seconds(-self.provider_works_s());
         let run = run.clone();
         self.parts
             .store
             .read(move |tx| match run.phase {
                 Phase::Holds => {
                     let after = run.position.clone().unwrap_or_default();
-                    reconciliations::holds(tx, &after, now.plus_seconds(-PROVIDER_WORKS_S), limit)
+                    reconciliations::holds(tx, &after, no_longer_worked_on, limit)
                 }
                 _ => {
                     let first = TransactionRecordId::earliest(run.from).to_string();

@@ -8,27 +8,29 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::conclude::{Conclusion, conclude};
-use super::record::{Learned, Note};
+use super::record::Note;
 use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
-use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
 use crate::domain::state::CauseType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{operations, payments, transactions};
 
 /// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
 pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// Not asked again so close to the end of the memory: the repeat must arrive within it.
 const MEMORY_MARGIN_S: i64 = 120;
-/// How long the provider may work on a request, seconds (contract section 2), and the same again for clocks and queues.
-pub(super) const PROVIDER_WORKS_S: i64 = 600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
-/// A register of more pages is not searched for one payment.
-const MAX_PAGES: u32 = 50;
+/// A register of more pages is not searched for one call.
+const MAX_PAGES: u32 = 500;
+/// An answer that stays lost for a day calls a person; asking goes on.
+const FOR_A_PERSON_S: i64 = 86_400;
+/// While nothing is sent to the provider, seconds.
+const PAUSE_IN_TROUBLE_S: i64 = 10;
 const STEP_LIMIT: i64 = 20;
 const WORKER: &str = "worker:settle";
 
@@ -60,6 +62,7 @@ impl App {
     /// # Errors
     /// Only of the database.
     pub async fn settle_step(&self) -> Result<usize> {
+        self.parts.provider.ask_if_back().await;
         let now = self.now();
         let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
         for operation in &due {
@@ -76,9 +79,14 @@ impl App {
     /// Asks the provider about a payment now.
     ///
     /// # Errors
-    /// [`crate::error::Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Unavailable`] while the provider is not asked because it is in trouble.
     pub async fn sync_payment(&self, caller: &Caller, id: PaymentId) -> Result<PaymentDetails> {
         self.payment(id.clone()).await?;
+        self.parts.provider.admits().map_err(|reason| Error::Unavailable {
+            detail: "CloudPayments is not asked now: it did not answer lately; ask again later".to_owned(),
+            internal: reason.to_string(),
+            retry_after_s: reason.retry_after_s(),
+        })?;
         self.settle_open(&id, caller).await?;
         self.look_up(&id, caller.key_id.as_str()).await?;
         self.payment(id).await
@@ -132,9 +140,8 @@ impl App {
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::hold(tx, &id)?;
             let learned = recorder.learn(tx, &payment, &fact, None)?;
-            if matches!(learned, Learned::Something | Learned::Mismatch) {
-                let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
-                let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+            if learned.is_news() {
+                let note = Note::of_learned(&payment, &fact, learned);
                 recorder.settle(tx, payment, note)?;
             }
             Ok(())
@@ -150,12 +157,19 @@ impl App {
             let lost = Conclusion::Unknown("the service stopped while the call was under way".to_owned());
             self.conclude_lookup(operation.clone(), lost, actor).await?;
         }
+        if self.parts.provider.trouble().is_some() {
+            // Nothing would be sent: the question is not used up, and comes soon after the provider is back.
+            return self.ask_later(operation, PAUSE_IN_TROUBLE_S).await;
+        }
         let Some(operation) = self.claim_question(operation).await? else { return Ok(()) };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
         match self.ask(&payment, &operation).await {
             Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
-            None => self.ask_later(operation).await,
+            None => {
+                let pause_s = pause_s(operation.lookups);
+                self.ask_later(operation, pause_s).await
+            }
         }
     }
 
@@ -177,14 +191,20 @@ impl App {
         self.write_payment(&id, move |tx| conclude(tx, &recorder, &operation, &conclusion).map(drop)).await
     }
 
-    async fn ask_later(&self, operation: Operation) -> Result<()> {
-        let exponent = u32::try_from(operation.lookups.clamp(0, 10)).unwrap_or(10);
-        let pause_s = 5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S);
-        let due_at = self.now().plus_seconds(pause_s);
+    async fn ask_later(&self, operation: Operation, pause_s: i64) -> Result<()> {
+        let recorder = self.recorder(CauseType::Lookup, Some(operation.id.to_string()), WORKER);
+        let due_at = recorder.at.plus_seconds(pause_s);
+        let for_a_person = recorder.at.seconds_since(operation.started_at) > FOR_A_PERSON_S;
         let id = operation.payment_id.clone();
         self.write_payment(&id, move |tx| {
-            operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, "asked, not known yet")
-                .map(drop)
+            let note = "asked, not known yet";
+            let open = operations::mark_undetermined(tx, &operation.id, operation.lookups, due_at, note)?;
+            if open && for_a_person {
+                let payment = payments::hold(tx, &operation.payment_id)?;
+                let attention = Some(Attention::new("answer_lost", &operation.id));
+                recorder.settle(tx, payment, Note { attention, ..Note::default() })?;
+            }
+            Ok(())
         })
         .await
     }
@@ -242,8 +262,10 @@ impl App {
         {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        let over = age_s > PROVIDER_WORKS_S;
-        match self.search_register(operation.started_at, ours).await? {
+        let over = age_s > self.provider_works_s();
+        // A charge is sent once: what it made is no younger than the time that the provider had for it.
+        let until = operation.started_at.plus_seconds(self.provider_works_s());
+        match self.search_register(operation.started_at, until, ours).await? {
             // After a refusal the provider may still try a second bank under the same call.
             Some(fact) if fact.status == TransactionStatus::Declined && !over => None,
             Some(fact) => Some(Conclusion::Fact(Box::new(fact))),
@@ -262,7 +284,7 @@ impl App {
         if !unchanged {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        (age_s > PROVIDER_WORKS_S)
+        (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -270,7 +292,9 @@ impl App {
         let refund_id = operation.refund_id.as_ref()?.to_string();
         let named =
             |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
-        if let Some(fact) = self.search_register(operation.started_at, named).await? {
+        // A refund is asked for again as long as the provider remembers it.
+        let until = operation.started_at.plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
+        if let Some(fact) = self.search_register(operation.started_at, until, named).await? {
             return Some(Conclusion::Refunded(fact.transaction_id));
         }
         // Whether the register repeats the name we gave a refund is not known. One of the same sum without a name may be
@@ -281,21 +305,31 @@ impl App {
                 && fact.amount.map(|amount| amount.minor) == operation.amount
                 && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
         };
-        if self.search_register(operation.started_at, maybe_ours).await?.is_some() {
+        if self.search_register(operation.started_at, until, maybe_ours).await?.is_some() {
             return None;
         }
-        (age_s > PROVIDER_WORKS_S)
+        (age_s > self.provider_works_s())
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
-    /// The strongest matching transaction in the register from shortly before `since` until now. `None` when the register
-    /// could not be read to its end: then nothing is proven.
-    async fn search_register(&self, since: Timestamp, wanted: impl Fn(&Fact) -> bool) -> Option<Option<Fact>> {
-        let from = since.plus_seconds(-PROVIDER_WORKS_S);
-        let to = since.plus_seconds(PROVIDER_MEMORY_S + PROVIDER_WORKS_S);
+    /// After so many seconds the provider can no longer be working on a request.
+    pub(super) fn provider_works_s(&self) -> i64 {
+        self.parts.settings.provider_works_s
+    }
+
+    /// The strongest matching transaction in the register from shortly before `since` to `until`: no longer than it has to
+    /// be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
+    /// end: then nothing is proven.
+    async fn search_register(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        wanted: impl Fn(&Fact) -> bool,
+    ) -> Option<Option<Fact>> {
+        let from = since.plus_seconds(-self.provider_works_s());
         let mut best: Option<Fact> = None;
         for number in 1..=MAX_PAGES {
-            let Outcome::Answered(page) = self.parts.provider.list(from, to, number).await else { return None };
+            let Outcome::Answered(page) = self.parts.provider.list(from, until, number).await else { return None };
             let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| fact.status > known.status);
             if let Some(fact) =
                 page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(|fact| fact.status).filter(stronger)
@@ -311,4 +345,10 @@ impl App {
         }
         None
     }
+}
+
+/// The pause after so many questions.
+fn pause_s(lookups: i32) -> i64 {
+    let exponent = u32::try_from(lookups.clamp(0, 10)).unwrap_or(10);
+    5i64.saturating_mul(2i64.saturating_pow(exponent)).min(LONGEST_PAUSE_S)
 }

@@ -1,5 +1,6 @@
 //! Notifications of the provider: verified, stored and applied in one durable step, and answered with a bare code.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use super::capture_payment::CHECK_HOLDS_S;
@@ -8,7 +9,8 @@ use super::resolve::{Traces, payment_of};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{self, Notification, NotificationFact};
-use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::card_data::{contains_card_number, without_card_numbers};
+use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
@@ -62,11 +64,27 @@ struct Applied {
     payment_id: Option<PaymentId>,
     verdict: &'static str,
     reply: u8,
+    is_plan_charge: bool,
 }
 
 impl Applied {
     fn nowhere(verdict: &'static str) -> Applied {
-        Applied { payment_id: None, verdict, reply: 0 }
+        Applied { payment_id: None, verdict, reply: 0, is_plan_charge: false }
+    }
+
+    /// Whether it tells of something, maybe of money, and no payment is there to show it.
+    fn belongs_nowhere(&self) -> bool {
+        self.payment_id.is_none() && matches!(self.verdict, "unmatched" | "unreadable")
+    }
+
+    /// The kind under which it is counted as a surprise; what a payment shows is counted there.
+    fn surprise(&self) -> Option<&'static str> {
+        match self.verdict {
+            _ if !self.belongs_nowhere() => None,
+            "unmatched" if self.is_plan_charge => Some("unmatched_plan_charge"),
+            "unmatched" => Some("unmatched_notification"),
+            _ => Some("unreadable_notification"),
+        }
     }
 }
 
@@ -161,6 +179,18 @@ impl App {
                 // A Check asks about a moment that is over.
                 if incoming.kind != NotificationKind::Check {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
+                    let before = notifications::get(tx, &incoming.id)?.record;
+                    if let (None, Some(id)) = (&before.payment_id, &applied.payment_id) {
+                        let payment = payments::get(tx, id)?;
+                        let (id, transaction_id) = (&incoming.id, before.transaction_id);
+                        recorder.announce_notification(
+                            tx,
+                            "notification.matched",
+                            Some(&payment),
+                            id,
+                            transaction_id,
+                        )?;
+                    }
                     notifications::set_verdict(tx, &incoming.id, applied.verdict, applied.payment_id.as_ref())?;
                 }
                 Ok(notifications::get(tx, &incoming.id)?.record)
@@ -181,14 +211,24 @@ impl App {
                     return Ok(Applied::nowhere("repeat"));
                 }
                 let applied = if incoming.gate_closed {
-                    Applied { payment_id: None, verdict: "refused", reply: code::NOT_PAYABLE }
+                    Applied { reply: code::NOT_PAYABLE, ..Applied::nowhere("refused") }
                 } else if check {
                     answer_check(tx, &recorder, &incoming)?
                 } else {
                     apply_facts(tx, &recorder, &incoming)?
                 };
                 let record = record_of(&incoming, &applied, recorder.at);
-                notifications::insert(tx, &record, &incoming.signed())?;
+                notifications::insert(tx, &record, &incoming.signed(&storable(&incoming.body)))?;
+                if applied.belongs_nowhere() {
+                    let transaction_id = record.transaction_id;
+                    recorder.announce_notification(
+                        tx,
+                        "notification.needs_attention",
+                        None,
+                        &incoming.id,
+                        transaction_id,
+                    )?;
+                }
                 Ok(applied)
             })
             .await?;
@@ -213,6 +253,9 @@ impl App {
         let payment_id = applied.payment_id.as_ref().map_or("", PaymentId::as_str);
         let kind = kind.as_str();
         self.parts.metrics.notification(kind, applied.verdict);
+        if let Some(surprise) = applied.surprise() {
+            self.parts.metrics.surprise(surprise);
+        }
         if matches!(applied.verdict, "unmatched" | "unreadable" | "contradiction") {
             tracing::error!(
                 notification.kind = kind,
@@ -244,7 +287,9 @@ impl App {
         let kept = self
             .parts
             .store
-            .write(Lane::of("quarantine"), move |tx| notifications::quarantine(tx, &id, raw.kind, &raw.signed, now))
+            .write(Lane::of("quarantine"), move |tx| {
+                notifications::quarantine(tx, &id, raw.kind, &storable(&raw.signed), now)
+            })
             .await;
         if let Err(error) = kept {
             tracing::warn!(%error, "a forged notification could not be put in quarantine");
@@ -252,10 +297,29 @@ impl App {
     }
 }
 
+/// A body as it may be kept. Payers type card numbers where their name belongs, and what is not signed may hold anything;
+/// no field that we read can hold one.
+fn storable(body: &[u8]) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(body).map(without_card_numbers) {
+        Ok(Cow::Borrowed(_)) => Cow::Borrowed(body),
+        Ok(Cow::Owned(hidden)) => Cow::Owned(hidden.into_bytes()),
+        Err(_) => {
+            let text = String::from_utf8_lossy(body);
+            if contains_card_number(&text) {
+                Cow::Owned(without_card_numbers(&text).into_owned().into_bytes())
+            } else {
+                Cow::Borrowed(body)
+            }
+        }
+    }
+}
+
 impl Incoming {
-    fn signed(&self) -> Signed<'_> {
+    /// `kept` is what may be kept of the body.
+    fn signed<'a>(&'a self, kept: &'a [u8]) -> Signed<'a> {
         Signed {
             body: &self.body,
+            kept,
             is_json: self.is_json,
             parent_transaction_id: self.content.as_ref().and_then(|content| content.payment_transaction_id),
         }
@@ -281,13 +345,13 @@ fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
 
 fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(content) = &incoming.content else {
-        return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
+        return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
     };
     // A transaction that we know does not stand for a bill that we do not.
     let same_bill =
         |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
     let Some(payment) = resolve(tx, content)?.filter(same_bill) else {
-        return Ok(Applied { payment_id: None, verdict: "refused", reply: code::UNKNOWN_INVOICE });
+        return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
     };
     let payment = payments::hold(tx, &payment.id)?;
     let known = transactions::of_payment(tx, &payment.id)?;
@@ -299,7 +363,7 @@ fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Re
         recorder.learn(tx, &payment, &fact, None)?;
     }
     let verdict = if reply == code::GO_ON { "accepted" } else { "refused" };
-    Ok(Applied { payment_id: Some(payment.id), verdict, reply })
+    Ok(Applied { payment_id: Some(payment.id), reply, ..Applied::nowhere(verdict) })
 }
 
 /// Whether this attempt may go on (product: Check, contract section 8.2).
@@ -348,7 +412,11 @@ fn stated_by(kind: NotificationKind) -> Option<NotificationFact> {
 
 /// Facts that stored notifications state about a transaction whose payment was not known when they came, for example a
 /// refund from the cabinet that overtook the Pay. They are marked as applied.
-pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id: i64) -> Result<Vec<Fact>> {
+pub(super) fn take_unmatched(
+    tx: &mut Tx<'_>,
+    payment: &Payment,
+    transaction_id: i64,
+) -> Result<Vec<(NotificationId, Fact)>> {
     let mut facts = Vec::new();
     for stored in notifications::unmatched_about(tx, transaction_id)? {
         let kind = NotificationKind::parse(&stored.record.kind).and_then(stated_by);
@@ -357,7 +425,7 @@ pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id:
             && let Some(fact) = content.fact(kind, Some(payment.currency()))
         {
             notifications::set_verdict(tx, &stored.record.id, "applied", Some(&payment.id))?;
-            facts.push(fact);
+            facts.push((stored.record.id, fact));
         }
     }
     Ok(facts)
@@ -366,32 +434,34 @@ pub(super) fn take_unmatched(tx: &mut Tx<'_>, payment: &Payment, transaction_id:
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
-    let Some(payment) = resolve(tx, content)? else { return Ok(Applied::nowhere("unmatched")) };
+    let Some(payment) = resolve(tx, content)? else {
+        return Ok(Applied { is_plan_charge: content.subscription_id.is_some(), ..Applied::nowhere("unmatched") });
+    };
     let payment = payments::hold(tx, &payment.id)?;
     let payment_id = payment.id.clone();
     let Some(fact) = content.fact(kind, Some(payment.currency())) else {
         let note = Note {
             transaction_id: content.transaction_id,
-            attention: Some("unreadable_notification"),
+            attention: Some(Attention::new("unreadable_notification", &incoming.id)),
             ..Note::default()
         };
         recorder.settle(tx, payment, note)?;
-        return Ok(Applied { payment_id: Some(payment_id), verdict: "unreadable", reply: 0 });
+        return Ok(Applied { payment_id: Some(payment_id), ..Applied::nowhere("unreadable") });
     };
     let learned = recorder.learn(tx, &payment, &fact, None)?;
-    let attention = (learned == Learned::Mismatch).then_some("amount_mismatch");
     let verdict = match learned {
         Learned::Nothing => "no_change",
-        Learned::Something | Learned::Mismatch => {
-            let note = Note { attention, ..Note::of_fact(&payment, &fact) };
+        Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch => {
+            let note = Note::of_learned(&payment, &fact, learned);
             recorder.settle(tx, payment, note)?;
             "applied"
         }
         Learned::OtherPayment | Learned::Unreadable => {
-            let note = Note { attention: Some("contradicting_notification"), ..Note::about(fact.transaction_id) };
+            let attention = Some(Attention::new("contradicting_notification", &incoming.id));
+            let note = Note { attention, ..Note::about(fact.transaction_id) };
             recorder.settle(tx, payment, note)?;
             "contradiction"
         }
     };
-    Ok(Applied { payment_id: Some(payment_id), verdict, reply: 0 })
+    Ok(Applied { payment_id: Some(payment_id), ..Applied::nowhere(verdict) })
 }

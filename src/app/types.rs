@@ -263,14 +263,18 @@ pub struct Event {
     pub id: EventId,
     /// `payment.paid`, `refund.succeeded`, …
     pub kind: String,
-    /// The payment it is about.
-    pub payment_id: PaymentId,
+    /// The payment it is about; none where a notification belongs to none.
+    pub payment_id: Option<PaymentId>,
     /// The refund it is about.
     pub refund_id: Option<String>,
-    /// Number of the history row it was written with.
-    pub sequence: i64,
+    /// Number of the history row it was written with; none without a payment.
+    pub sequence: Option<i64>,
     /// When.
     pub at: Timestamp,
+    /// The notification it is about.
+    pub notification_id: Option<NotificationId>,
+    /// The provider's transaction that the notification speaks of.
+    pub transaction_id: Option<i64>,
 }
 
 /// The eight kinds of notification.

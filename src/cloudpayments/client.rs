@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::money::Money;
 use crate::metrics::Metrics;
 
 use super::answer;
-use super::outcome::{ChargeAnswer, ClaimPage, Outcome, Page, RefundAnswer};
+use super::breaker::{BreakerSettings, Trouble};
+use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
 use super::request::{self, CardCharge};
 use super::transport::{Call, Transport};
 
@@ -36,6 +37,14 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// How long the whole request may take.
     pub request_timeout: Duration,
+    /// So long after it was sent, a request that we gave up waiting for is over at the provider, too.
+    pub abandoned_after: Duration,
+    /// How long one request fewer runs, and lookups pause, after a 429.
+    pub backoff: Duration,
+    /// When to stop asking a provider in trouble, and how often to look whether it is back.
+    pub breaker: BreakerSettings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Figures for operators.
     pub metrics: Arc<Metrics>,
 }
@@ -134,6 +143,25 @@ impl Client {
         self.transport.run(call, |raw| answer::parse_list(raw.status, &raw.body)).await
     }
 
+    /// What is wrong with the provider, while nothing is sent to it because of that.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.transport.trouble()
+    }
+
+    /// Whether a call would be sent now.
+    ///
+    /// # Errors
+    /// Why it would not, and when to try again.
+    pub fn admits(&self) -> Result<(), NotSent> {
+        self.transport.admit()
+    }
+
+    /// While nothing is sent because of trouble: asks whether the provider is back, when that is due. For a worker;
+    /// callers who are refused do the same, should there be none.
+    pub async fn ask_if_back(&self) {
+        self.transport.ask_if_back().await;
+    }
+
     /// One page, from 1, of the chargebacks raised in a span of at most a year: `chargebacks/list` (contract section 4.14).
     pub async fn chargebacks(&self, from: Timestamp, to: Timestamp, page: u32) -> Outcome<ClaimPage> {
         let call = Call::of_background("chargebacks", "/chargebacks/list", request::list(from, to, page))
@@ -143,7 +171,7 @@ impl Client {
 
     /// Whether the provider answers and takes our credentials: `test` (contract section 4.1).
     pub async fn test(&self) -> Outcome<()> {
-        let call = Call::of_background("test", "/test", Ok(b"{}".to_vec()));
+        let call = Call::of_background("test", "/test", request::nothing());
         self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
     }
 }

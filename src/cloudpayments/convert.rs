@@ -146,7 +146,8 @@ pub fn shown_text(text: &str) -> Option<String> {
     }
     let printable: String =
         text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(MAX_TEXT).collect();
-    Some(printable.trim().to_owned()).filter(|shown| !shown.is_empty())
+    // Once more: what was cut off may have made it a longer number.
+    Some(printable.trim().to_owned()).filter(|shown| !shown.is_empty() && !contains_card_number(shown))
 }
 
 /// Finds our ids in the data that came back; anything may be in it (contract section 8.6).

@@ -9,9 +9,12 @@
 //! have a shape that we know is [`Outcome::Unknown`] or no fact at all, never "paid" and never "declined".
 
 mod answer;
+mod breaker;
 mod client;
 mod convert;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod limiter;
 mod notification;
 mod outcome;
@@ -21,6 +24,7 @@ mod signature;
 mod tests;
 mod transport;
 
+pub use breaker::{BreakerSettings, Trouble};
 pub use client::{Client, ClientSettings};
 pub use notification::{Notification, NotificationData, NotificationFact, parse};
 pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};

@@ -6,6 +6,8 @@ use crate::domain::evidence::Fact;
 use crate::domain::payment::ThreeDs;
 use crate::domain::register::Claim;
 
+use super::breaker::Trouble;
+
 /// What became of one call (contract sections 2.2 and 2.5). The variants differ in what the caller may do next.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -41,6 +43,34 @@ pub enum NotSent {
     Credentials,
     /// HTTP 429: more requests at once than the terminal may have (contract section 2).
     TooManyRequests,
+    /// The provider was in trouble before, and whether it is back is being found out.
+    Suspended {
+        /// What is wrong with it.
+        trouble: Trouble,
+        /// When the next question is due.
+        retry_after_s: u64,
+    },
+}
+
+impl NotSent {
+    /// When the same request is worth another try, seconds.
+    pub fn retry_after_s(&self) -> u64 {
+        match self {
+            NotSent::Suspended { retry_after_s, .. } => *retry_after_s,
+            NotSent::Overloaded | NotSent::Unreachable(_) | NotSent::Credentials | NotSent::TooManyRequests => 2,
+        }
+    }
+
+    /// Stable name for metrics.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            NotSent::Overloaded => "overloaded",
+            NotSent::Unreachable(_) => "unreachable",
+            NotSent::Credentials => "credentials",
+            NotSent::TooManyRequests => "too_many_requests",
+            NotSent::Suspended { .. } => "suspended",
+        }
+    }
 }
 
 /// What a charge, an authorization or the end of 3-D Secure answers (contract section 4.2, outcomes 2 to 4).
@@ -130,6 +160,12 @@ impl fmt::Display for NotSent {
             NotSent::Unreachable(reason) => write!(f, "no connection: {reason}"),
             NotSent::Credentials => f.write_str("the provider does not take our credentials (HTTP 401)"),
             NotSent::TooManyRequests => f.write_str("the provider takes no more requests at once (HTTP 429)"),
+            NotSent::Suspended { trouble: Trouble::Unreachable, .. } => {
+                f.write_str("the provider did not answer lately")
+            }
+            NotSent::Suspended { trouble: Trouble::Credentials, .. } => {
+                f.write_str("the provider did not take our credentials lately (HTTP 401)")
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is sent to the API (contract section 4): JSON bodies with amounts as exact decimals.
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -103,8 +104,26 @@ struct JsonData<'a> {
     refund_id: Option<&'a str>,
 }
 
-/// A body ready to be sent. Has no `Debug`: it may hold card data.
-pub type Body = Result<Vec<u8>, serde_json::Error>;
+/// A body ready to be sent. Has no `Debug`, and is wiped when it is dropped: it may hold card data.
+pub struct Written(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Written {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A body, unless it cannot be written.
+pub type Body = Result<Written, serde_json::Error>;
+
+/// Room for every field but the card data, so that the buffer does not move while it is written and leaves no copy.
+const ROOM: usize = 8192;
+
+fn written(body: &impl Serialize, secret_length: usize) -> Body {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(secret_length + ROOM));
+    serde_json::to_writer(&mut *bytes, body)?;
+    Ok(Written(bytes))
+}
 
 /// An amount as a JSON number with exactly the currency's digits.
 fn number(amount: Money) -> Result<Box<RawValue>, serde_json::Error> {
@@ -113,7 +132,7 @@ fn number(amount: Money) -> Result<Box<RawValue>, serde_json::Error> {
 
 /// For `cards/charge` and `cards/auth`.
 pub fn charge(request: &CardCharge<'_>) -> Body {
-    serde_json::to_vec(&ChargeBody {
+    let body = ChargeBody {
         amount: number(request.amount)?,
         currency: request.amount.currency.code(),
         ip_address: request.ip_address,
@@ -126,43 +145,48 @@ pub fn charge(request: &CardCharge<'_>) -> Body {
         payer: request.phone.map(|phone| PayerBody { phone }),
         culture_name: request.culture,
         json_data: serde_json::to_string(&JsonData { payment_id: Some(request.payment_id), refund_id: None })?,
-    })
+    };
+    written(&body, request.cryptogram.expose_secret().len())
 }
 
 /// For `cards/post3ds` (contract section 4.3).
 pub fn three_ds(transaction_id: i64, pa_res: &SecretString) -> Body {
-    serde_json::to_vec(&ThreeDsBody { transaction_id, pa_res: pa_res.expose_secret() })
+    let pa_res = pa_res.expose_secret();
+    written(&ThreeDsBody { transaction_id, pa_res }, pa_res.len())
 }
 
 /// For `confirm` (contract section 4.5).
 pub fn capture(transaction_id: i64, amount: Money) -> Body {
-    serde_json::to_vec(&TransactionBody { transaction_id, amount: Some(number(amount)?), json_data: None })
+    written(&TransactionBody { transaction_id, amount: Some(number(amount)?), json_data: None }, 0)
 }
 
 /// For `void` and `get` (contract sections 4.6 and 4.9).
 pub fn transaction(transaction_id: i64) -> Body {
-    serde_json::to_vec(&TransactionBody { transaction_id, amount: None, json_data: None })
+    written(&TransactionBody { transaction_id, amount: None, json_data: None }, 0)
 }
 
 /// For `refund` (contract section 4.7).
 pub fn refund(transaction_id: i64, amount: Money, refund_id: &str) -> Body {
     let json_data = serde_json::to_string(&JsonData { payment_id: None, refund_id: Some(refund_id) })?;
-    serde_json::to_vec(&TransactionBody { transaction_id, amount: Some(number(amount)?), json_data: Some(json_data) })
+    written(&TransactionBody { transaction_id, amount: Some(number(amount)?), json_data: Some(json_data) }, 0)
 }
 
 /// For `find` (contract section 4.10).
 pub fn find(invoice_id: &str) -> Body {
-    serde_json::to_vec(&FindBody { invoice_id })
+    written(&FindBody { invoice_id }, 0)
 }
 
 /// For `v2/payments/list` and `chargebacks/list` (contract sections 4.12 and 4.14): whole seconds, widened outwards, with the offset spelled out.
 pub fn list(from: Timestamp, to: Timestamp, page: u32) -> Body {
     let last = if to.micros().rem_euclid(1_000_000) == 0 { to } else { to.plus_seconds(1) };
-    serde_json::to_vec(&ListBody {
-        created_date_gte: with_offset(from),
-        created_date_lte: with_offset(last),
-        page_number: page.max(1),
-    })
+    let body =
+        ListBody { created_date_gte: with_offset(from), created_date_lte: with_offset(last), page_number: page.max(1) };
+    written(&body, 0)
+}
+
+/// For `test` (contract section 4.1).
+pub fn nothing() -> Body {
+    Ok(Written(Zeroizing::new(b"{}".to_vec())))
 }
 
 /// `2026-03-02T05:14:07+00:00`.
@@ -178,7 +202,7 @@ mod tests {
     use crate::domain::money::Currency;
 
     fn text(body: Body) -> String {
-        String::from_utf8(body.unwrap()).unwrap()
+        String::from_utf8(body.ok().unwrap().as_ref().to_vec()).unwrap()
     }
 
     #[test]

@@ -4,15 +4,18 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
 use crate::metrics::Metrics;
 use crate::vault;
 
+use super::answer;
+use super::breaker::{Breaker, Sign, Trouble};
 use super::client::ClientSettings;
 use super::convert::shown_text;
-use super::limiter::{Class, Limiter};
+use super::limiter::{Class, Limiter, LimiterSettings, Permit};
 use super::outcome::{NotSent, Outcome};
 use super::request::Body;
 
@@ -20,6 +23,8 @@ use super::request::Body;
 const MAX_ANSWER: usize = 1024 * 1024;
 /// Connections that were not used for so long are closed by us, before the other side does it under a request.
 const IDLE_CONNECTION: Duration = Duration::from_secs(20);
+/// A provider that is back answers `/test` within this time.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Connections and limits.
 #[derive(Clone)]
@@ -27,6 +32,8 @@ pub struct Transport {
     http: reqwest::Client,
     base_url: Arc<str>,
     limiter: Limiter,
+    breaker: Arc<Breaker>,
+    request_timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -88,10 +95,19 @@ impl Transport {
             .pool_idle_timeout(IDLE_CONNECTION)
             .build()
             .map_err(|error| format!("the HTTP client: {}", causes(&error)))?;
-        let limiter =
-            Limiter::new(settings.max_concurrent_requests, settings.max_queued_requests, settings.queue_timeout);
         let base_url = url.as_str().trim_end_matches('/').into();
-        Ok(Transport { http, base_url, limiter, metrics: Arc::clone(&settings.metrics) })
+        Ok(Transport {
+            http,
+            base_url,
+            limiter: limiter(settings),
+            breaker: Arc::new(Breaker::new(
+                settings.breaker,
+                Arc::clone(&settings.clock),
+                Arc::clone(&settings.metrics),
+            )),
+            request_timeout: settings.request_timeout,
+            metrics: Arc::clone(&settings.metrics),
+        })
     }
 
     /// Waits for a turn, sends, reads, and writes the one line of the log.
@@ -99,22 +115,100 @@ impl Transport {
         let (operation, class, request_id) =
             (call.operation, call.class, call.request_id.unwrap_or_default().to_owned());
         let started = Instant::now();
-        let (status, outcome) = match self.limiter.enter(class).await {
-            None => (0, Outcome::not_sent(NotSent::Overloaded)),
-            Some(_permit) => match self.exchange(call).await {
-                Ok(raw) => (raw.status, parse(&raw)),
-                Err(failure) => (0, failure.into_outcome()),
-            },
+        let (status, outcome) = match self.enter(class).await {
+            Err(reason) => (0, Outcome::not_sent(reason)),
+            Ok(permit) => self.send(call, permit, parse).await,
         };
+        self.breaker.observe(Sign::of(status, &outcome));
         self.metrics.provider_call(operation, outcome.as_str(), started.elapsed());
+        if let Outcome::NotSent { reason } = &outcome {
+            self.metrics.provider_not_sent(reason.as_str());
+        }
         log(operation, class, &request_id, status, started.elapsed(), &outcome);
         outcome
+    }
+
+    /// See [`super::Client::trouble`].
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.breaker.trouble()
+    }
+
+    /// See [`super::Client::ask_if_back`].
+    pub async fn ask_if_back(&self) {
+        let Some(_question) = self.breaker.question() else { return };
+        let Some(permit) = self.limiter.enter_for_question() else { return };
+        let call = Call::of_background("test", "/test", super::request::nothing());
+        let asked = self.send(call, permit, |raw| answer::parse_done(raw.status, &raw.body));
+        let (status, outcome) = match tokio::time::timeout(BACK_WITHIN, asked).await {
+            Ok(answered) => answered,
+            Err(_) => (0, Outcome::unknown("no answer in time")),
+        };
+        tracing::info!(
+            provider.status = status,
+            provider.outcome = outcome.as_str(),
+            "asked whether CloudPayments is back"
+        );
+        let sign = Sign::of(status, &outcome);
+        self.breaker.observe_answer(sign);
+        if sign == Sign::Alive {
+            self.limiter.forget_abandoned();
+        }
+    }
+
+    /// The right to send one request. The breaker is asked again at the end: a provider may die while callers wait.
+    async fn enter(&self, class: Class) -> Result<Permit, NotSent> {
+        self.admit()?;
+        let permit = self.limiter.enter(class).await.ok_or(NotSent::Overloaded)?;
+        self.admit()?;
+        Ok(permit)
+    }
+
+    /// A caller who is refused sees to it that somebody asks whether the provider is back, and does not wait for that.
+    pub fn admit(&self) -> Result<(), NotSent> {
+        self.breaker.admit().inspect_err(|_| {
+            if self.breaker.is_question_due()
+                && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            {
+                let transport = self.clone();
+                runtime.spawn(async move { transport.ask_if_back().await });
+            }
+        })
+    }
+
+    /// Sends and keeps the permit for as long as the provider may count the request.
+    async fn send<T>(
+        &self,
+        call: Call<'_>,
+        mut permit: Permit,
+        parse: impl FnOnce(&Raw) -> Outcome<T>,
+    ) -> (u16, Outcome<T>) {
+        let sent_at = tokio::time::Instant::now();
+        permit.sent();
+        match self.exchange(call).await {
+            Ok(raw) if raw.status == 429 => {
+                permit.rest();
+                (raw.status, parse(&raw))
+            }
+            Ok(raw) => {
+                // Behind a gateway that gave up, the provider may go on.
+                if raw.status != 504 {
+                    permit.over();
+                }
+                (raw.status, parse(&raw))
+            }
+            Err(failure) => {
+                if sent_at.elapsed() < self.request_timeout || matches!(failure, Failure::NotSent(_)) {
+                    permit.over();
+                }
+                (0, failure.into_outcome())
+            }
+        }
     }
 
     /// One request and its whole answer.
     async fn exchange(&self, call: Call<'_>) -> Result<Raw, Failure> {
         let body = call.body.map_err(|_| Failure::NotSent("the request cannot be written as JSON".to_owned()))?;
-        let mut request = self.http.post(format!("{}{}", self.base_url, call.path)).body(body);
+        let mut request = self.http.post(format!("{}{}", self.base_url, call.path)).body(Bytes::from_owner(body));
         if let Some(request_id) = call.request_id {
             request = request.header(HeaderName::from_static("x-request-id"), request_id);
         }
@@ -124,6 +218,17 @@ impl Transport {
         let body = if status == 200 { read(&mut response, call.max_answer).await? } else { Vec::new() };
         Ok(Raw { status, body })
     }
+}
+
+fn limiter(settings: &ClientSettings) -> Limiter {
+    let bounds = LimiterSettings {
+        max_requests: settings.max_concurrent_requests,
+        max_waiting: settings.max_queued_requests,
+        patience: settings.queue_timeout,
+        abandoned_after: settings.abandoned_after,
+        backoff: settings.backoff,
+    };
+    Limiter::new(bounds, Arc::clone(&settings.clock))
 }
 
 /// Basic authentication, which never shows in logs, and the content type.

@@ -1,101 +1,353 @@
 //! Keeps card numbers out: no text that holds one is stored or logged.
+//!
+//! Luhn's check alone lets one number in ten through, so a shop that counts its bills with 13 digits or more would have
+//! every tenth refused. What is refused is therefore what a card number looks like when somebody writes one down:
+//!
+//! - 13 to 19 digits that pass Luhn's check and begin as the numbers of a card scheme do;
+//! - written together, or in the groups of a card: equal groups of any size, of which the last may be shorter (4-4-4-4,
+//!   4-4-4-4-3, 2-2-2-…, one by one), 4-6-5, 6-10, 8-8 and their like, or cut once anywhere;
+//! - at the beginning or the end of a longer run of digits, as where the date of expiry follows without a blank;
+//! - with any signs between the groups, in any decimal digits of Unicode, with invisible characters in between,
+//!   percent-encoded, or as escapes of JSON.
+//!
+//! What passes: dates, spans of dates, times, telephone numbers, decimals, coordinates and bill numbers joined by dashes,
+//! whose groups are not those of a card; UUIDs; numbers that begin as no card does (years, moments in milliseconds). A bill
+//! number that is itself 13 digits or more and begins with 4, 5 or 6 has a chance of one in ten to be refused; one of 17
+//! digits or more that has such a digit 16 places before its end, too.
 
-/// Whether the text contains what looks like a card number: 13 to 19 digits that begin as card numbers do and pass the
-/// Luhn check, in ASCII or other decimal digits, written together, one by one, or in the groups of a card (4-4-4-4, 4-6-5).
-/// Other groups (dates, bill numbers joined by dashes) are not card numbers, however their digits add up.
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Digits of a card number.
+const MIN_DIGITS: usize = 13;
+const MAX_DIGITS: usize = 19;
+/// More signs between two groups part them.
+const MAX_SEPARATORS: usize = 3;
+/// Rounds in which numbers are hidden one by one.
+const MAX_ROUNDS: usize = 3;
+
+/// Whether the text contains what looks like a card number, as it stands or after decoding.
 pub fn contains_card_number(text: &str) -> bool {
-    let mut groups: Vec<Vec<u32>> = Vec::new();
-    let mut separators = 0;
-    for character in text.chars() {
-        if let Some(digit) = digit_value(character) {
-            match groups.last_mut() {
-                Some(group) if separators == 0 => group.push(digit),
-                _ => groups.push(vec![digit]),
-            }
-            separators = 0;
-        } else if is_separator(character) && separators < 2 && !groups.is_empty() {
-            separators += 1;
-        } else {
-            if groups_hold_card_number(&groups) {
-                return true;
-            }
-            groups.clear();
-            separators = 0;
-        }
-    }
-    groups_hold_card_number(&groups)
+    // Most texts are too short to be looked at closely.
+    text.len() >= MIN_DIGITS
+        && (holds(text, Reading::AsItStands) || (text.contains(['%', '\\']) && holds(text, Reading::Decoded)))
 }
 
-/// Any stretch of neighbouring groups that is written like a card number and is one.
-fn groups_hold_card_number(groups: &[Vec<u32>]) -> bool {
-    (0..groups.len()).any(|start| {
-        let rest = groups.get(start..).unwrap_or_default();
-        (1..=rest.len().min(MAX_DIGITS)).any(|count| {
-            let stretch = rest.get(..count).unwrap_or_default();
-            is_card_grouping(stretch) && is_card_number(&stretch.concat())
-        })
+/// The text with a `*` for every digit of a card number.
+pub fn without_card_numbers(text: &str) -> Cow<'_, str> {
+    let mut kept = Cow::Borrowed(text);
+    // Decoded first, so that the digits of a `%22` before a number are left alone. Hiding may cut an escape and so make
+    // another number readable: a few rounds find it.
+    for reading in [Reading::Decoded, Reading::AsItStands].into_iter().cycle().take(2 * MAX_ROUNDS) {
+        let mut places = Vec::new();
+        scan(&kept, reading, |row| {
+            places.extend(card_numbers_in(row));
+            true
+        });
+        if !places.is_empty() {
+            kept = Cow::Owned(hide(&kept, &places, reading));
+        }
+        if !contains_card_number(&kept) {
+            return kept;
+        }
+    }
+    // Nobody writes so by accident.
+    Cow::Owned(kept.chars().map(|character| if digit_value(character).is_some() { '*' } else { character }).collect())
+}
+
+/// How the text is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    AsItStands,
+    /// `%20` and `\u0020` stand for what they mean.
+    Decoded,
+}
+
+/// A run of digits.
+struct Group {
+    digits: Vec<u8>,
+    place: Range<usize>,
+    /// Whether a lone `.` or `,` stands before it, as in a decimal number.
+    after_point: bool,
+}
+
+fn holds(text: &str, reading: Reading) -> bool {
+    let mut found = false;
+    scan(text, reading, |row| {
+        found = card_numbers_in(row).next().is_some();
+        !found
+    });
+    found
+}
+
+/// Gives every row of groups that no letter and no long gap parts to `see`, until it has seen enough.
+fn scan(text: &str, reading: Reading, mut see: impl FnMut(&[Group]) -> bool) {
+    let mut row: Vec<Group> = Vec::new();
+    let mut between = String::new();
+    for (character, place) in characters(&without_uuids(text), reading) {
+        if is_invisible(character) {
+            continue;
+        }
+        let digit = digit_value(character);
+        let parts = digit.is_none() && (character.is_alphanumeric() || between.chars().count() == MAX_SEPARATORS);
+        if parts {
+            if !row.is_empty() && !see(&row) {
+                return;
+            }
+            row.clear();
+            between.clear();
+            continue;
+        }
+        match (digit, row.last_mut()) {
+            (Some(digit), Some(group)) if between.is_empty() => {
+                group.digits.push(digit);
+                group.place.end = place.end;
+            }
+            (Some(digit), _) => {
+                let after_point = matches!(between.as_str(), "." | ",");
+                row.push(Group { digits: vec![digit], place, after_point });
+                between.clear();
+            }
+            (None, Some(_)) => between.push(character),
+            (None, None) => {}
+        }
+    }
+    see(&row);
+}
+
+/// The characters and where each stands in the text.
+fn characters(text: &str, reading: Reading) -> impl Iterator<Item = (char, Range<usize>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let first = rest.chars().next()?;
+        let escaped = if reading == Reading::Decoded { unescaped(rest) } else { None };
+        let (character, length) = escaped.unwrap_or((first, first.len_utf8()));
+        let place = at..at + length;
+        at = place.end;
+        Some((character, place))
     })
 }
 
-const MAX_DIGITS: usize = 19;
-
-fn is_card_grouping(groups: &[Vec<u32>]) -> bool {
-    let lengths: Vec<usize> = groups.iter().map(Vec::len).collect();
-    let by_four =
-        lengths.iter().rev().skip(1).all(|length| *length == 4) && lengths.last().is_some_and(|last| *last <= 4);
-    let by_one = lengths.iter().all(|length| *length == 1);
-    lengths.len() == 1 || by_four || by_one || matches!(lengths.as_slice(), [4, 6, 4 | 5] | [6, 10 | 13] | [8, 8])
-}
-
-/// Length and first digits as the card schemes assign them (ISO/IEC 7812), and the Luhn check digit.
-fn is_card_number(digits: &[u32]) -> bool {
-    let head = digits.iter().take(4).fold(0, |number, digit| number * 10 + digit);
-    let length = digits.len();
-    let scheme = match head {
-        4000..=4999 => matches!(length, 13 | 16 | 19),
-        5100..=5599 | 2221..=2720 => length == 16,
-        2200..=2204 => (16..=19).contains(&length),
-        3400..=3499 | 3700..=3799 => length == 15,
-        3000..=3059 | 3095 | 3600..=3699 | 3800..=3999 => (14..=19).contains(&length),
-        3528..=3589 => (16..=19).contains(&length),
-        5000..=5099 | 5600..=5899 | 6000..=6999 => (13..=19).contains(&length),
-        _ => false,
-    };
-    scheme && passes_luhn(digits)
-}
-
-fn digit_value(character: char) -> Option<u32> {
-    match character {
-        '0'..='9' => character.to_digit(10),
-        '\u{ff10}'..='\u{ff19}' => u32::from(character).checked_sub(0xff10),
-        // Arabic-Indic and extended Arabic-Indic digits.
-        '\u{0660}'..='\u{0669}' => u32::from(character).checked_sub(0x0660),
-        '\u{06f0}'..='\u{06f9}' => u32::from(character).checked_sub(0x06f0),
+/// What the percent sequence or JSON escape at the start of `text` stands for, and how long it is.
+fn unescaped(text: &str) -> Option<(char, usize)> {
+    let hexadecimal = |from: usize, to: usize| u32::from_str_radix(text.get(from..to)?, 16).ok();
+    if text.starts_with('%') {
+        let bytes: Vec<u8> = (0..4)
+            .map_while(|index| {
+                let from = index * 3;
+                let is_sequence = text.get(from..=from) == Some("%");
+                hexadecimal(from + 1, from + 3).filter(|_| is_sequence).and_then(|byte| u8::try_from(byte).ok())
+            })
+            .collect();
+        // The shortest sequence that is a character.
+        return (1..=bytes.len()).find_map(|count| {
+            let character = std::str::from_utf8(bytes.get(..count)?).ok()?.chars().next()?;
+            Some((character, count * 3))
+        });
+    }
+    let escape = text.strip_prefix('\\')?.chars().next()?;
+    match escape {
+        'u' => char::from_u32(hexadecimal(2, 6)?).map(|character| (character, 6)),
+        'n' | 'r' | 't' | 'b' | 'f' => Some((' ', 2)),
         _ => None,
     }
 }
 
-fn is_separator(character: char) -> bool {
-    character.is_whitespace()
-        || matches!(character, '-' | '.' | '/' | '_' | ',' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{00ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+/// Where stretches of neighbouring groups are written like a card number and are one.
+fn card_numbers_in(row: &[Group]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        while let Some(rest) = row.get(start..).filter(|rest| !rest.is_empty()) {
+            let before = start.checked_sub(1).and_then(|before| row.get(before));
+            let is_fraction = rest.first().is_some_and(|group| is_fraction(before, group));
+            let count = if is_fraction { None } else { leading_card_number(rest) };
+            start += count.unwrap_or(1);
+            if let Some(stretch) = count.and_then(|count| rest.get(..count)) {
+                return Some(stretch.first()?.place.start..stretch.last()?.place.end);
+            }
+        }
+        None
+    })
 }
 
-fn passes_luhn(digits: &[u32]) -> bool {
-    if digits.iter().all(|digit| *digit == 0) {
-        return false;
+/// How many groups from the first on are a card number.
+fn leading_card_number(groups: &[Group]) -> Option<usize> {
+    let mut sum = 0;
+    let mut lengths = Vec::with_capacity(MAX_DIGITS);
+    for group in groups {
+        sum += group.digits.len();
+        lengths.push(group.digits.len());
+        if groups.get(..lengths.len()).is_some_and(|stretch| is_written_card_number(&lengths, stretch)) {
+            return Some(lengths.len());
+        }
+        if sum >= MAX_DIGITS {
+            break;
+        }
     }
+    None
+}
+
+/// The decimals of a number as programs write them: 16 digits in all, or any after `0.`.
+fn is_fraction(before: Option<&Group>, group: &Group) -> bool {
+    let whole = before.filter(|_| group.after_point).map(|before| before.digits.as_slice());
+    whole.is_some_and(|whole| {
+        group.digits.len() >= MIN_DIGITS - 1
+            && (whole == [0] || (whole.len() <= 3 && whole.len() + group.digits.len() <= 16))
+    })
+}
+
+fn is_written_card_number(lengths: &[usize], stretch: &[Group]) -> bool {
+    let digits = || -> Vec<u8> { stretch.iter().flat_map(|group| group.digits.iter().copied()).collect() };
+    match lengths {
+        [_] => {
+            let digits = digits();
+            is_card_number(&digits) || begins_with_card_number(&digits) || ends_with_card_number(&digits)
+        }
+        // The expiry date written on to the last group, or something else before the first.
+        [4, 4, 4, 5..=usize::MAX] => begins_with_card_number(&digits()),
+        [5..=usize::MAX, 4, 4, 4] => ends_with_card_number(&digits()),
+        // A decimal number.
+        [_, _] if stretch.last().is_some_and(|group| group.after_point) => false,
+        [one, other] if one + other == 16 => is_card_number(&digits()),
+        [4, 6, 4 | 5] | [4, 11] | [6, 13] | [4, 4, 8] | [4, 8, 4] | [8, 4, 4] => is_card_number(&digits()),
+        [size, others @ .., last] if others.iter().all(|length| length == size) && last <= size => match size {
+            1 => is_usual_length(&digits()) && is_card_number(&digits()),
+            // Not a row of days, months, hours and short years.
+            2 => !matches!(digits().as_slice(), [0..=2, ..] | [3, 0..=3, ..]) && is_card_number(&digits()),
+            3..=8 => is_card_number(&digits()),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Length and first digits as the card schemes assign them (ISO/IEC 7812), and Luhn's check digit.
+fn is_card_number(digits: &[u8]) -> bool {
+    let head = digits.iter().take(4).fold(0_u32, |number, digit| number * 10 + u32::from(*digit));
+    let lengths = match head {
+        // Visa, Mastercard, Maestro, UnionPay, Discover, RuPay, Troy and others.
+        4000..=4999 | 5000..=5999 | 6000..=6999 | 8100..=8299 => MIN_DIGITS..=MAX_DIGITS,
+        // Mastercard; as many years and dates begin so, only its own length counts.
+        2221..=2720 => 16..=16,
+        // Mir.
+        2200..=2204 => 16..=MAX_DIGITS,
+        // American Express.
+        3400..=3499 | 3700..=3799 => 15..=15,
+        // Diners Club and JCB.
+        3000..=3059 | 3095 | 3600..=3699 | 3800..=3999 => 14..=MAX_DIGITS,
+        3528..=3589 => 16..=MAX_DIGITS,
+        // Belkart, Elcart, ArCa, Napas, Troy, Uzcard, Humo.
+        8600 | 9051 | 9112 | 9417 | 9704 | 9792 | 9860 => 16..=16,
+        _ => return false,
+    };
+    lengths.contains(&digits.len()) && passes_luhn(digits)
+}
+
+/// A card of the usual 16 digits (American Express: 15) and more behind it.
+fn begins_with_card_number(digits: &[u8]) -> bool {
+    let begins = |length: usize| {
+        digits.len() > length && digits.get(..length).is_some_and(|head| is_usual_length(head) && is_card_number(head))
+    };
+    begins(16) || begins(15)
+}
+
+/// The same with more before it. Only the first digits that no date has: every other number of a bill is a date first.
+fn ends_with_card_number(digits: &[u8]) -> bool {
+    let ends = |length: usize| {
+        let tail =
+            digits.len().checked_sub(length).filter(|before| *before > 0).and_then(|before| digits.get(before..));
+        tail.is_some_and(|tail| {
+            matches!(tail, [4, ..] | [5, 1..=5, ..] | [3, 4 | 7, ..]) && is_usual_length(tail) && is_card_number(tail)
+        })
+    };
+    ends(16) || ends(15)
+}
+
+fn is_usual_length(digits: &[u8]) -> bool {
+    digits.len() == if matches!(digits, [3, 4 | 7, ..]) { 15 } else { 16 }
+}
+
+/// The digit zero of every script that counts by ten with ten digits in a row (Unicode category Nd).
+const ZEROS: &[u32] = &[
+    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
+    0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
+    0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6,
+    0x1fbf0,
+];
+
+fn digit_value(character: char) -> Option<u8> {
+    if character.is_ascii() {
+        return character.to_digit(10).and_then(|digit| u8::try_from(digit).ok());
+    }
+    let code = u32::from(character);
+    let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
+    u8::try_from(code - zero).ok().filter(|digit| *digit <= 9)
+}
+
+/// Characters of no width: they hide between digits.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+}
+
+/// The text with its digits at these places hidden; the places are in order and apart.
+fn hide(text: &str, places: &[Range<usize>], reading: Reading) -> String {
+    let mut hidden = String::with_capacity(text.len());
+    let mut at = 0;
+    for place in places {
+        hidden.push_str(text.get(at..place.start).unwrap_or_default());
+        let stretch = text.get(place.clone()).unwrap_or_default();
+        hidden.extend(characters(stretch, reading).map(|(character, within)| match digit_value(character) {
+            Some(_) => "*",
+            None => stretch.get(within).unwrap_or_default(),
+        }));
+        at = place.end;
+    }
+    hidden.push_str(text.get(at..).unwrap_or_default());
+    hidden
+}
+
+/// The text with letters in the place of every UUID (RFC 9562): its groups may consist of digits by chance.
+fn without_uuids(text: &str) -> Cow<'_, str> {
+    const LENGTH: usize = 36;
+    let mut kept = Cow::Borrowed(text);
+    let mut from = 0;
+    while let Some(at) = kept.get(from..).and_then(|rest| rest.find('-')).map(|found| from + found) {
+        from = at + 1;
+        let Some(start) = at.checked_sub(8) else { continue };
+        let is_boundary = |index: Option<usize>| {
+            let neighbour = index.and_then(|index| kept.as_bytes().get(index));
+            neighbour.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-')
+        };
+        let is_apart = is_boundary(start.checked_sub(1)) && is_boundary(Some(start + LENGTH));
+        if is_apart && kept.get(start..start + LENGTH).is_some_and(is_uuid) {
+            kept.to_mut().replace_range(start..start + LENGTH, &"x".repeat(LENGTH));
+            from = start + LENGTH;
+        }
+    }
+    kept
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.bytes().enumerate().all(|(index, byte)| match index {
+        8 | 13 | 18 | 23 => byte == b'-',
+        14 => matches!(byte, b'1'..=b'8'),
+        19 => matches!(byte, b'8' | b'9' | b'a' | b'b' | b'A' | b'B'),
+        _ => byte.is_ascii_hexdigit(),
+    })
+}
+
+fn passes_luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()
         .rev()
         .enumerate()
         .map(|(position, digit)| {
-            let doubled = digit * 2;
-            if position % 2 == 0 {
-                *digit
-            } else if doubled > 9 {
-                doubled - 9
-            } else {
-                doubled
+            let digit = u32::from(*digit);
+            match digit * 2 {
+                _ if position % 2 == 0 => digit,
+                doubled if doubled > 9 => doubled - 9,
+                doubled => doubled,
             }
         })
         .sum();
@@ -103,48 +355,4 @@ fn passes_luhn(digits: &[u32]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_card_numbers_however_they_are_written() {
-        for text in [
-            "4242424242424242",
-            "card 4242 4242 4242 4242 please",
-            "4242-4242-4242-4242",
-            "４２４２４２４２４２４２４２４２",
-            "4242.4242.4242.4242",
-            "{\"n\":\"5555555555554444\"}",
-            "378282246310005",
-            "4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2",
-        ] {
-            assert!(contains_card_number(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn leaves_other_numbers_alone() {
-        // Bill numbers that count up, and moments in milliseconds, one in ten of which passes the Luhn check.
-        for number in 0..1000 {
-            for text in [
-                format!("KM-2026-11-23-{number:06}"),
-                format!("{}", 1_790_000_000_000u64 + number),
-                format!("pay-{}", 1_790_000_000_000u64 + number),
-            ] {
-                assert!(!contains_card_number(&text), "{text}");
-            }
-        }
-        for text in [
-            "Policy 2026000002, 23.11.2026",
-            "KM-2026-000123",
-            "4242424242424241",
-            "+7 727 345 01 25",
-            "960101300123",
-            "",
-            "0000000000000000",
-            "2026-11-22",
-        ] {
-            assert!(!contains_card_number(text), "{text}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 //! [`derive()`] computes state and sums from the whole set of recorded transactions, so the order in which facts arrive
 //! (answer, notification, lookup; once or many times) does not matter.
 
+use std::fmt;
+
 use crate::domain::id::{RefundId, TransactionRecordId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, OperationKind, Sums};
@@ -193,8 +195,29 @@ pub struct Derived {
     pub sums: Sums,
     /// The transaction that carries the payment's money.
     pub counted: Option<i64>,
-    /// What a person should look at: the most serious, as a stable code.
-    pub attention: Option<&'static str>,
+    /// What a person should look at, one entry for each piece of evidence.
+    pub attention: Vec<Attention>,
+}
+
+/// Something that a person should look at, and the evidence that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attention {
+    /// Stable code.
+    pub code: &'static str,
+    /// Tells this piece of evidence from others of the same code: ids and sums, in one line.
+    pub evidence: String,
+}
+
+impl Attention {
+    /// By its code and what tells its evidence apart.
+    pub fn new(code: &'static str, evidence: impl fmt::Display) -> Attention {
+        Attention { code, evidence: evidence.to_string() }
+    }
+
+    /// What is remembered of it, so that the same evidence does not call again.
+    pub fn mark(&self) -> String {
+        format!("{}:{}", self.code, self.evidence)
+    }
 }
 
 /// State and sums from the set of facts. Pure; the same set gives the same result in any order.
@@ -224,15 +247,10 @@ fn counted_transaction<'a>(known: &Known<'a>) -> Option<&'a Transaction> {
         })
 }
 
-/// Whether a transaction with money is the one that was asked for: a payment of exactly this sum and currency. What was
-/// taken may be less than what was held only where the payment is captured by hand.
+/// Whether a transaction with money is the one that was asked for: a payment or a hold of exactly this sum and currency.
+/// Of a hold less may have been taken, in the provider's cabinet too: what was booked once stays booked.
 fn fits(transaction: &Transaction, known: &Known<'_>) -> bool {
-    let taken_as_held = transaction.captured == transaction.amount.minor;
-    let taken_fits = match transaction.status {
-        TransactionStatus::Completed => taken_as_held || known.capture == CaptureMode::Manual,
-        _ => true,
-    };
-    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount && taken_fits
+    transaction.kind == TransactionKind::Payment && transaction.amount == known.amount
 }
 
 fn sums_of(counted: &Transaction, known: &Known<'_>) -> Sums {
@@ -281,19 +299,36 @@ fn status_without_money(known: &Known<'_>) -> Status {
     }
 }
 
-/// Surprises with money that this payment alone cannot put right.
-fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Option<&'static str> {
+/// Surprises with money that this payment alone cannot put right. A second transaction is new evidence again when it goes
+/// from held to taken, and so is a larger sum given back.
+fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Vec<Attention> {
     let with_money = |transaction: &&Transaction| {
         transaction.kind == TransactionKind::Payment
             && matches!(transaction.status, TransactionStatus::Authorized | TransactionStatus::Completed)
             && Some(transaction.transaction_id) != counted.map(|counted| counted.transaction_id)
     };
-    let mut others = known.transactions.iter().filter(with_money).peekable();
-    if let Some(first) = others.peek() {
-        let wrong_sum = !fits(first, known);
-        return Some(if wrong_sum { "amount_mismatch" } else { "paid_twice" });
+    let mut attention: Vec<Attention> = known
+        .transactions
+        .iter()
+        .filter(with_money)
+        .map(|transaction| {
+            let code = if fits(transaction, known) { "paid_twice" } else { "amount_mismatch" };
+            Attention::new(code, format_args!("{}/{}", transaction.transaction_id, transaction.status.as_str()))
+        })
+        .collect();
+    // A second payment of the right sum is the more serious, whichever was heard of first.
+    attention.sort_by_key(|found| found.code != "paid_twice");
+    if let Some(counted) = counted.filter(|counted| known.capture == CaptureMode::Automatic && takes_a_part(counted)) {
+        attention.push(Attention::new("amount_mismatch", format_args!("{}/part", counted.transaction_id)));
     }
-    (sums.refund_excess > probably_told_twice(known)).then_some("refunded_more_than_left")
+    if sums.refund_excess > probably_told_twice(known) {
+        attention.push(Attention::new("refunded_more_than_left", sums.refunded));
+    }
+    attention
+}
+
+fn takes_a_part(counted: &Transaction) -> bool {
+    counted.status == TransactionStatus::Completed && counted.captured < counted.amount.minor
 }
 
 /// Pending refunds of ours for which a refund of the same sum is recorded without a name: most likely the notification

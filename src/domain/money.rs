@@ -206,18 +206,101 @@ mod tests {
         }
     }
 
+    fn any_currency() -> impl Strategy<Value = Currency> {
+        (0..CURRENCIES.len()).prop_map(|index| Currency::parse(CURRENCIES[index]).unwrap())
+    }
+
+    #[test]
+    fn no_other_spelling_of_an_amount_is_taken() {
+        for code in CURRENCIES {
+            let currency = Currency::parse(code).unwrap();
+            assert_eq!(Money::parse("12500.00", currency), Ok(Money::new(1_250_000, currency)));
+            for text in [
+                "12500",
+                "12500.0",
+                "12500.000",
+                "12,500.00",
+                "12500,00",
+                " 12500.00",
+                "12500.00 ",
+                "+12500.00",
+                "-12500.00",
+                "1.25e4",
+                "1.25E4",
+                "0x30D4.00",
+                "12_500.00",
+                "012500.00",
+                "12500.",
+                ".00",
+                "NaN",
+                "inf",
+                "12500.00KZT",
+                "१२५००.००",
+                "１２５００.００",
+                "12500\u{200b}.00",
+                "12500.00\0",
+                "99999999999999.00",
+                "9223372036854775807.00",
+                "18446744073709551616.00",
+                "0.00",
+                "",
+            ] {
+                assert!(Money::parse(text, currency).is_err(), "{text:?}");
+            }
+            assert_eq!(Currency::parse(&code.to_lowercase()), None);
+        }
+        assert_eq!(Currency::parse("KZT "), None);
+    }
+
     proptest! {
         #[test]
-        fn text_and_minor_units_agree(minor in 1i64..=999_999_999_999_999) {
-            let money = Money::new(minor, Currency::KZT);
-            prop_assert_eq!(Money::parse(&money.to_decimal(), Currency::KZT), Ok(money));
-            prop_assert_eq!(Money::parse_provider(&money.to_decimal(), Currency::KZT), Some(money));
+        fn text_and_minor_units_agree(minor in 1i64..=999_999_999_999_999, currency in any_currency()) {
+            let money = Money::new(minor, currency);
+            prop_assert_eq!(Money::parse(&money.to_decimal(), currency), Ok(money));
+            prop_assert_eq!(Money::parse_provider(&money.to_decimal(), currency), Some(money));
+            prop_assert_eq!(Money::new(-minor, currency).to_decimal(), format!("-{}", money.to_decimal()));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}") {
+        fn every_spelling_of_the_provider_is_the_same_sum(
+            whole in 0i64..10_000_000_000_000, fraction in 0i64..100, zeros in 0usize..18, currency in any_currency(),
+        ) {
+            let sum = Some(Money::new(whole * 100 + fraction, currency));
+            let read = |text: &str| Money::parse_provider(text, currency);
+            prop_assert_eq!(read(&format!("{whole}.{fraction:02}{}", "0".repeat(zeros))), sum);
+            if fraction == 0 {
+                prop_assert_eq!(read(&whole.to_string()), sum);
+            }
+            // Not rounded, not cut, no exponent.
+            prop_assert_eq!(read(&format!("{whole}.{fraction:02}{}1", "0".repeat(zeros))), None);
+            for wrong in [format!("{whole}.{fraction:02}e0"), format!("-{whole}"), format!("{whole}e2"), format!("9{whole:013}")] {
+                prop_assert_eq!(read(&wrong), None, "{}", wrong);
+            }
+        }
+
+        /// The number in a request to the provider has the digits of the sum and no others.
+        #[test]
+        fn numbers_are_written_exactly(minor in 0i64..=999_999_999_999_999, currency in any_currency()) {
+            let number = Money::new(minor, currency).to_decimal();
+            let raw = serde_json::value::RawValue::from_string(number.clone()).unwrap();
+            prop_assert_eq!(serde_json::to_string(&raw).unwrap(), number.clone());
+            let (whole, fraction) = number.split_once('.').unwrap();
+            prop_assert_eq!(format!("{whole}{fraction}").parse::<i64>().unwrap(), minor);
+            prop_assert_eq!(fraction.len(), currency.digits());
+        }
+
+        #[test]
+        fn what_is_taken_is_written_the_same(text in "[0-9.,+\\-eE ]{0,24}", currency in any_currency()) {
+            if let Ok(money) = Money::parse(&text, currency) {
+                prop_assert_eq!(money.to_decimal(), text);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}", minor: i64) {
             let _ = Money::parse(&text, Currency::KZT);
             let _ = Money::parse_provider(&text, Currency::KZT);
+            let _ = Money::new(minor, Currency::KZT).to_decimal();
         }
     }
 }

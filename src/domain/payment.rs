@@ -195,8 +195,10 @@ pub struct Payment {
     pub payer: Payer,
     /// While the payer has to go to their bank.
     pub three_ds: Option<ThreeDs>,
-    /// Code of the last thing a person should look at.
+    /// Code of the last thing a person should look at; none when nothing came up since a person did.
     pub attention: Option<String>,
+    /// Marks of all evidence that has called a person: the same evidence calls once.
+    pub attention_raised: Vec<String>,
     /// Whether the provider's terminal was in test mode; unknown before its first transaction.
     pub test_mode: Option<bool>,
     /// The key that created it.

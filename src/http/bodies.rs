@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use actix_web::http::Uri;
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 
 use super::fields::{ObjectReader, complete};
 use super::json::Json;
@@ -125,10 +126,14 @@ fn card_cryptogram(reader: &mut ObjectReader<'_>) -> Option<NewMethod> {
 /// A cryptogram is opaque, except that a bare card number is never one.
 fn cryptogram(content: &str) -> Result<SecretString, Refusal> {
     let content = text::token(content, MAX_CRYPTOGRAM)?;
-    if content.bytes().all(|byte| byte.is_ascii_digit()) {
-        text::refuse_card_number(content)?;
-    }
+    refuse_bare_card_number(content)?;
     Ok(SecretString::from(content))
+}
+
+/// What is encrypted or encoded has letters, and may have any digits between them.
+fn refuse_bare_card_number(content: &str) -> Result<(), Refusal> {
+    let has_letters = content.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if has_letters { Ok(()) } else { text::refuse_card_number(content) }
 }
 
 fn email(content: &str) -> Result<String, Refusal> {
@@ -147,8 +152,11 @@ fn email(content: &str) -> Result<String, Refusal> {
 }
 
 fn phone(content: &str) -> Result<String, Refusal> {
-    text::refuse_card_number(content)?;
     let digits = content.strip_prefix('+').unwrap_or_default();
+    // Up to 13 digits behind a `+` are a telephone number: those of Germany and Brazil begin as Visa and Mastercard do.
+    if !(7..=13).contains(&digits.len()) {
+        text::refuse_card_number(content)?;
+    }
     if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(("not_a_phone", "send + and 7 to 15 digits, such as +77000000000".to_owned()));
     }
@@ -223,6 +231,19 @@ pub(super) fn capture(json: Json) -> Result<Option<Money>> {
     complete(Some(amount), faults)
 }
 
+/// Reads why a person calls something settled: what a payment called for, a discrepancy.
+///
+/// # Errors
+/// Every fault of the body.
+pub(super) fn resolution(json: Json) -> Result<String> {
+    let mut faults = Vec::new();
+    let mut body = ObjectReader::body(json, &mut faults);
+    body.require("reason");
+    let reason = body.line("reason", 250);
+    body.finish();
+    complete(reason, faults)
+}
+
 /// Reads the body of `POST /v1/reconciliations`: a UTC day, or a window of at most seven days.
 ///
 /// # Errors
@@ -259,19 +280,6 @@ fn moment(content: &str) -> Result<Timestamp, Refusal> {
         .ok_or_else(|| ("not_a_moment", "send a moment such as 2026-11-24T00:00:00Z".to_owned()))
 }
 
-/// Reads why a person closes a discrepancy.
-///
-/// # Errors
-/// Every fault of the body.
-pub(super) fn close_discrepancy(json: Json) -> Result<String> {
-    let mut faults = Vec::new();
-    let mut body = ObjectReader::body(json, &mut faults);
-    body.require("reason");
-    let reason = body.line("reason", 250);
-    body.finish();
-    complete(reason, faults)
-}
-
 /// Reads a body that may hold nothing.
 ///
 /// # Errors
@@ -292,8 +300,12 @@ pub(super) fn three_ds(json: Json) -> Result<(i64, SecretString)> {
     body.require("md");
     body.require("pa_res");
     let md = match body.take("md") {
-        Some(Json::Text(digits) | Json::Number(digits)) => {
-            let read = transaction_id(&digits);
+        Some(json @ (Json::Text(_) | Json::Number(_))) => {
+            let read = match &json {
+                Json::Text(digits) => transaction_id(digits),
+                Json::Number(digits) => transaction_id(digits),
+                _ => None,
+            };
             if read.is_none() {
                 body.fault(
                     "md",
@@ -313,16 +325,19 @@ pub(super) fn three_ds(json: Json) -> Result<(i64, SecretString)> {
     complete(md.zip(pa_res), faults)
 }
 
-/// The provider's number of a transaction: up to 18 digits above zero.
+/// The provider's number of a transaction: up to 18 digits above zero that are no card number.
 pub(super) fn transaction_id(digits: &str) -> Option<i64> {
     let digits_only = !digits.is_empty() && digits.len() <= 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits_only.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0)
+    digits_only.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0 && !text::holds_card_number(digits))
 }
 
 /// Base64, of which some banks send lines.
 pub(super) fn pa_res(content: &str) -> Result<SecretString, Refusal> {
-    let joined: String = content.chars().filter(|character| !matches!(character, '\r' | '\n')).collect();
-    text::token(&joined, MAX_PA_RES).map(SecretString::from)
+    let mut joined = Zeroizing::new(String::with_capacity(content.len()));
+    joined.extend(content.chars().filter(|character| !matches!(character, '\r' | '\n')));
+    let content = text::token(&joined, MAX_PA_RES)?;
+    refuse_bare_card_number(content)?;
+    Ok(SecretString::from(content))
 }
 
 #[cfg(test)]
@@ -395,8 +410,9 @@ mod tests {
             r#""return_url":"https://kmic.kz/thanks?order=1#top""#,
             r#""return_url":"http://127.0.0.1:3000/thanks""#,
             r#""return_url":"http://[::1]:3000/""#,
-            r#""payer":{"account_id":"a5d3c9e1-bf2a-4abc-4242-424242424242","email":"payer@example.test","phone":"+77000000000","ip_address":"2001:db8::1"}"#,
-            r#""method":{"type":"card_cryptogram","cryptogram":"014242424242424242+/="},"payer":{"ip_address":"203.0.113.7"}"#,
+            r#""payer":{"account_id":"a5d3c9e1-bf2a-4abc-8242-424242424242","email":"payer@example.test","phone":"+77000000000","ip_address":"2001:db8::1"}"#,
+            r#""method":{"type":"card_cryptogram","cryptogram":"014242424242424242+/=A"},"payer":{"ip_address":"203.0.113.7"}"#,
+            r#""payer":{"phone":"+4915123456784"}"#,
         ] {
             assert_eq!(faults_of(&with(field)), [], "{field}");
         }
@@ -436,6 +452,8 @@ mod tests {
             r#"{"md":"1"}"#,
             r#"{"md":1.5,"pa_res":"x"}"#,
             r#"{"md":true,"pa_res":"x"}"#,
+            r#"{"md":"4242424242424242","pa_res":"x"}"#,
+            r#"{"md":"1","pa_res":"4242-4242-4242-4242"}"#,
         ] {
             assert!(matches!(read(body), Err(Error::Invalid(_))), "{body}");
         }

@@ -10,7 +10,7 @@ use super::records::{EventList, EventView};
 use super::server::Shared;
 use super::view::Moment;
 use crate::app::Event;
-use crate::domain::id::EventId;
+use crate::domain::id::{EventId, NotificationId, PaymentId};
 
 /// List events
 ///
@@ -36,8 +36,10 @@ fn view(event: &Event) -> EventView<'_> {
     EventView {
         id: event.id.as_str(),
         r#type: &event.kind,
-        payment_id: event.payment_id.as_str(),
+        payment_id: event.payment_id.as_ref().map(PaymentId::as_str),
         refund_id: event.refund_id.as_deref(),
+        notification_id: event.notification_id.as_ref().map(NotificationId::as_str),
+        transaction_id: event.transaction_id,
         sequence: event.sequence,
         at: Moment(event.at),
     }

@@ -71,6 +71,7 @@ pub(super) fn details() -> PaymentDetails {
         },
         three_ds: None,
         attention: None,
+        attention_raised: Vec::new(),
         test_mode: None,
         created_by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
         erased: false,
@@ -205,6 +206,16 @@ pub(super) fn notification() -> Value {
     json!({
         "id": NOTIFICATION_ID, "kind": "pay", "payment_id": PAYMENT_ID, "transaction_id": TRANSACTION_ID,
         "verdict": "applied", "reply": 0, "received_at": at(41).to_string(),
+    })
+}
+
+/// One law, broken by one payment.
+pub(super) fn invariant() -> Value {
+    json!({
+        "name": "status_follows_sums",
+        "law": "A payment's status says what its sums say.",
+        "query": "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 AND …",
+        "status": "red", "at_fault": [PAYMENT_ID], "more_at_fault": false,
     })
 }
 
@@ -392,6 +403,11 @@ pub(super) fn create_refund() -> Value {
 /// The bank's answer.
 pub(super) fn finish_three_ds() -> Value {
     json!({"md": TRANSACTION_ID.to_string(), "pa_res": "eJxVUttugkAQ"})
+}
+
+/// Why an operator calls something settled.
+pub(super) fn resolve_attention() -> Value {
+    json!({"reason": "The second payment was given back in the cabinet"})
 }
 
 /// An error.

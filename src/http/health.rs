@@ -19,11 +19,13 @@ pub(super) async fn get_liveness(request: HttpRequest) -> Answered {
 
 /// Tell whether requests can be served
 ///
-/// Asks the database. A load balancer stops sending requests while this answers 503. `register_gap` tells whether requests
-/// that move money are let through.
-#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Readiness, example = json!({"status": "ok", "register_gap": "read"}))))]
+/// Asks the database. A load balancer stops sending requests while this answers 503. Neither a provider in trouble nor a
+/// gap makes it so: reads, notifications and Check go on. `provider` tells whether anything is sent to the provider, and
+/// `register_gap` whether requests that move money are let through.
+#[utoipa::path(get, path = "/health/ready", tag = "Service", responses((status = 200, description = "Requests can be served.", body = Readiness, example = json!({"status": "ok", "provider": "ok", "register_gap": "read"}))))]
 pub(super) async fn get_readiness(request: HttpRequest, shared: Data<Shared>) -> Answered {
     query::none(request.query_string())?;
     shared.app.check_ready().await?;
-    shown(Readiness { status: "ok", register_gap: shared.app.gap().as_str() })
+    let (provider, register_gap) = (shared.app.provider_state(), shared.app.gap().as_str());
+    shown(Readiness { status: "ok", provider, register_gap })
 }

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -29,8 +30,8 @@ pub(super) enum Json {
     Bool(bool),
     /// A number, as text.
     Number(String),
-    /// A string.
-    Text(String),
+    /// A string; wiped when dropped, as it may be card data.
+    Text(Zeroizing<String>),
     /// A list.
     List(Vec<Json>),
     /// An object, members in the order sent.
@@ -73,7 +74,9 @@ fn value(raw: &RawValue, pointer: &str, depth: usize) -> Result<Json> {
     match source.as_bytes().first() {
         Some(b'{') => object(source, pointer, depth),
         Some(b'[') => list(source, pointer, depth),
-        Some(b'"') => serde_json::from_str(source).map(Json::Text).map_err(|error| not_json(&error)),
+        Some(b'"') => serde_json::from_str(source)
+            .map(|content: String| Json::Text(content.into()))
+            .map_err(|error| not_json(&error)),
         Some(b't') => Ok(Json::Bool(true)),
         Some(b'f') => Ok(Json::Bool(false)),
         Some(b'n') => Ok(Json::Null),

@@ -33,10 +33,12 @@ fn check(json: &Json) -> Result<(), Refusal> {
         return Err(("too_many_members", format!("at most {MAX_KEYS} keys")));
     }
     check_value(json, 0)?;
-    if json.to_string().len() > MAX_BYTES {
+    let stored = json.to_string();
+    if stored.len() > MAX_BYTES {
         return Err(("too_long", format!("at most {MAX_BYTES} bytes of JSON")));
     }
-    Ok(())
+    // As a whole too: the groups of a card number may be the elements of a list.
+    text::refuse_card_number(&stored)
 }
 
 fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
@@ -45,10 +47,7 @@ fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
     }
     match json {
         Json::Null | Json::Bool(_) => Ok(()),
-        // Part by part too, so that `.0` or an exponent behind the digits hides nothing.
-        Json::Number(digits) => {
-            std::iter::once(digits.as_str()).chain(digits.split(['.', 'e', 'E'])).try_for_each(text::refuse_card_number)
-        }
+        Json::Number(digits) => refuse_card_number_as_number(digits),
         Json::Text(content) if content.is_empty() => Ok(()),
         Json::Text(content) => text::line(content, MAX_VALUE).map(|_| ()),
         Json::List(elements) => elements.iter().try_for_each(|element| check_value(element, depth + 1)),
@@ -57,6 +56,14 @@ fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
             check_value(member, depth + 1)
         }),
     }
+}
+
+/// A card number sent as a number may have got a `.0` or an exponent on its way: `4.242424242424242e15`.
+fn refuse_card_number_as_number(number: &str) -> Result<(), Refusal> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, ""));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    text::refuse_card_number(whole)?;
+    if exponent.is_empty() { Ok(()) } else { text::refuse_card_number(&format!("{whole}{fraction}")) }
 }
 
 #[cfg(test)]
@@ -76,6 +83,12 @@ mod tests {
             r#"{"a":{"b":["x",4242424242424242]}}"#,
             r#"{"a":5555555555554444}"#,
             r#"{"a":5555555555554444.0}"#,
+            r#"{"a":5555555555554444e0}"#,
+            r#"{"a":4.242424242424242e15}"#,
+            r#"{"a":["4242","4242","4242","4242"]}"#,
+            r#"{"a":[4242,4242,4242,4242]}"#,
+            r#"{"a":"{\"card\":\"4242\\u00a04242\\u00a04242\\u00a04242\"}"}"#,
+            r#"{"a":"%34242%204242%204242%204242"}"#,
         ] {
             assert_eq!(code_of(text), Some("card_data_not_allowed"), "{text}");
         }
@@ -84,6 +97,7 @@ mod tests {
     #[test]
     fn limits_hold() {
         assert_eq!(code_of(r#"{"policy":"OGPO","n":1.5,"ok":true,"none":null,"a":{"b":{"c":1}},"empty":""}"#), None);
+        assert_eq!(code_of(r#"{"place":[43.23894912345678,71.44907412345675],"share":0.4242424242424242}"#), None);
         assert_eq!(code_of(r#"{"a":{"b":{"c":{"d":1}}}}"#), Some("nested_too_deep"));
         assert_eq!(code_of("{\"a\":\"x\\ny\"}"), Some("control_characters"));
         let keys: Vec<String> = (0..51).map(|index| format!("\"k{index}\":1")).collect();

@@ -65,7 +65,7 @@ fn request_id(request: &ServiceRequest) -> String {
     }
 }
 
-fn is_sane(id: &str) -> bool {
+pub(super) fn is_sane(id: &str) -> bool {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(harmless) && !text::holds_card_number(id)
 }

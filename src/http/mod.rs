@@ -12,9 +12,12 @@ mod events;
 mod examples;
 mod extract;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod health;
 mod html;
 mod intent;
+mod invariants;
 mod json;
 mod limits;
 mod metadata;

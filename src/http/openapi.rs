@@ -8,8 +8,8 @@ use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi
 
 use super::problem::{self, TABLE};
 use super::{
-    decline_reasons, docs, events, examples, health, notifications, payments, personal_data, reconciliations, refunds,
-    schemas, three_ds,
+    decline_reasons, docs, events, examples, health, invariants, notifications, payments, personal_data,
+    reconciliations, refunds, schemas, three_ds,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -28,6 +28,7 @@ use super::{
         payments::capture_payment,
         payments::cancel_payment,
         payments::sync_payment,
+        payments::resolve_attention,
         three_ds::finish_three_ds,
         three_ds::redirect_to_bank,
         three_ds::return_from_bank,
@@ -46,6 +47,7 @@ use super::{
         reconciliations::close_discrepancy,
         reconciliations::list_chargebacks,
         events::list_events,
+        invariants::check_invariants,
         decline_reasons::list_decline_reasons,
         personal_data::export_personal_data,
         personal_data::erase_personal_data,
@@ -418,14 +420,16 @@ mod tests {
         assert_eq!(keys(&examples::create_refund()), fields_of(&document, "CreateRefund"));
         assert_eq!(keys(&examples::capture()), fields_of(&document, "CapturePayment"));
         assert_eq!(keys(&examples::finish_three_ds()), fields_of(&document, "FinishThreeDs"));
+        assert_eq!(keys(&examples::resolve_attention()), fields_of(&document, "ResolveAttention"));
         let read = |value: Value| json::read(value.to_string().as_bytes()).unwrap();
         assert!(bodies::new_payment(read(card)).is_ok() && bodies::new_payment(read(widget)).is_ok());
         assert!(bodies::new_refund(read(examples::create_refund())).is_ok());
         assert!(bodies::capture(read(examples::capture())).is_ok());
         assert!(bodies::three_ds(read(examples::finish_three_ds())).is_ok());
+        assert!(bodies::resolution(read(examples::resolve_attention())).is_ok());
         assert!(bodies::new_reconciliation(read(examples::create_reconciliation())).is_ok());
         assert!(bodies::new_reconciliation(read(examples::create_reconciliation_of_day())).is_ok());
-        assert!(bodies::close_discrepancy(read(examples::close_discrepancy())).is_ok());
+        assert!(bodies::resolution(read(examples::close_discrepancy())).is_ok());
     }
 
     /// What an example shows must be in its schema, and what the schema requires in the example.
@@ -441,6 +445,7 @@ mod tests {
             (examples::transition(), "Transition"),
             (examples::event(), "Event"),
             (examples::notification(), "Notification"),
+            (examples::invariant(), "Invariant"),
             (examples::reconciliation(), "Reconciliation"),
             (examples::discrepancy(), "Discrepancy"),
             (examples::closed_discrepancy(), "Discrepancy"),

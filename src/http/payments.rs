@@ -16,7 +16,7 @@ use super::presenter::transition_view;
 use super::problem::Problem;
 use super::query::{self, QueryReader};
 use super::records::{PaymentList, TransitionList};
-use super::schemas::{CapturePayment, CreatePayment, Nothing, StatusName};
+use super::schemas::{CapturePayment, CreatePayment, Nothing, ResolveAttention, StatusName};
 use super::server::Shared;
 use super::view::PaymentView;
 use crate::app::{Page, PaymentFilter};
@@ -116,7 +116,7 @@ pub(super) async fn list_payments(key: Key<ReadPayments>, request: HttpRequest, 
     shown(PaymentList { data, next_cursor })
 }
 
-fn filter(query: &mut QueryReader) -> PaymentFilter {
+pub(super) fn filter(query: &mut QueryReader) -> PaymentFilter {
     let names = Status::ALL.map(Status::as_str).join(", ");
     PaymentFilter {
         invoice_id: query.line("invoice_id", 100),
@@ -128,7 +128,7 @@ fn filter(query: &mut QueryReader) -> PaymentFilter {
     }
 }
 
-fn filter_binding(filter: &PaymentFilter) -> Binding {
+pub(super) fn filter_binding(filter: &PaymentFilter) -> Binding {
     let transaction_id = filter.transaction_id.map(|number| number.to_string());
     let created_from = filter.created_from.map(|moment| moment.to_string());
     let created_to = filter.created_to.map(|moment| moment.to_string());
@@ -233,4 +233,32 @@ pub(super) async fn sync_payment(key: Key<Operate>, request: HttpRequest, shared
     })
     .await??;
     shown(shared.presenter.payment_view(&details))
+}
+
+/// Settle what a payment called for
+///
+/// Clears `attention` after a person looked at it, with the reason in the history. The same evidence does not call again;
+/// new evidence does. Nothing about the money changes.
+#[utoipa::path(post, path = "/v1/payments/{id}/attention/resolve", tag = "Operations", security(("api_key" = ["ops:write"])),
+    params(PaymentPath, IdempotencyKey),
+    request_body(content = ResolveAttention, example = json!(examples::resolve_attention())),
+    responses(
+        (status = 200, description = "The payment, without `attention` unless something new came up.", body = PaymentView, example = json!(examples::paid_payment())),
+        (status = 409, description = "`invalid_state`"),
+    ))]
+pub(super) async fn resolve_attention(
+    key: Key<Operate>,
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared>,
+) -> Answered {
+    let id = payment_id(&request)?;
+    query::none(request.query_string())?;
+    let submission = Submission::read(&request, payload, &shared).await?;
+    let reason = bodies::resolution(submission.json()?)?;
+    let app = Arc::clone(&shared.app);
+    let answer =
+        to_the_end(async move { app.resolve_attention(&key.caller, submission.idempotency, id, reason).await })
+            .await??;
+    Ok(answered(answer))
 }

@@ -169,7 +169,7 @@ impl Problem {
         }
     }
 
-    fn document(&self, request_id: &str) -> Vec<u8> {
+    pub(super) fn document(&self, request_id: &str) -> Vec<u8> {
         let errors = self
             .errors
             .iter()

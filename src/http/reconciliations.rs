@@ -153,7 +153,7 @@ pub(super) async fn close_discrepancy(
     let id = path_id(&request, DiscrepancyId::parse, "discrepancy", DiscrepancyId::PREFIX)?;
     query::none(request.query_string())?;
     let submission = Submission::read(&request, payload, &shared).await?;
-    let reason = bodies::close_discrepancy(submission.json()?)?;
+    let reason = bodies::resolution(submission.json()?)?;
     let app = Arc::clone(&shared.app);
     let answer =
         to_the_end(async move { app.close_discrepancy(&key.caller, submission.idempotency, id, reason).await })

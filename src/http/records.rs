@@ -124,16 +124,26 @@ pub(super) struct EventView<'a> {
     /// Our id; events are told apart by it.
     #[schema(example = "evt_01kaq0j5m8x2v9c4t7b1n6r3ed")]
     pub id: &'a str,
-    /// What happened: `payment.paid`, `refund.succeeded`, …; new kinds may appear.
+    /// What happened: `payment.paid`, `refund.succeeded`, `payment.needs_attention`, …; `notification.needs_attention` is a
+    /// message of the provider, maybe about money, that belongs to no payment, and `notification.matched` follows when it
+    /// was booked after all. New kinds may appear.
     #[schema(example = "payment.paid")]
     pub r#type: &'a str,
-    /// The payment it is about; read it for its present state.
-    pub payment_id: &'a str,
+    /// The payment it is about; read it for its present state. Absent with `notification.needs_attention`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<&'a str>,
     /// The refund it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refund_id: Option<&'a str>,
+    /// The notification it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification_id: Option<&'a str>,
+    /// The provider's transaction that the notification speaks of, where it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_id: Option<i64>,
     /// Number of the row of the payment's history it was written with.
-    pub sequence: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<i64>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Moment,
@@ -179,6 +189,9 @@ pub(super) struct Readiness {
     /// `ok`: requests can be served.
     #[schema(example = "ok")]
     pub status: &'static str,
+    /// Whether calls are sent to the provider: `ok`, or why not: `unreachable`, `credentials_refused`.
+    #[schema(example = "ok")]
+    pub provider: &'static str,
     /// Whether it is known what the provider did before the start. `read`: money may move. `being_read`: requests that
     /// move money wait for it. `behind`: the database is an older copy; they are refused until the gap is read back.
     #[schema(value_type = GapName)]

@@ -105,7 +105,7 @@ pub(super) struct DiscrepancyView<'a> {
     /// The number of the bill, as the provider has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invoice_id: Option<&'a str>,
-    /// The record names a payment or a refund that this database does not hold: it is an older copy, see the guide. No
+    /// The record names a payment or a refund that this database does not hold: it is an older copy. No
     /// payment for the same bill can be made until this is closed.
     pub lost: bool,
     /// What we hold; absent when it is missing here.

@@ -7,7 +7,8 @@ use actix_web::{HttpResponse, Route};
 use super::extract::Answered;
 use super::problem::Problem;
 use super::{
-    decline_reasons, docs, events, health, notifications, payments, personal_data, reconciliations, refunds, three_ds,
+    decline_reasons, docs, events, health, invariants, notifications, payments, personal_data, reconciliations,
+    refunds, three_ds,
 };
 
 /// One operation.
@@ -42,6 +43,7 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/payments/{id}/cancel", || web::post().to(payments::cancel_payment)),
     post("/v1/payments/{id}/three-ds", || web::post().to(three_ds::finish_three_ds)),
     post("/v1/payments/{id}/sync", || web::post().to(payments::sync_payment)),
+    post("/v1/payments/{id}/attention/resolve", || web::post().to(payments::resolve_attention)),
     post("/v1/payments/{id}/refunds", || web::post().to(refunds::create_refund)),
     get("/v1/payments/{id}/refunds", || web::get().to(refunds::list_refunds)),
     get("/v1/refunds/{id}", || web::get().to(refunds::get_refund)),
@@ -59,6 +61,7 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/discrepancies/{id}/close", || web::post().to(reconciliations::close_discrepancy)),
     get("/v1/chargebacks", || web::get().to(reconciliations::list_chargebacks)),
     get("/v1/events", || web::get().to(events::list_events)),
+    get("/v1/invariants", || web::get().to(invariants::check_invariants)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),
     get("/v1/payers/{account_id}/personal-data", || web::get().to(personal_data::export_personal_data)),
     delete("/v1/payers/{account_id}/personal-data", || web::delete().to(personal_data::erase_personal_data)),

@@ -66,7 +66,7 @@ pub(super) fn refuse_card_number(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a text must not be let in. A UUID never is one: its groups are not those of a card.
+/// Whether a text must not be let in.
 pub(super) fn holds_card_number(text: &str) -> bool {
     contains_card_number(text)
 }
@@ -80,20 +80,24 @@ pub(super) fn is_forbidden(character: char) -> bool {
 
 /// A field name as errors may show it.
 pub(super) fn shown_name(name: &str) -> String {
-    if holds_card_number(name) {
+    // What is left out may have parted the digits.
+    let printable: String = name.chars().filter(|character| !is_forbidden(*character)).collect();
+    if holds_card_number(name) || holds_card_number(&printable) {
         return "(hidden)".to_owned();
     }
-    let shown: String = name.chars().filter(|character| !is_forbidden(*character)).take(MAX_NAME_SHOWN).collect();
-    if name.chars().count() > MAX_NAME_SHOWN { format!("{shown}…") } else { shown }
+    let shown: String = printable.chars().take(MAX_NAME_SHOWN).collect();
+    if holds_card_number(&shown) {
+        return "(hidden)".to_owned();
+    }
+    if shown.len() < printable.len() { format!("{shown}…") } else { shown }
 }
 
 /// The JSON pointer of a member (RFC 6901).
 pub(super) fn child(pointer: &str, name: &str) -> String {
-    let shown = shown_name(name);
-    if shown.contains(['~', '/']) {
-        return format!("{pointer}/{}", shown.replace('~', "~0").replace('/', "~1"));
-    }
-    format!("{pointer}/{shown}")
+    let shown = shown_name(name).replace('~', "~0").replace('/', "~1");
+    let whole = format!("{pointer}/{shown}");
+    // Names that are harmless one by one may be the groups of a card number together.
+    if holds_card_number(&whole) { format!("{pointer}/(hidden)") } else { whole }
 }
 
 /// A fault from a refusal.
@@ -124,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_uuid_is_no_card_number() {
-        let uuid = "a5d3c9e1-bf2a-4abc-4242-424242424242";
+        let uuid = "a5d3c9e1-bf2a-4abc-8242-424242424242";
         assert!(!holds_card_number(uuid));
         assert!(holds_card_number("id 4242-4242-4242-4242"));
     }
@@ -133,6 +137,8 @@ mod tests {
     fn names_are_shown_cut_and_escaped() {
         assert_eq!(child("/a", "b/c~d"), "/a/b~1c~0d");
         assert_eq!(child("", "4242424242424242"), "/(hidden)");
+        assert_eq!(child("/a/4242/4242/4242", "4242"), "/a/4242/4242/4242/(hidden)");
+        assert_eq!(child("", "42424242424242\u{fffd}42"), "/(hidden)");
         assert_eq!(child("", &"x".repeat(70)), format!("/{}…", "x".repeat(64)));
     }
 }

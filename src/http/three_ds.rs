@@ -6,6 +6,7 @@ use actix_web::http::header;
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 
 use super::extract::{Answered, Key, Submission, WritePayments, answered, body, to_the_end};
 use super::parameters::{IdempotencyKey, PaymentPath};
@@ -119,13 +120,14 @@ fn signed_payment_id(request: &HttpRequest, shared: &Shared) -> Result<PaymentId
 }
 
 /// `MD` and `PaRes` of the bank's form, names exactly so; banks add fields of their own.
-fn bank_form(form: &[u8]) -> Result<(i64, SecretString)> {
+pub(super) fn bank_form(form: &[u8]) -> Result<(i64, SecretString)> {
     let refuse = |name: &str, refusal: Refusal| Error::Invalid(vec![text::fault(name, refusal)]);
     let malformed = || {
         Error::Malformed(vec![Fault::new("", "not_a_form", "send application/x-www-form-urlencoded with MD and PaRes")])
     };
     let encoded = std::str::from_utf8(form).map_err(|_| malformed())?;
     let fields = web::Query::<Vec<(String, String)>>::from_query(encoded).map_err(|_| malformed())?.into_inner();
+    let fields: Vec<_> = fields.into_iter().map(|(name, value)| (name, Zeroizing::new(value))).collect();
     let field = |name: &str| fields.iter().find(|(sent, _)| sent == name).map(|(_, value)| value.as_str());
     let missing = || ("required", "the bank's form lacks the field".to_owned());
     let md = field("MD").ok_or_else(|| refuse("MD", missing()))?;
@@ -133,7 +135,8 @@ fn bank_form(form: &[u8]) -> Result<(i64, SecretString)> {
         .ok_or_else(|| refuse("MD", ("not_a_transaction", "send MD as it was given to the bank".to_owned())))?;
     let pa_res = field("PaRes").ok_or_else(|| refuse("PaRes", missing()))?;
     // A bank that forgets to encode `+` sends a blank; base64 has none.
-    let pa_res = bodies::pa_res(&pa_res.replace(' ', "+")).map_err(|refusal| refuse("PaRes", refusal))?;
+    let pa_res =
+        bodies::pa_res(&Zeroizing::new(pa_res.replace(' ', "+"))).map_err(|refusal| refuse("PaRes", refusal))?;
     Ok((md, pa_res))
 }
 

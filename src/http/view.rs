@@ -275,7 +275,10 @@ pub(super) struct PaymentView<'a> {
     /// Why the last attempt was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decline: Option<DeclineView<'a>>,
-    /// Code of something that a person should look at.
+    /// Code of the last thing that came up and that a person should look at: `paid_twice` (a second transaction took or
+    /// holds money), `amount_mismatch` (another sum or currency), `refunded_more_than_left`, `contradicting_notification`,
+    /// `unreadable_notification`, `answer_lost` (for a day already); new codes may appear. Cleared by
+    /// `…/attention/resolve`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<&'a str>,
     /// The provider's transactions, oldest first.

@@ -13,7 +13,7 @@ use super::conn::DbConn;
 use super::schema::events;
 use super::types::{NaiveDateTime, moment};
 use crate::app::Event;
-use crate::domain::id::{EventId, PaymentId};
+use crate::domain::id::{EventId, NotificationId, PaymentId};
 use crate::error::Result;
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -23,10 +23,12 @@ struct Row {
     epoch: i64,
     position: i64,
     kind: String,
-    payment_id: String,
+    payment_id: Option<String>,
     refund_id: Option<String>,
-    sequence: i64,
+    sequence: Option<i64>,
     at: NaiveDateTime,
+    notification_id: Option<String>,
+    transaction_id: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -45,10 +47,12 @@ pub fn append(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
         epoch: place.epoch,
         position: place.position,
         kind: event.kind.clone(),
-        payment_id: event.payment_id.to_string(),
+        payment_id: event.payment_id.as_ref().map(ToString::to_string),
         refund_id: event.refund_id.clone(),
         sequence: event.sequence,
         at: event.at.naive_utc(),
+        notification_id: event.notification_id.as_ref().map(ToString::to_string),
+        transaction_id: event.transaction_id,
     };
     diesel::insert_into(events::table).values(row).execute(tx.db)?;
     Ok(())
@@ -101,9 +105,11 @@ fn from_row(row: Row) -> Event {
     Event {
         id: EventId::from_stored(row.id),
         kind: row.kind,
-        payment_id: PaymentId::from_stored(row.payment_id),
+        payment_id: row.payment_id.map(PaymentId::from_stored),
         refund_id: row.refund_id,
         sequence: row.sequence,
         at: moment(row.at),
+        notification_id: row.notification_id.map(NotificationId::from_stored),
+        transaction_id: row.transaction_id,
     }
 }

@@ -197,6 +197,9 @@ fn forget(tx: &mut Tx<'_>, api_key_id: &str, key: &str) -> Result<()> {
     diesel::update(idempotency_keys::table.find((api_key_id, key)))
         .set((
             idempotency_keys::fingerprint.eq(Vec::<u8>::new()),
+            // Without its call: a repeat gets the live payment at once.
+            idempotency_keys::operation_id.eq(None::<String>),
+            idempotency_keys::locked_until.eq(idempotency_keys::created_at),
             idempotency_keys::status.eq(None::<i32>),
             idempotency_keys::location.eq(None::<String>),
             idempotency_keys::body.eq(None::<Vec<u8>>),
@@ -239,6 +242,9 @@ pub fn end_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usi
     for (api_key_id, key) in &due {
         diesel::update(idempotency_keys::table.find((api_key_id, key)))
             .set((
+                // Without its call: a repeat gets the live payment at once.
+                idempotency_keys::operation_id.eq(None::<String>),
+                idempotency_keys::locked_until.eq(idempotency_keys::created_at),
                 idempotency_keys::status.eq(None::<i32>),
                 idempotency_keys::location.eq(None::<String>),
                 idempotency_keys::body.eq(None::<Vec<u8>>),

@@ -10,6 +10,7 @@ pub mod discrepancies;
 mod error;
 pub mod events;
 pub mod idempotency;
+pub mod invariants;
 mod lane;
 pub mod migrate;
 pub mod notifications;

@@ -50,8 +50,10 @@ struct QuarantineRow {
 /// The signed bytes of a notification that is to be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
-    /// The bytes.
+    /// The bytes, by which a repeat is recognised.
     pub body: &'a [u8],
+    /// What may be kept of them.
+    pub kept: &'a [u8],
     /// Whether they are JSON.
     pub is_json: bool,
     /// Of a refund: the payment transaction that was given back from.
@@ -86,7 +88,7 @@ pub fn insert(tx: &mut Tx<'_>, record: &NotificationRecord, raw: &Signed<'_>) ->
         Some(id) => payer_keys::of_payment(tx, &PaymentId::from_stored(id.clone()))?,
         None => payer_keys::create(tx, record.id.as_str(), None, record.received_at)?.into(),
     };
-    let body = payer.seal(tx.vault, &context(&record.id), raw.body);
+    let body = payer.seal(tx.vault, &context(&record.id), raw.kept);
     let row = Row {
         id: record.id.to_string(),
         kind: record.kind.clone(),
@@ -224,13 +226,11 @@ fn open_body(tx: &mut Tx<'_>, id: &NotificationId, key_id: Option<String>, seale
 
 /// A stretch of the list, newest first.
 pub fn list(tx: &mut Tx<'_>, page: &Page<NotificationId>) -> Result<Vec<NotificationRecord>> {
-    let before = page.before.as_ref().map_or("~", NotificationId::as_str);
-    let rows: Vec<Row> = notifications::table
-        .filter(notifications::id.lt(before))
-        .order(notifications::id.desc())
-        .limit(page.limit)
-        .select(Row::as_select())
-        .load(tx.db)?;
+    let mut query = notifications::table.select(Row::as_select()).into_boxed();
+    if let Some(before) = &page.before {
+        query = query.filter(notifications::id.lt(before.as_str().to_owned()));
+    }
+    let rows: Vec<Row> = query.order(notifications::id.desc()).limit(page.limit).load(tx.db)?;
     Ok(rows.into_iter().map(to_record).collect())
 }
 

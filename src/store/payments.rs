@@ -48,6 +48,7 @@ struct Row {
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
     expires_at: NaiveDateTime,
+    attention_raised: Option<String>,
     payer_key_id: Option<String>,
 }
 
@@ -130,6 +131,7 @@ pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<
             payments::refund_excess.eq(payment.sums.refund_excess),
             payments::three_ds.eq(three_ds),
             payments::attention.eq(payment.attention.as_deref()),
+            payments::attention_raised.eq(marks_to_text(&payment.attention_raised)),
             payments::test_mode.eq(payment.test_mode),
             payments::updated_at.eq(payment.updated_at.naive_utc()),
         ))
@@ -274,8 +276,14 @@ fn to_row(payment: &Payment, payer: &PayerKey, vault: &Vault) -> Row {
         created_at: payment.created_at.naive_utc(),
         updated_at: payment.updated_at.naive_utc(),
         expires_at: payment.expires_at.naive_utc(),
+        attention_raised: marks_to_text(&payment.attention_raised),
         payer_key_id: payer.key_id.clone(),
     }
+}
+
+/// One a line: a mark is made of a code, ids and sums.
+fn marks_to_text(marks: &[String]) -> Option<String> {
+    (!marks.is_empty()).then(|| marks.join("\n"))
 }
 
 /// Reads one payment, and keeps its payer's key at hand for what the transaction will seal.
@@ -328,6 +336,7 @@ fn from_columns(row: Row, payer: &PayerKey, vault: &Vault) -> Result<Payment> {
         erased: personal == Value::Null,
         three_ds: three_ds.as_ref().and_then(three_ds_from_json),
         attention: row.attention,
+        attention_raised: row.attention_raised.iter().flat_map(|text| text.lines()).map(str::to_owned).collect(),
         test_mode: row.test_mode,
         created_by: ApiKeyId::from_stored(row.created_by),
         created_at: moment(row.created_at),

@@ -163,6 +163,9 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
     diesel::update(idempotency_keys::table.filter(idempotency_keys::payment_id.eq_any(&ids)))
         .set((
             idempotency_keys::fingerprint.eq(NOTHING),
+            // Without its call: a repeat gets the live payment at once.
+            idempotency_keys::operation_id.eq(None::<String>),
+            idempotency_keys::locked_until.eq(idempotency_keys::created_at),
             idempotency_keys::status.eq(None::<i32>),
             idempotency_keys::location.eq(None::<String>),
             idempotency_keys::body.eq(None::<Vec<u8>>),

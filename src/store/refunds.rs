@@ -58,15 +58,12 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Refund>
 
 /// A stretch of a payment's refunds, newest first.
 pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, page: &Page<RefundId>) -> Result<Vec<Refund>> {
-    // '~' sorts behind every character of an id.
-    let before = page.before.as_ref().map_or("~", RefundId::as_str);
-    let rows: Vec<Row> = refunds::table
-        .filter(refunds::payment_id.eq(payment_id.as_str()))
-        .filter(refunds::id.lt(before))
-        .order(refunds::id.desc())
-        .limit(page.limit)
-        .select(Row::as_select())
-        .load(tx.db)?;
+    let mut query =
+        refunds::table.filter(refunds::payment_id.eq(payment_id.as_str())).select(Row::as_select()).into_boxed();
+    if let Some(before) = &page.before {
+        query = query.filter(refunds::id.lt(before.as_str().to_owned()));
+    }
+    let rows: Vec<Row> = query.order(refunds::id.desc()).limit(page.limit).load(tx.db)?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 

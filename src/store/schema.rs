@@ -49,6 +49,7 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         expires_at -> Timestamp,
+        attention_raised -> Nullable<Text>,
         payer_key_id -> Nullable<Text>,
     }
 }
@@ -131,10 +132,12 @@ diesel::table! {
         epoch -> BigInt,
         position -> BigInt,
         kind -> Text,
-        payment_id -> Text,
+        payment_id -> Nullable<Text>,
         refund_id -> Nullable<Text>,
-        sequence -> BigInt,
+        sequence -> Nullable<BigInt>,
         at -> Timestamp,
+        notification_id -> Nullable<Text>,
+        transaction_id -> Nullable<BigInt>,
     }
 }
 

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 24] = [
+const SCOPES: [(&str, &str, Scope); 26] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -42,8 +42,10 @@ const SCOPES: [(&str, &str, Scope); 24] = [
     ("GET", "/v1/payments/{id}/refunds", Scope::PaymentsRead),
     ("GET", "/v1/refunds/{id}", Scope::PaymentsRead),
     ("POST", "/v1/payments/{id}/sync", Scope::OpsWrite),
+    ("POST", "/v1/payments/{id}/attention/resolve", Scope::OpsWrite),
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
+    ("GET", "/v1/invariants", Scope::OpsWrite),
     ("POST", "/v1/reconciliations", Scope::OpsWrite),
     ("GET", "/v1/reconciliations", Scope::OpsWrite),
     ("GET", "/v1/reconciliations/{id}", Scope::OpsWrite),

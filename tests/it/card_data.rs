@@ -1,11 +1,17 @@
 //! Card numbers: refused wherever they come, and never said back.
 
+use kmic_payments::domain::card_data::contains_card_number;
+use kmic_payments::domain::id::NotificationId;
+use kmic_payments::store::notifications;
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Engine, Reply, TestApp, card, widget, with_at};
+use crate::support::{APPROVED, CARD_THREE_DS, Engine, Reply, TestApp, card, widget, with_at};
 
 crate::on_both!(
     card_numbers_in_bodies_are_refused,
+    card_numbers_are_refused_in_every_writing,
+    card_numbers_are_no_transaction_numbers,
+    notifications_are_kept_without_card_numbers,
     card_numbers_in_addresses_are_refused,
     card_numbers_in_headers_are_refused,
     numbers_that_are_no_card_numbers_pass,
@@ -70,6 +76,117 @@ async fn card_numbers_in_bodies_are_refused(engine: Engine) {
     app.finish().await;
 }
 
+async fn card_numbers_are_refused_in_every_writing(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let writings = [
+        "order42424242424242421",
+        "42424242424242421227123",
+        "4242 4242 4242 42421227",
+        "4242424242424242 12/27 123",
+        "4242\u{a0}4242\u{a0}4242\u{a0}4242",
+        "4242\u{200b}4242\u{200b}4242\u{200b}4242",
+        "4242 - 4242 - 4242 - 4242",
+        "4242.4242.4242.4242",
+        "4242/4242/4242/4242",
+        "42 42 42 42 42 42 42 42",
+        "42424242-42424242",
+        "4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2",
+        "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢",
+        "４２４２ ４２４２ ４２４２ ４２４２",
+        "3782 822463 10005",
+        "6799 9901 0000 0000 019",
+        "4242%204242%204242%204242",
+        r#"{"card":"4242424242424242"}"#,
+        r#"{"card":"4242\u00a04242\u00a04242\u00a04242"}"#,
+    ];
+    let fields = [
+        "/invoice_id",
+        "/description",
+        "/payer/name",
+        "/payer/account_id",
+        "/metadata/note",
+        "/method/cardholder_name",
+    ];
+    for writing in writings {
+        for pointer in fields {
+            let body = with_at(card("KM-1", APPROVED), "/metadata", json!({"note": "", "list": []}));
+            let reply = app.create(with_at(body, pointer, json!(writing))).await;
+            let field = if pointer.starts_with("/metadata") { "/metadata" } else { pointer };
+            let expected = format!("{field}: card_data_not_allowed");
+            assert_eq!(reply.expect_problem(422, "invalid_request"), [expected], "{pointer} {writing}");
+        }
+    }
+    for metadata in [json!({"a": ["4242", "4242", "4242", "4242"]}), json!({"a": [4242, 4242, 4242, 4242]})] {
+        let reply = app.create(with_at(card("KM-1", APPROVED), "/metadata", metadata.clone())).await;
+        assert_eq!(reply.expect_problem(422, "invalid_request"), ["/metadata: card_data_not_allowed"], "{metadata}");
+    }
+    let url = "https://kmic.kz/done?card=4242%204242%204242%204242";
+    let reply = app.create(with_at(card("KM-1", APPROVED), "/return_url", json!(url))).await;
+    assert_eq!(reply.expect_problem(422, "invalid_request"), ["/return_url: card_data_not_allowed"]);
+    app.expect_untouched("card numbers in every writing").await;
+    app.finish().await;
+}
+
+async fn card_numbers_are_no_transaction_numbers(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", CARD_THREE_DS)).await.expect(201);
+    let reply = app
+        .post(&format!("/v1/payments/{}/three-ds", payment.id()), json!({"md": PLAIN, "pa_res": "4242-4242-4242-4242"}))
+        .await;
+    let faults = reply.expect_problem(422, "invalid_request");
+    assert_eq!(faults, ["/md: not_a_transaction", "/pa_res: card_data_not_allowed"]);
+    expect_no_echo(&reply, "md");
+    let mut form = app.at_bank(&payment, "pass").await;
+    let right = form.fields.clone();
+    for (name, value) in &mut form.fields {
+        if name == "MD" {
+            *value = PLAIN.to_owned();
+        }
+    }
+    let reply = app.submit(&form).await;
+    assert_eq!(reply.expect_problem(422, "invalid_request"), ["MD: not_a_transaction"]);
+    expect_no_echo(&reply, "MD");
+    let reply = app.get(&format!("/v1/payments?transaction_id={PLAIN}")).await;
+    assert_eq!(reply.expect_problem(422, "invalid_request"), ["transaction_id: wrong_form"]);
+    form.fields = right;
+    app.submit(&form).await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
+    app.finish().await;
+}
+
+/// Payers type their card number where their name belongs; the provider passes it on, signed.
+async fn notifications_are_kept_without_card_numbers(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    let fields = [
+        ("TransactionId", "5000000001"),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("DateTime", "2026-11-25 14:00:00"),
+        ("InvoiceId", "KM-1"),
+        ("AccountId", "user-42"),
+        ("OperationType", "Payment"),
+        ("Status", "Completed"),
+        ("Name", SPACED),
+        ("Data", r#"{"note":"4242424242424242"}"#),
+    ];
+    app.notify("pay", &fields).await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
+    let list = app.get("/v1/notifications").await.expect(200);
+    let id = list.text("/data/0/id").to_owned();
+    let wanted = NotificationId::parse(&id).unwrap();
+    let stored = app.running.store.read(move |tx| notifications::get(tx, &wanted)).await.unwrap();
+    let kept = String::from_utf8(stored.body.unwrap()).unwrap();
+    assert!(kept.contains("TransactionId=5000000001") && kept.contains("****"), "{kept}");
+    assert!(!contains_card_number(&kept), "{kept}");
+    // It can still be read again, and told again by the provider it is the one that is known.
+    app.post(&format!("/v1/notifications/{id}/replay"), json!({})).await.expect(200);
+    app.notify("pay", &fields).await;
+    assert_eq!(app.verdicts().await.len(), 1);
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
+    app.stop().await;
+}
+
 async fn card_numbers_in_addresses_are_refused(engine: Engine) {
     let app = TestApp::start(engine).await;
     let cases = [
@@ -127,7 +244,7 @@ async fn card_numbers_in_headers_are_refused(engine: Engine) {
 
 async fn numbers_that_are_no_card_numbers_pass(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let body = with_at(widget("KM-2026-000123"), "/payer/account_id", json!("a5d3c9e1-bf2a-4abc-4242-424242424242"));
+    let body = with_at(widget("KM-2026-000123"), "/payer/account_id", json!("a5d3c9e1-bf2a-4abc-8242-424242424242"));
     let body = with_at(body, "/description", json!("Policy 4242424242424241, IIN 960101300123"));
     let body = with_at(body, "/metadata", json!({"contract": "2026-11-22/000123", "phone": "+7 727 345 01 25"}));
     let payment = app.create(body).await.expect(201);

@@ -13,6 +13,9 @@ crate::on_both!(
     a_second_refund_in_the_name_of_one_is_seen,
     a_confirm_of_more_than_was_held_is_seen,
     a_direct_pay_of_a_part_is_no_capture,
+    a_hold_heard_of_after_a_part_of_it_was_taken_counts,
+    a_hold_that_was_not_asked_for_is_taken_in_part_in_the_cabinet,
+    paid_twice_is_seen_whichever_sum_came_first,
 );
 
 fn fields<'a>(amount: &'a str, currency: &'a str, status: &'a str) -> Vec<(&'static str, &'a str)> {
@@ -119,4 +122,55 @@ async fn a_direct_pay_of_a_part_is_no_capture(engine: Engine) {
     let seen = app.payment(payment.id()).await;
     assert_eq!((seen.text("/status"), seen.text("/attention")), ("awaiting_payer", "amount_mismatch"), "{}", seen.json);
     app.stop().await;
+}
+
+/// The notification of the hold comes after what tells of the capture: the same as the other way round.
+async fn a_hold_heard_of_after_a_part_of_it_was_taken_counts(engine: Engine) {
+    for hold_first in [true, false] {
+        let app = TestApp::start(engine).await;
+        let payment = app.create(with(widget("KM-1"), "capture", json!("manual"))).await.expect(201);
+        let (hold, part) = (fields("12500.00", "KZT", "Authorized"), fields("100.00", "KZT", "Completed"));
+        for told in if hold_first { [&hold, &part] } else { [&part, &hold] } {
+            app.notify("pay", told).await;
+        }
+        let seen = app.payment(payment.id()).await;
+        assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "100.00"), "{}", seen.json);
+        app.stop().await;
+    }
+}
+
+/// A terminal that holds whatever it is asked, and a person who takes a part: booked as it was, and shown to somebody.
+async fn a_hold_that_was_not_asked_for_is_taken_in_part_in_the_cabinet(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    app.notify("pay", &fields("12500.00", "KZT", "Authorized")).await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "authorized");
+    let mut confirm = fields("5000.00", "KZT", "Completed");
+    confirm.retain(|(name, _)| *name != "OperationType");
+    app.notify("confirm", &confirm).await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/attention")), ("paid", "amount_mismatch"), "{}", seen.json);
+    assert_eq!((seen.text("/captured/value"), seen.text("/refundable/value")), ("5000.00", "5000.00"));
+    app.stop().await;
+}
+
+async fn paid_twice_is_seen_whichever_sum_came_first(engine: Engine) {
+    for other_sum_first in [true, false] {
+        let app = TestApp::start(engine).await;
+        let payment = app.create(widget("KM-1")).await.expect(201);
+        app.notify("pay", &fields("12500.00", "KZT", "Completed")).await;
+        let again = |number, amount| {
+            let mut told = fields(amount, "KZT", "Completed");
+            told.retain(|(name, _)| *name != "TransactionId");
+            told.push(("TransactionId", number));
+            told
+        };
+        let (same, other) = (again("5000000002", "12500.00"), again("5000000003", "100.00"));
+        for told in if other_sum_first { [&other, &same] } else { [&same, &other] } {
+            app.notify("pay", told).await;
+        }
+        let seen = app.payment(payment.id()).await;
+        assert_eq!((seen.text("/status"), seen.text("/attention")), ("paid", "paid_twice"), "{}", seen.json);
+        app.stop().await;
+    }
 }

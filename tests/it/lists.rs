@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, Reply, TestApp, card, money, widget, with_at};
+use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, Reply, Sql, TestApp, card, money, widget, with_at};
 
 crate::on_both!(
     payments_are_listed_in_stretches,
@@ -215,4 +215,28 @@ async fn events_continue_after_the_last_one_seen(engine: Engine) {
     app.all_events().await;
     assert_eq!(values(&app.get(&path).await.expect(200), "id").len(), 1);
     app.finish().await;
+}
+
+/// A PostgreSQL server that was set up with a language sorts text by that language: `~` before letters, for example.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_do_not_depend_on_the_collation_of_the_database() {
+    let app = TestApp::start(Engine::Postgres).await;
+    let mut sql = Sql::open(&app.database.url);
+    for table in ["payments", "refunds", "notifications", "events", "transitions"] {
+        let column = if table == "transitions" { "payment_id" } else { "id" };
+        sql.run(&format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE TEXT COLLATE \"en-US-x-icu\"")).unwrap();
+    }
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    app.pay_in_widget(&payment, APPROVED).await;
+    app.refund(payment.id(), "1.00").await.expect(201);
+    app.sandbox.flush_notifications().await;
+    for path in ["/v1/payments", "/v1/notifications", &format!("/v1/payments/{}/refunds", payment.id())] {
+        let list = app.get(path).await.expect(200);
+        assert!(!list.json["data"].as_array().unwrap().is_empty(), "{path}");
+    }
+    // The money laws are read in slices of the same ids.
+    sql.run(&format!("UPDATE payments SET authorized = authorized - 1 WHERE id = '{}'", payment.id())).unwrap();
+    let laws = app.get("/v1/invariants").await.expect(200);
+    assert_eq!(laws.json["data"].as_array().unwrap().iter().filter(|law| law["status"] == "red").count(), 1);
+    app.stop_with_broken_books().await;
 }

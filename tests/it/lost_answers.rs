@@ -12,6 +12,7 @@ crate::on_both!(
     a_lost_charge_is_undetermined_until_the_register_tells,
     a_lost_charge_is_settled_by_its_notification,
     a_charge_that_never_arrived_is_proven_absent,
+    a_busy_register_does_not_hide_an_absence,
     a_broken_answer_proves_nothing,
     a_garbled_answer_proves_nothing,
     too_many_requests_means_nothing_was_sent,
@@ -105,6 +106,25 @@ async fn a_charge_that_never_arrived_is_proven_absent(engine: Engine) {
     app.finish().await;
 }
 
+async fn a_busy_register_does_not_hide_an_absence(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.break_answer(CHARGE, ApiFaultKind::DropBefore);
+    let payment = app.create(card("L-1", APPROVED)).await.expect(202);
+    app.advance(15 * 60);
+    // More of other payers than fifty pages of the register hold; all wait at their bank, so nobody is notified.
+    let other =
+        json!({ "amount": "100.00", "currency": "KZT", "invoice_id": "other", "card": CARD_THREE_DS }).to_string();
+    for _ in 0..102 {
+        let pay = || app.http.post(format!("{}/sandbox/pay", app.sandbox.base_url())).body(other.clone());
+        app.at_once((0..50).map(|_| pay()).collect()).await;
+    }
+    settle(&app, 1).await;
+    let absent = app.payment(payment.id()).await;
+    assert_eq!((absent.text("/status"), absent.text("/outcome/certainty")), ("expired", "proven"));
+    assert!(app.sandbox.ledger().transactions.len() > 5_000);
+    app.finish().await;
+}
+
 async fn is_settled_by_the_worker(engine: Engine, kind: ApiFaultKind) {
     let app = TestApp::start(engine).await;
     let payment = lost_charge(&app, card("L-1", APPROVED), kind).await;
@@ -136,6 +156,8 @@ async fn nothing_was_sent(engine: Engine, status: u16) {
     let id = unsent[0]["id"].as_str().unwrap();
     assert_eq!(app.history(id).await, [">processing by api", "processing>cancelled by provider_answer"]);
 
+    // After a 401 nothing more is sent before somebody asked whether the provider knows us again.
+    app.running.app.settle_step().await.unwrap();
     let paid = app.post_as("/v1/payments", "key-1", body).await.expect(201);
     assert_eq!(paid.text("/status"), "paid");
     assert_eq!(paid.header("idempotent-replayed"), "");

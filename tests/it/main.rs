@@ -13,6 +13,7 @@
 
 mod support;
 
+mod attention;
 mod auth;
 mod bad_input;
 mod bad_request;
@@ -21,7 +22,9 @@ mod cards;
 mod cli;
 mod conventions;
 mod doubtful_evidence;
+mod hostile_requests;
 mod idempotency;
+mod invariants;
 mod key_rotation;
 mod lists;
 mod lost_answers;
@@ -30,15 +33,18 @@ mod notification_order;
 mod notifications;
 mod openapi;
 mod personal_data;
+mod provider_limits;
 mod races;
 mod reconciliation;
 mod refunds;
 mod restore;
 mod schema;
+mod secrecy;
 mod smoke;
 mod state_table;
 mod status;
 mod store;
 mod three_ds;
+mod two_processes;
 mod two_stage;
 mod widget;

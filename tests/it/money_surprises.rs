@@ -1,8 +1,9 @@
 //! Money that comes where nobody expected it: recorded, shown, announced; never dropped, never silently booked.
 
+use cloudpayments_sandbox::{ApiFaultKind, NotificationFaultKind, NotificationKind};
 use serde_json::json;
 
-use crate::support::{CARD_NO_FUNDS, Engine, Reply, TestApp, card, form, widget};
+use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, Reply, TestApp, card, form, widget};
 
 crate::on_both!(
     a_second_pay_leaves_the_payment_paid,
@@ -17,6 +18,10 @@ crate::on_both!(
     two_payments_share_a_bill,
     our_id_with_another_bill_is_not_believed,
     a_transaction_stays_with_its_payment,
+    a_pay_for_nothing_we_know_is_announced,
+    what_cannot_be_read_is_announced,
+    what_is_matched_by_hand_is_announced,
+    a_notification_before_our_own_answer_is_counted,
 );
 
 /// A Pay of one stage.
@@ -58,6 +63,7 @@ async fn a_second_pay_leaves_the_payment_paid(engine: Engine) {
     let seen = app.payment(payment.id()).await;
     assert_eq!(seen.text("/captured/value"), "12500.00");
     assert_eq!(seen.json["transactions"].as_array().unwrap().len(), 2, "both are shown");
+    assert_eq!(app.surprises("paid_twice"), 1);
     app.stop().await;
 }
 
@@ -75,6 +81,7 @@ async fn a_pay_of_another_sum_does_not_pay(engine: Engine) {
         pay(&app, &invoice, &format!("600000000{number}"), "12500.00", "KZT").await;
         needs_attention(&app, &payment, "paid", "amount_mismatch").await;
     }
+    assert_eq!(app.surprises("amount_mismatch"), 3);
     app.stop().await;
 }
 
@@ -106,6 +113,7 @@ async fn a_pay_wins_over_expired_and_cancelled(engine: Engine) {
         assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "12500.00"));
         assert!(app.events(payment.id()).await.contains(&"payment.paid".to_owned()));
     }
+    assert_eq!(app.surprises("money_after_end"), 2);
     app.stop().await;
 }
 
@@ -117,6 +125,8 @@ async fn a_pay_wins_over_declined(engine: Engine) {
     let seen = app.payment(payment.id()).await;
     assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "12500.00"));
     assert!(seen.json["decline"].is_null(), "a paid payment shows no decline: {}", seen.json);
+    assert_eq!(app.events(payment.id()).await, ["payment.declined", "payment.paid"]);
+    assert_eq!(app.surprises("money_after_end"), 1);
     app.stop().await;
 }
 
@@ -142,6 +152,8 @@ async fn a_refund_from_the_cabinet_is_booked(engine: Engine) {
     let stray = [("TransactionId", "5000000009"), ("PaymentTransactionId", "5000000008"), ("Amount", "1.00")];
     app.notify("refund", &stray).await;
     assert_eq!(app.verdicts().await[0], "refund unmatched");
+    assert_eq!(app.notification_events().await, ["notification.needs_attention yes 5000000009 no"]);
+    assert_eq!((app.surprises("refund_without_request"), app.surprises("unmatched_notification")), (1, 1));
     app.stop().await;
 }
 
@@ -161,6 +173,8 @@ async fn a_refund_from_the_cabinet_may_overtake_its_pay(engine: Engine) {
     assert_eq!((seen.text("/status"), seen.text("/refunded/value")), ("partially_refunded", "2500.00"));
     assert_eq!(app.verdicts().await, ["pay applied", "refund applied"]);
     assert!(app.events(payment.id()).await.contains(&"refund.succeeded".to_owned()));
+    let told = ["notification.needs_attention yes 5000000002 no", "notification.matched yes 5000000002 yes"];
+    assert_eq!(app.notification_events().await, told);
     // Nothing is left to take up, and a repeat changes nothing.
     assert_eq!(app.running.app.settle_step().await.unwrap(), 0);
     app.notify("refund", &refund).await;
@@ -177,6 +191,7 @@ async fn more_is_given_back_in_the_cabinet_than_was_left(engine: Engine) {
         app.notify("refund", &fields).await;
     }
     needs_attention(&app, &payment, "refunded", "refunded_more_than_left").await;
+    assert_eq!(app.surprises("refunded_more_than_left"), 1);
     app.refund(payment.id(), "0.01").await.expect_problem(409, "refund_exceeds_captured");
     app.stop().await;
 }
@@ -196,6 +211,8 @@ async fn a_charge_of_a_plan_fits_nothing(engine: Engine) {
     app.notify("pay", &fields).await;
     assert_eq!(app.verdicts().await, ["pay unmatched"]);
     assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
+    assert_eq!(app.notification_events().await, ["notification.needs_attention yes 5000000001 no"]);
+    assert_eq!(app.surprises("unmatched_plan_charge"), 1);
     app.stop().await;
 }
 
@@ -251,5 +268,61 @@ async fn a_transaction_stays_with_its_payment(engine: Engine) {
     assert_eq!(app.verdicts().await[0], "pay contradiction");
     assert_eq!(app.payment(first.id()).await.text("/status"), "paid");
     needs_attention(&app, &second, "awaiting_payer", "contradicting_notification").await;
+    assert_eq!(app.surprises("contradicting_notification"), 1);
     app.stop().await;
+}
+
+async fn a_pay_for_nothing_we_know_is_announced(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    for _ in 0..2 {
+        // The second is a repeat of the provider's: told once.
+        pay(&app, "UNKNOWN-1", "5000000001", "12500.00", "KZT").await;
+        assert_eq!(app.verdicts().await, ["pay unmatched"]);
+        assert_eq!(app.notification_events().await, ["notification.needs_attention yes 5000000001 no"]);
+        assert_eq!(app.surprises("unmatched_notification"), 1);
+    }
+    let list = app.get("/v1/notifications").await.expect(200);
+    let event = &app.all_events().await.json["data"][0];
+    assert_eq!(event["notification_id"], list.json["data"][0]["id"], "the event leads to it");
+    assert!(event.get("payment_id").is_none() && event.get("sequence").is_none(), "{event}");
+    app.stop().await;
+}
+
+async fn what_cannot_be_read_is_announced(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let reply = app.notify_signed("pay", "nothing=%ff%fe&TransactionId", app.sandbox.api_secret()).await;
+    assert_eq!(reply.expect(200).page(), r#"{"code":0}"#);
+    // Whatever its verdict is, money may be behind it: it is told of.
+    assert_eq!(app.notification_events().await, ["notification.needs_attention yes null no"]);
+    assert_eq!(app.surprises("unmatched_notification") + app.surprises("unreadable_notification"), 1);
+    app.stop().await;
+}
+
+async fn what_is_matched_by_hand_is_announced(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let first = app.create(widget("KM-1")).await.expect(201);
+    let second = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "KZT").await;
+    app.act(second.id(), "cancel", json!({})).await.expect(200);
+    let list = app.get("/v1/notifications").await.expect(200);
+    let path = format!("/v1/notifications/{}/replay", list.text("/data/0/id"));
+    for _ in 0..2 {
+        let replayed = app.post(&path, json!({})).await.expect(200);
+        assert_eq!(replayed.text("/payment_id"), first.id());
+        assert_eq!(app.payment(first.id()).await.text("/status"), "paid");
+        let told = ["notification.needs_attention yes 5000000001 no", "notification.matched yes 5000000001 yes"];
+        assert_eq!(app.notification_events().await, told, "matched once");
+    }
+    app.stop().await;
+}
+
+async fn a_notification_before_our_own_answer_is_counted(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.break_answer("/payments/cards/charge", ApiFaultKind::Delay { ms: 700 });
+    app.break_notification(NotificationKind::Pay, NotificationFaultKind::BeforeAnswer);
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    assert_eq!(app.surprises("notification_before_answer"), 1);
+    assert_eq!(app.events(payment.id()).await, ["payment.paid"]);
+    app.finish().await;
 }

@@ -114,7 +114,7 @@ fn every_operation_is_told_whole() {
             assert!(is_text(&parameter["description"]) && parameter["schema"].is_object(), "{place}: {parameter}");
         }
     }
-    assert_eq!(ids.len(), 31);
+    assert_eq!(ids.len(), 33);
 }
 
 #[test]
@@ -146,6 +146,7 @@ fn posts_that_need_a_key_of_repetition_say_so() {
         "DELETE /v1/payers/{account_id}/personal-data",
         "POST /v1/discrepancies/{id}/close",
         "POST /v1/payments",
+        "POST /v1/payments/{id}/attention/resolve",
         "POST /v1/payments/{id}/cancel",
         "POST /v1/payments/{id}/capture",
         "POST /v1/payments/{id}/refunds",

@@ -272,9 +272,10 @@ fn forget(engine: Engine, app: &TestApp, payment_id: &str) {
     for trigger in triggers {
         sql.run(&format!("DROP TRIGGER {trigger}")).unwrap();
     }
-    for table in ["transitions", "events", "transactions", "operations"] {
+    for table in ["transitions", "events", "transactions", "operations", "notifications"] {
         sql.run(&format!("DELETE FROM {table} WHERE payment_id = '{payment_id}'")).unwrap();
     }
+    sql.run(&format!("DELETE FROM idempotency_keys WHERE resource_id = '{payment_id}'")).unwrap();
     sql.run(&format!("DELETE FROM payments WHERE id = '{payment_id}'")).unwrap();
 }
 

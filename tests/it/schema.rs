@@ -10,6 +10,7 @@ crate::on_both!(
     sums_beyond_what_is_there_are_refused,
     states_that_the_sums_deny_are_refused,
     history_is_never_rewritten,
+    events_survive_their_new_table,
     one_operation_at_a_time,
     refunds_and_transactions_hold_together,
 );
@@ -168,7 +169,8 @@ async fn every_migration_can_be_taken_back(engine: Engine) {
         assert_eq!(sql.number(left), sql.number(diesels_own));
     }
     let target = kmic_payments::store::Target::parse(&database.url).unwrap();
-    assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap().len(), UPS.len());
+    let migrations = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite")).unwrap().count();
+    assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap().len(), migrations);
     assert_eq!(before, (columns(engine, &mut sql), indexes(engine, &mut sql), references(engine, &mut sql)));
     assert_eq!(kmic_payments::store::migrate::migrate(&target).unwrap(), Vec::<String>::new());
 }
@@ -265,12 +267,50 @@ async fn history_is_never_rewritten(engine: Engine) {
     if engine == Engine::Sqlite {
         let replaced = row("p", 1, "none", "awaiting_payer").replace("INSERT", "INSERT OR REPLACE");
         refused(&mut sql, &replaced, "append-only");
+        let same_id = event.replace("INSERT", "INSERT OR REPLACE").replace("0, 1,", "0, 2,");
+        refused(&mut sql, &same_id, "append-only");
+        let same_place = event.replace("INSERT", "INSERT OR REPLACE").replace("'e'", "'f'");
+        refused(&mut sql, &same_place, "append-only");
     }
     if engine == Engine::Postgres {
         refused(&mut sql, "TRUNCATE transitions", "append-only");
         refused(&mut sql, "TRUNCATE payments CASCADE", "append-only");
     }
     assert_eq!(sql.number("SELECT count(*) AS value FROM transitions"), 1);
+}
+
+async fn events_survive_their_new_table(engine: Engine) {
+    let (database, mut sql) = Sql::fresh(engine);
+    while columns(engine, &mut sql).iter().any(|column| column.starts_with("events.notification_id")) {
+        sql.revert_last();
+    }
+    sql.insert_payment("p", "awaiting_payer");
+    let event = "INSERT INTO events (id, epoch, position, kind, payment_id, sequence, at) VALUES \
+                 ('e', 0, 1, 'payment.paid', 'p', 1, '2026-01-01 00:00:00')";
+    assert_eq!(sql.run(event), Ok(1));
+    let target = kmic_payments::store::Target::parse(&database.url).unwrap();
+    kmic_payments::store::migrate::migrate(&target).unwrap();
+    assert_eq!(sql.texts("SELECT id || payment_id || CAST(sequence AS TEXT) AS value FROM events"), ["ep1"]);
+    refused(&mut sql, "UPDATE events SET kind = 'payment.declined'", "append-only");
+    refused(&mut sql, "DELETE FROM events", "append-only");
+    // One about a notification needs the notification, one about a payment its place in the history.
+    let about = |subject: &str, sequence: &str| {
+        format!(
+            "INSERT INTO events (id, epoch, position, kind, {subject}, sequence, at) VALUES \
+             ('f', 0, 2, 'x', 'n', {sequence}, '2026-01-01 00:00:00')"
+        )
+    };
+    refused(&mut sql, &about("notification_id", "NULL"), "foreign key");
+    refused(&mut sql, &about("notification_id", "1"), CHECK);
+    refused(&mut sql, &about("payment_id", "NULL"), CHECK);
+    refused(&mut sql, &about("refund_id", "NULL"), CHECK);
+    let digest = if engine == Engine::Sqlite { "x'00'" } else { "'\\x00'" };
+    sql.run(&format!(
+        "INSERT INTO notifications (id, kind, digest, is_json, body, verdict, reply, received_at) \
+         VALUES ('n', 'pay', {digest}, false, {digest}, 'unmatched', 0, '2026-01-01 00:00:00')"
+    ))
+    .unwrap();
+    assert_eq!(sql.run(&about("notification_id", "NULL")), Ok(1));
 }
 
 async fn one_operation_at_a_time(engine: Engine) {

@@ -53,10 +53,10 @@ async fn the_browser_goes_to_the_bank_and_back(engine: Engine) {
     let app = TestApp::start(engine).await;
     let payment = waiting(&app, CARD_THREE_DS).await;
     let page = open(&app, payment.text("/next_action/redirect_url")).await.expect(200).page();
-    let to_bank = form_of(&page, "PaReq");
+    let to_bank = form_of(&page, "PaReq").unwrap();
     assert_eq!(to_bank.action, payment.text("/next_action/acs_url"));
     let bank = app.submit(&to_bank).await.expect(200).page();
-    let back = app.submit(&form_of(&bank, "id=\"pass\"")).await;
+    let back = app.submit(&form_of(&bank, "id=\"pass\"").unwrap()).await;
     expect_sent_on(&back, &payment, "paid");
 
     let paid = app.payment(payment.id()).await;

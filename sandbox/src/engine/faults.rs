@@ -5,6 +5,7 @@
 
 use super::{NotificationKind, Route};
 use serde::{Deserialize, Serialize, de::Error};
+use std::collections::BTreeMap;
 
 /// A fault of either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,11 +137,50 @@ impl Fault {
     }
 }
 
-/// Faults that are still to happen.
+impl ApiFaultKind {
+    /// The name in the control API.
+    const fn name(&self) -> &'static str {
+        match self {
+            ApiFaultKind::Delay { .. } => "delay",
+            ApiFaultKind::DropBefore => "drop_before",
+            ApiFaultKind::DropAfter => "drop_after",
+            ApiFaultKind::StatusAfter { .. } => "status_after",
+            ApiFaultKind::GarbageAfter => "garbage_after",
+            ApiFaultKind::Decline { .. } => "decline",
+            ApiFaultKind::StatusBefore { .. } => "status_before",
+            ApiFaultKind::Hang { .. } => "hang",
+        }
+    }
+}
+
+impl NotificationFaultKind {
+    /// What happens to which notification, as it is counted.
+    const fn name(&self) -> &'static str {
+        match self {
+            NotificationFaultKind::Lose => "notification lose",
+            NotificationFaultKind::Duplicate => "notification duplicate",
+            NotificationFaultKind::Delay { .. } => "notification delay",
+            NotificationFaultKind::BeforeAnswer => "notification before_answer",
+            NotificationFaultKind::Reorder => "notification reorder",
+        }
+    }
+}
+
+/// What became of the scripted faults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FaultCounts {
+    /// How many happened, by kind; those of notifications as `notification lose`.
+    pub happened: BTreeMap<&'static str, u64>,
+    /// How many are still to happen.
+    pub waiting: u64,
+}
+
+/// Faults that are still to happen, and a count of those that did.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     api: Vec<ApiFault>,
     notification: Vec<NotificationFault>,
+    happened: BTreeMap<&'static str, u64>,
 }
 
 impl Faults {
@@ -154,6 +194,23 @@ impl Faults {
             }
             Fault::Notification(fault) => self.notification.push(fault),
         }
+    }
+
+    /// Forgets what is still to happen.
+    pub(super) fn clear(&mut self) {
+        self.api.clear();
+        self.notification.clear();
+    }
+
+    pub(super) fn counts(&self) -> FaultCounts {
+        let api = self.api.iter().map(|fault| u64::from(fault.times)).sum::<u64>();
+        let notification = self.notification.iter().map(|fault| u64::from(fault.times)).sum::<u64>();
+        FaultCounts { happened: self.happened.clone(), waiting: api.saturating_add(notification) }
+    }
+
+    fn count(&mut self, name: &'static str) {
+        let count = self.happened.entry(name).or_default();
+        *count = count.saturating_add(1);
     }
 
     /// The next fault for a path that concerns the connection.
@@ -176,6 +233,7 @@ impl Faults {
         fault.times = fault.times.saturating_sub(1);
         let kind = fault.kind.clone();
         self.api.retain(|fault| fault.times > 0);
+        self.count(kind.name());
         Some(kind)
     }
 
@@ -186,6 +244,7 @@ impl Faults {
         fault.times = fault.times.saturating_sub(1);
         let what = fault.kind.clone();
         self.notification.retain(|fault| fault.times > 0);
+        self.count(what.name());
         Some(what)
     }
 }

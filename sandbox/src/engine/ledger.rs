@@ -52,6 +52,8 @@ pub struct LedgerEntry {
     pub account_id: Option<String>,
     /// The value of `payment_id` inside `JsonData`.
     pub payment_id: Option<String>,
+    /// The value of `refund_id` inside `JsonData`.
+    pub refund_id: Option<String>,
     /// `X-Request-ID` of the request that made it.
     pub request_id: Option<String>,
     /// Moment of the sandbox clock.
@@ -61,13 +63,22 @@ pub struct LedgerEntry {
 impl Engine {
     /// The ledger as it is now.
     pub fn ledger(&self) -> Ledger {
-        let transactions: Vec<LedgerEntry> = self.transactions.values().map(entry).collect();
-        let totals = transactions.iter().fold(LedgerTotals::default(), |sum, entry| LedgerTotals {
-            captured_minor: sum.captured_minor.saturating_add(entry.captured_minor),
-            refunded_minor: sum.refunded_minor.saturating_add(entry.refunded_minor),
-        });
-        Ledger { transactions, totals }
+        summed(self.transactions.values().map(entry).collect())
     }
+
+    /// The part of the ledger that is about one bill.
+    pub fn ledger_of(&self, invoice_id: &str) -> Ledger {
+        let ids = self.by_invoice.get(invoice_id).into_iter().flatten();
+        summed(ids.filter_map(|id| self.transactions.get(id)).map(entry).collect())
+    }
+}
+
+fn summed(transactions: Vec<LedgerEntry>) -> Ledger {
+    let totals = transactions.iter().fold(LedgerTotals::default(), |sum, entry| LedgerTotals {
+        captured_minor: sum.captured_minor.saturating_add(entry.captured_minor),
+        refunded_minor: sum.refunded_minor.saturating_add(entry.refunded_minor),
+    });
+    Ledger { transactions, totals }
 }
 
 fn entry(transaction: &Transaction) -> LedgerEntry {
@@ -84,15 +95,16 @@ fn entry(transaction: &Transaction) -> LedgerEntry {
         currency: draft.currency.clone(),
         invoice_id: draft.invoice_id.clone(),
         account_id: draft.account_id.clone(),
-        payment_id: draft.json_data.as_deref().and_then(payment_id),
+        payment_id: draft.json_data.as_deref().and_then(|data| named(data, "payment_id")),
+        refund_id: draft.json_data.as_deref().and_then(|data| named(data, "refund_id")),
         request_id: draft.request_id.clone(),
         created_at: time::iso(transaction.created_ms),
     }
 }
 
-fn payment_id(json_data: &str) -> Option<String> {
+fn named(json_data: &str, key: &str) -> Option<String> {
     let data: serde_json::Value = serde_json::from_str(json_data).ok()?;
-    match data.get("payment_id")? {
+    match data.get(key)? {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Number(number) => Some(number.to_string()),
         _ => None,

@@ -32,7 +32,7 @@ mod transaction;
 
 pub use answer::{ApiAnswer, PendingCheck, Progress};
 pub use draft::{Draft, Schema};
-pub use faults::{ApiFault, ApiFaultKind, Fault, NotificationFault, NotificationFaultKind};
+pub use faults::{ApiFault, ApiFaultKind, Fault, FaultCounts, NotificationFault, NotificationFaultKind};
 pub use ledger::{Ledger, LedgerEntry, LedgerTotals};
 pub use notice::{Notification, NotificationKind};
 pub use operations::RefundOrder;
@@ -83,7 +83,7 @@ impl Engine {
         Engine {
             next_transaction_id: config.first_transaction_id,
             settings: settings::Settings::new(config.notify_url.clone()),
-            queue: queue::Queue::new(config.retry_time_scale),
+            queue: queue::Queue::new(config.retry_time_scale, config.delivery_log_limit),
             ids: IdSource::new(seed),
             config,
             base_url,
@@ -191,9 +191,14 @@ impl Engine {
         self.faults.add(fault);
     }
 
-    /// Forgets all scripted faults.
+    /// Forgets the scripted faults that did not happen yet.
     pub fn clear_faults(&mut self) {
-        self.faults = faults::Faults::default();
+        self.faults.clear();
+    }
+
+    /// How many faults happened, by kind, and how many are still to happen.
+    pub fn fault_counts(&self) -> FaultCounts {
+        self.faults.counts()
     }
 
     /// Takes the next transport fault scripted for a request to this path.

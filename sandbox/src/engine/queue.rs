@@ -1,7 +1,7 @@
 //! The queue of notifications: what is due, what is tried again, and a log of every try.
 //!
 //! Notifications of one transaction are never under way at the same time, and go out in the order
-//! they were made. Limits: the log keeps the last ten thousand tries.
+//! they were made. Limits: the log keeps the last tries, ten thousand unless set otherwise.
 
 use super::faults::NotificationFaultKind;
 use super::{Engine, Notification, NotificationKind};
@@ -13,9 +13,6 @@ use std::collections::VecDeque;
 const PAUSES: [i64; 5] = [1, 2, 5, 10, 30];
 /// Tries of one notification.
 const MAX_ATTEMPTS: u32 = 100;
-/// Tries kept in the log.
-const LOG_LIMIT: usize = 10_000;
-
 /// What came back from the merchant's service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -125,11 +122,14 @@ pub(super) struct Queue {
     log: VecDeque<DeliveryRecord>,
     next_id: u64,
     time_scale: i64,
+    /// Tries kept in the log.
+    log_limit: usize,
 }
 
 impl Queue {
-    pub(super) fn new(time_scale: u32) -> Queue {
-        Queue { items: Vec::new(), log: VecDeque::new(), next_id: 1, time_scale: i64::from(time_scale.max(1)) }
+    pub(super) fn new(time_scale: u32, log_limit: usize) -> Queue {
+        let time_scale = i64::from(time_scale.max(1));
+        Queue { items: Vec::new(), log: VecDeque::new(), next_id: 1, time_scale, log_limit: log_limit.max(1) }
     }
 
     /// Takes over the numbering, so that a delivery under way is not mistaken for a new one.
@@ -203,7 +203,7 @@ impl Queue {
                 (Some(*status), Some(body.clone()), if reply.accepted() { "delivered" } else { "refused" })
             }
         };
-        if self.log.len() >= LOG_LIMIT {
+        if self.log.len() >= self.log_limit {
             self.log.pop_front();
         }
         self.log.push_back(DeliveryRecord {

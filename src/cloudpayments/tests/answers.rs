@@ -147,3 +147,25 @@ fn a_recorded_payment_is_read_in_full() {
         (Some(true), None, None, None)
     );
 }
+
+#[test]
+fn a_recorded_chargeback_is_read_in_full() {
+    let (_, pair) = fixtures(&fixture_folder()).into_iter().find(|(name, _)| name == "chargebacks_list").unwrap();
+    let response = Fields::from_json(pair.nested("response").unwrap()).unwrap();
+    let outcome = parse_chargebacks(200, response.nested("body").unwrap().as_bytes());
+    let Outcome::Answered(page) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((page.claims.len(), page.last, page.unreadable), (1, true, 0));
+    let claim = &page.claims[0];
+    assert_eq!((claim.provider_id.as_str(), claim.transaction_id), ("65f0c1d2a3b4c5d6e7f80911", 3_600_000_101));
+    assert_eq!((claim.kind.as_str(), claim.operation.as_str()), ("Chargeback", "Presentment"));
+    assert_eq!(claim.amount.map(|amount| amount.to_string()).unwrap(), "25000.00 KZT");
+    assert_eq!(claim.raised_at.map(|at| at.to_string()).unwrap(), "2026-03-20T00:00:00Z");
+    assert!(claim.takes_money_back());
+    // Items that say too little are counted, the others read.
+    let odd = r#"{"Model":[{"ChargeBackId":"1","TransactionId":2,"Type":"Chargeback","Operation":"New","Date":"x"},
+        {"ChargeBackId":"1","TransactionId":2,"Type":"Chargeback"},{"ChargeBackId":"4242424242424242","TransactionId":2,
+        "Type":"Fee","Operation":"New"},7],"Success":true}"#;
+    let Outcome::Answered(page) = parse_chargebacks(200, odd.as_bytes()) else { panic!() };
+    assert_eq!((page.claims.len(), page.unreadable), (1, 3));
+    assert!(page.claims[0].takes_money_back() && page.claims[0].raised_at.is_none() && page.claims[0].amount.is_none());
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::super::{Client, ClientSettings, NotSent, Outcome};
+use super::super::{BreakerSettings, Client, ClientSettings, NotSent, Outcome};
 use crate::domain::money::{Currency, Money};
 
 /// What the other side does after it read a request.
@@ -29,6 +29,10 @@ fn settings(base_url: String) -> ClientSettings {
         queue_timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_millis(1500),
+        abandoned_after: Duration::from_secs(300),
+        backoff: Duration::from_secs(10),
+        breaker: BreakerSettings { failures: 5, pause: Duration::from_secs(5) },
+        clock: std::sync::Arc::new(crate::clock::ShiftedClock::default()),
         metrics: std::sync::Arc::new(crate::metrics::Metrics::new().unwrap()),
     }
 }

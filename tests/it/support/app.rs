@@ -14,11 +14,11 @@ use kmic_payments::store::{Lane, api_keys};
 use serde_json::{Value, json};
 
 use super::database::{Engine, TestDatabase};
-use super::http::{Form, Reply, form_of};
+use super::form::{Form, form_of};
+use super::http::Reply;
 use super::postgres::free_port;
+use super::program::ENCRYPTION_KEY;
 
-/// `privacy.encryption_key` of the tests.
-pub const ENCRYPTION_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 /// No 3-D Secure, approved.
 pub const APPROVED: &str = "4000000000003055";
 /// No 3-D Secure, ReasonCode 5051.
@@ -88,8 +88,9 @@ pub struct TestApp {
     /// Does not follow redirects.
     pub http: reqwest::Client,
     pub running: Running,
+    /// What it was started with.
+    pub settings: Settings,
     pub database: TestDatabase,
-    settings: Settings,
 }
 
 impl TestApp {
@@ -99,12 +100,21 @@ impl TestApp {
 
     /// With other settings than usual. Workers do not run by themselves: `app.running.app.settle_step()`.
     pub async fn start_with(engine: Engine, adjust: impl Fn(Raw) -> Raw) -> TestApp {
-        let config = SandboxConfig {
+        TestApp::start_against(engine, TestApp::sandbox_config(), adjust).await
+    }
+
+    /// The sandbox that tests usually run against.
+    pub fn sandbox_config() -> SandboxConfig {
+        SandboxConfig {
             bind: "127.0.0.1:0".to_owned(),
             notification_delay_ms: 0,
             workers: 1,
             ..SandboxConfig::default()
-        };
+        }
+    }
+
+    /// Against another sandbox than usual.
+    pub async fn start_against(engine: Engine, config: SandboxConfig, adjust: impl Fn(Raw) -> Raw) -> TestApp {
         let sandbox = Sandbox::start(config).await.unwrap();
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
@@ -119,7 +129,7 @@ impl TestApp {
             .timeout(Duration::from_secs(60))
             .build()
             .unwrap();
-        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, database, settings };
+        let mut app = TestApp { url, key: String::new(), sandbox, clock, http, running, settings, database };
         app.key = app.new_key(&Scope::ALL).await;
         app
     }
@@ -222,7 +232,7 @@ impl TestApp {
             ],
         };
         let page = self.submit(&form).await.expect(200).page();
-        form_of(&page, &format!("id=\"{button}\""))
+        form_of(&page, &format!("id=\"{button}\"")).unwrap_or_else(|| panic!("no {button} in:\n{page}"))
     }
 
     /// Posts a form as a browser would.
@@ -241,6 +251,12 @@ impl TestApp {
             .collect()
     }
 
+    /// Ends a test that leaves requests under way.
+    pub async fn stop_at_once(self) {
+        self.sandbox.stop().await;
+        self.running.stop().await;
+    }
+
     /// Ends the test: nothing is left to do, and the books agree with the provider's ledger.
     pub async fn finish(self) {
         self.sandbox.flush_notifications().await;
@@ -248,8 +264,14 @@ impl TestApp {
         self.stop().await;
     }
 
-    /// Ends a test whose books cannot agree: money that belongs to no payment of ours.
+    /// Ends a test whose books cannot agree: money that belongs to no payment of ours. The money laws hold all the same.
     pub async fn stop(self) {
+        super::books::obey_the_laws(&self).await;
+        self.stop_with_broken_books().await;
+    }
+
+    /// Ends a test that tampered with the database.
+    pub async fn stop_with_broken_books(self) {
         self.running.stop().await;
         self.sandbox.stop().await;
     }

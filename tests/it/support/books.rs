@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use cloudpayments_sandbox::{Status, TransactionType};
+use kmic_payments::clock::Clock;
+use kmic_payments::store::invariants;
 use serde_json::Value;
 
 use super::app::TestApp;
@@ -16,6 +18,15 @@ struct Sums {
 /// Compares what was taken and given back, payment by payment.
 pub async fn compare(app: &TestApp) {
     assert_eq!(ours(app).await, theirs(app), "our books (left) and the provider's ledger (right) differ");
+}
+
+/// Every money law holds.
+pub async fn obey_the_laws(app: &TestApp) {
+    let now = app.clock.now();
+    let reports = app.running.store.read(move |tx| invariants::evaluate(tx, now)).await.unwrap();
+    for report in reports {
+        assert!(report.holds(), "{}: {} At fault: {:?}", report.law.name, report.law.law, report.at_fault);
+    }
 }
 
 /// Payments with money, from the API.

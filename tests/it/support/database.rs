@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use kmic_payments::store::{Target, migrate};
 
 use super::postgres;
+use super::sql::Sql;
 
 /// Which database a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,16 @@ impl TestDatabase {
                 TestDatabase { url: server.url(&name), _folder: None, name: Some(name) }
             }
         }
+    }
+}
+
+impl Sql {
+    /// A migrated database without a service, and a connection to it.
+    pub fn fresh(engine: Engine) -> (TestDatabase, Sql) {
+        let database = TestDatabase::create(engine);
+        migrate::migrate(&Target::parse(&database.url).unwrap()).unwrap();
+        let sql = Sql::open(&database.url);
+        (database, sql)
     }
 }
 
@@ -83,11 +94,20 @@ impl TestDatabase {
     }
 }
 
+/// The threads of a service that has stopped put the log into the main file and remove it a moment later: a copy during
+/// which a file went away is made once more.
 fn copy_files(from: &std::path::Path, to: &std::path::Path) {
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
+    let copied = || -> std::io::Result<()> {
+        for old in std::fs::read_dir(to)? {
+            std::fs::remove_file(old?.path())?;
+        }
+        for file in std::fs::read_dir(from)? {
+            let file = file?;
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+        Ok(())
+    };
+    retried(|| copied().map_err(|error| error.to_string()));
 }
 
 fn create_from(name: &str, template: &str) {

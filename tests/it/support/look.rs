@@ -103,6 +103,27 @@ impl TestApp {
         of_payment.map(|event| event["type"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// The events about notifications, oldest first: `kind notification? transaction payment?`, ids of ours as `yes`.
+    pub async fn notification_events(&self) -> Vec<String> {
+        let reply = self.all_events().await;
+        let events = reply.json["data"].as_array().unwrap().iter();
+        let yes = |value: &Value| if value.is_string() { "yes" } else { "no" };
+        let told = events.filter(|event| event["type"].as_str().unwrap().starts_with("notification."));
+        told.map(|event| {
+            let (notification, payment) = (yes(&event["notification_id"]), yes(&event["payment_id"]));
+            assert_eq!(event["payment_id"].is_string(), event["sequence"].is_i64(), "{event}");
+            format!("{} {notification} {} {payment}", event["type"].as_str().unwrap(), event["transaction_id"])
+        })
+        .collect()
+    }
+
+    /// How often this kind of surprise was counted.
+    pub fn surprises(&self, kind: &str) -> u64 {
+        let line = format!("kmic_payments_surprises_total{{kind=\"{kind}\"}} ");
+        let page = self.running.metrics.render();
+        page.lines().find_map(|row| row.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+    }
+
     /// The rows of a payment's history.
     pub async fn rows(&self, payment_id: &str) -> Vec<Value> {
         let reply = self.get(&format!("/v1/payments/{payment_id}/transitions?limit=100")).await.expect(200);

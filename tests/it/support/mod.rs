@@ -3,23 +3,27 @@
 mod app;
 mod books;
 mod database;
+mod form;
 mod http;
 mod look;
 mod notices;
 mod postgres;
+mod program;
+mod race;
 mod refused;
 mod register;
 mod sql;
 mod traces;
 
-pub use app::{
-    APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, ENCRYPTION_KEY, TestApp, card, money, widget,
-};
+pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
 pub use database::{Engine, TestDatabase};
-pub use http::{Form, Reply, form_of};
+pub use form::{Form, form_of};
+pub use http::Reply;
 pub use look::{expect_sums, order, transaction_id, with};
 pub use notices::{FIXTURE_SECRET, Fixture, form, sign};
 pub use postgres::{Options, PostgresServer};
+pub use program::{ENCRYPTION_KEY, Service, new_key, program, serve, set};
+pub use race::{Race, Whole};
 pub use refused::{with_at, without};
 pub use sql::Sql;
 pub use traces::{raw_bytes, secret_hits};

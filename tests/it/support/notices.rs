@@ -6,7 +6,8 @@ use kmic_payments::vault;
 use serde_json::Value;
 
 use super::app::TestApp;
-use super::http::{Form, Reply};
+use super::form::Form;
+use super::http::Reply;
 
 /// The key that the recorded notifications are signed with.
 pub const FIXTURE_SECRET: &str = "fixture-api-secret-0001";

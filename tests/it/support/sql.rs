@@ -4,9 +4,6 @@ use diesel::connection::{Connection as _, SimpleConnection};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use kmic_payments::store::{Target, migrate};
-
-use super::database::{Engine, TestDatabase};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -44,14 +41,6 @@ impl Sql {
         }
     }
 
-    /// A migrated database without a service, and a connection to it.
-    pub fn fresh(engine: Engine) -> (TestDatabase, Sql) {
-        let database = TestDatabase::create(engine);
-        migrate::migrate(&Target::parse(&database.url).unwrap()).unwrap();
-        let sql = Sql::open(&database.url);
-        (database, sql)
-    }
-
     pub fn run(&mut self, sql: &str) -> Result<usize, String> {
         let query = diesel::sql_query(sql);
         let done = match &mut self.0 {
@@ -81,6 +70,43 @@ impl Sql {
         }
         .unwrap();
         row.value
+    }
+
+    /// The column `value` of the only row.
+    pub fn text(&mut self, sql: &str) -> String {
+        let mut texts = self.texts(sql);
+        assert_eq!(texts.len(), 1, "{sql}");
+        texts.remove(0)
+    }
+
+    /// Lets this connection write what the database refuses: no triggers, checks, foreign keys and partial unique indexes.
+    pub fn take_the_guards_away(&mut self) {
+        let statements: Vec<String> = match self.0 {
+            Connection::Sqlite(_) => {
+                self.run("PRAGMA foreign_keys = OFF").unwrap();
+                self.run("PRAGMA ignore_check_constraints = ON").unwrap();
+                self.texts("SELECT 'DROP TRIGGER ' || name AS value FROM sqlite_master WHERE type = 'trigger'")
+            }
+            Connection::Postgres(_) => self.texts(
+                "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', conrelid::regclass, conname) AS value \
+                 FROM pg_constraint WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace \
+                 UNION ALL SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger \
+                 WHERE NOT tgisinternal",
+            ),
+        };
+        let indexes = ["operations_one_open", "operations_one_open_refund"].map(|name| format!("DROP INDEX {name}"));
+        for statement in statements.into_iter().chain(indexes) {
+            self.run(&statement).unwrap();
+        }
+    }
+
+    /// Takes the last migration back.
+    pub fn revert_last(&mut self) {
+        match &mut self.0 {
+            Connection::Sqlite(connection) => connection.revert_last_migration(SQLITE).map(drop),
+            Connection::Postgres(connection) => connection.revert_last_migration(POSTGRES).map(drop),
+        }
+        .unwrap();
     }
 
     /// Takes every migration back.

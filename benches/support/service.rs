@@ -1,7 +1,7 @@
 //! The service under test: the release binary in a process of its own.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,20 +9,26 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::http::Connection;
+use super::postgres::free_port;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kmic-payments");
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(40);
 
-/// Signs notifications.
-pub const API_SECRET: &str = "bench-api-secret";
-
 /// A running service; killed when dropped.
 pub struct Service {
     pub address: SocketAddr,
     /// From the start of the process until it was ready.
-    pub start_ms: f64,
+    pub started_in: Duration,
     process: Child,
+}
+
+/// Who takes the money.
+pub struct Provider {
+    pub base_url: String,
+    pub public_id: String,
+    /// Signs notifications, too.
+    pub api_secret: String,
 }
 
 /// Settings of a service.
@@ -32,26 +38,33 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(database_url: &str, stub: SocketAddr) -> Result<Settings, String> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0");
-        let address =
-            listener.and_then(|listener| listener.local_addr()).map_err(|error| format!("no port: {error}"))?;
+    /// For a service on this database whose provider is at this address. Every start of it listens at the same port.
+    pub fn new(database_url: &str, provider: &Provider) -> Result<Settings, String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let variables = [
             ("SERVER__BIND", address.to_string()),
             ("SERVER__ADMIN_BIND", "127.0.0.1:0".to_owned()),
             ("SERVER__PUBLIC_URL", format!("http://{address}")),
             ("SERVER__RATE_PER_SECOND", "0".to_owned()),
             ("DATABASE__URL", database_url.to_owned()),
-            ("CLOUDPAYMENTS__BASE_URL", format!("http://{stub}")),
-            ("CLOUDPAYMENTS__PUBLIC_ID", "pk_bench".to_owned()),
-            ("CLOUDPAYMENTS__API_SECRET", API_SECRET.to_owned()),
-            ("CLOUDPAYMENTS__MAX_CONCURRENT_REQUESTS", "100000".to_owned()),
-            ("CLOUDPAYMENTS__CONNECT_TIMEOUT_MS", "60000".to_owned()),
+            ("CLOUDPAYMENTS__BASE_URL", provider.base_url.clone()),
+            ("CLOUDPAYMENTS__PUBLIC_ID", provider.public_id.clone()),
+            ("CLOUDPAYMENTS__API_SECRET", provider.api_secret.clone()),
             ("PRIVACY__ENCRYPTION_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned()),
             ("LOG__FILTER", "warn".to_owned()),
         ];
         let variables = variables.map(|(name, value)| (format!("KMIC_PAYMENTS__{name}"), value)).to_vec();
         Ok(Settings { variables, address })
+    }
+
+    /// Sets one more: `CLOUDPAYMENTS__REQUEST_TIMEOUT_MS`.
+    pub fn with(mut self, name: &str, value: &str) -> Settings {
+        self.variables.push((format!("KMIC_PAYMENTS__{name}"), value.to_owned()));
+        self
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -62,8 +75,7 @@ impl Settings {
     }
 
     /// Makes an API key; the first call creates the tables.
-    pub fn create_key(&self) -> Result<String, String> {
-        let scopes = "payments:read,payments:write,ops:write";
+    pub fn create_key(&self, scopes: &str) -> Result<String, String> {
         let output =
             self.command(&["keys", "create", "--name", "bench", "--scopes", scopes, "--format", "json"]).output();
         let output = output.map_err(|error| format!("cannot start {BINARY}: {error}"))?;
@@ -74,15 +86,11 @@ impl Settings {
 
     /// Starts the service and waits until it is ready.
     pub async fn start(&self, log: &Path) -> Result<Service, String> {
-        let file = File::options().create(true).append(true).open(log).and_then(|file| Ok((file.try_clone()?, file)));
-        let (stdout, stderr) = file.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
         let started = Instant::now();
-        let process = self.command(&["serve"]).stdout(stdout).stderr(stderr).spawn();
-        let process = process.map_err(|error| format!("cannot start {BINARY}: {error}"))?;
-        let mut service = Service { address: self.address, start_ms: 0.0, process };
+        let mut service = self.launch(log)?;
         loop {
             if is_ready(self.address).await {
-                service.start_ms = started.elapsed().as_secs_f64() * 1000.0;
+                service.started_in = started.elapsed();
                 return Ok(service);
             }
             if let Ok(Some(status)) = service.process.try_wait() {
@@ -94,6 +102,15 @@ impl Settings {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Starts the service and does not wait.
+    pub fn launch(&self, log: &Path) -> Result<Service, String> {
+        let file = File::options().create(true).append(true).open(log).and_then(|file| Ok((file.try_clone()?, file)));
+        let (stdout, stderr) = file.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+        let process = self.command(&["serve"]).stdout(stdout).stderr(stderr).spawn();
+        let process = process.map_err(|error| format!("cannot start {BINARY}: {error}"))?;
+        Ok(Service { address: self.address, started_in: Duration::ZERO, process })
     }
 }
 

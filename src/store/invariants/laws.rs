@@ -1,0 +1,188 @@
+//! The money laws as data. Each query gives the rows at fault of one slice as the column `subject`, holds for both
+//! databases, and reads tables by their indexes only. `$1` (without) and `$2` (with) bound the slice of ids; `$3` is the
+//! moment before which a lost answer is overdue.
+
+use super::{Law, Root};
+
+/// Every law.
+pub const LAWS: &[Law] = &[
+    Law {
+        name: "sums_follow_transactions",
+        law: "What a payment holds as authorized, captured, refunded and pending is what its transactions and refunds say.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT c.id AS subject FROM (SELECT p.id, p.authorized, p.captured, p.refunded, p.refund_pending, p.amount, \
+              (SELECT t.transaction_id FROM transactions t WHERE t.payment_id = p.id AND t.kind = 'payment' \
+              AND t.currency = p.currency AND t.amount = p.amount AND (t.status IN ('authorized', 'voided') \
+              OR (t.status = 'completed' AND (t.captured = t.amount OR p.capture_mode = 'manual'))) \
+              ORDER BY CASE t.status WHEN 'completed' THEN 0 WHEN 'authorized' THEN 1 ELSE 2 END, t.transaction_id LIMIT 1) \
+              AS counted FROM payments p WHERE p.id > $1 AND p.id <= $2) c \
+              LEFT JOIN transactions t ON t.transaction_id = c.counted \
+              WHERE c.authorized <> CASE WHEN c.counted IS NULL THEN 0 ELSE c.amount END \
+              OR c.captured <> CASE WHEN t.status = 'completed' THEN t.captured ELSE 0 END \
+              OR c.refunded <> CASE WHEN t.status = 'completed' THEN (SELECT COALESCE(SUM(r.amount), 0) FROM transactions r \
+              WHERE r.payment_id = c.id AND r.kind = 'refund' AND r.status = 'completed' \
+              AND r.parent_transaction_id = c.counted) ELSE 0 END \
+              OR c.refund_pending <> (SELECT COALESCE(SUM(f.amount), 0) FROM refunds f WHERE f.payment_id = c.id \
+              AND f.status = 'pending' AND f.parent_transaction_id = c.counted)",
+    },
+    Law {
+        name: "status_follows_sums",
+        law: "A payment's status says what its sums say: nothing taken, held, taken, partly given back, given back.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 AND NOT CASE p.status \
+              WHEN 'paid' THEN p.captured > 0 AND p.refunded = 0 \
+              WHEN 'partially_refunded' THEN p.refunded > 0 AND p.refunded < p.captured \
+              WHEN 'refunded' THEN p.captured > 0 AND p.refunded >= p.captured \
+              WHEN 'authorized' THEN p.authorized > 0 AND p.captured = 0 \
+              WHEN 'cancelled' THEN p.captured = 0 \
+              ELSE p.authorized = 0 AND p.captured = 0 AND p.refunded = 0 END",
+    },
+    Law {
+        name: "history_reaches_the_payment",
+        law: "A payment's sequence is the number of its history rows and the number of the last one, which leads to its status.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 AND (p.sequence <> (SELECT COUNT(*) \
+              FROM transitions t WHERE t.payment_id = p.id) OR NOT EXISTS (SELECT 1 FROM transitions t \
+              WHERE t.payment_id = p.id AND t.sequence = p.sequence AND t.to_status = p.status) \
+              OR EXISTS (SELECT 1 FROM transitions t WHERE t.payment_id = p.id AND t.sequence > p.sequence))",
+    },
+    Law {
+        name: "history_is_unbroken",
+        law: "Each history row begins where the one before ended, the first with the creation, and is a declared move.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT t.payment_id || ' #' || CAST(t.sequence AS TEXT) AS subject FROM transitions t \
+              WHERE t.payment_id > $1 AND t.payment_id <= $2 AND (t.from_status <> CASE t.sequence WHEN 1 THEN 'none' \
+              ELSE COALESCE((SELECT b.to_status FROM transitions b WHERE b.payment_id = t.payment_id \
+              AND b.sequence = t.sequence - 1), '') END OR NOT EXISTS (SELECT 1 FROM transition_edges e \
+              WHERE e.from_status = t.from_status AND e.to_status = t.to_status))",
+    },
+    Law {
+        name: "refund_has_its_transaction",
+        law: "A succeeded refund has exactly one completed refund transaction of its sum, and no other refund has one.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT r.id AS subject FROM refunds r WHERE r.payment_id > $1 AND r.payment_id <= $2 \
+              AND CASE r.status WHEN 'succeeded' THEN 1 ELSE 0 END <> (SELECT COUNT(*) FROM transactions t \
+              WHERE t.refund_id = r.id AND t.kind = 'refund' AND t.status = 'completed' AND t.payment_id = r.payment_id \
+              AND t.transaction_id = r.transaction_id AND t.amount = r.amount AND t.currency = r.currency)",
+    },
+    Law {
+        name: "pending_refund_has_its_call",
+        law: "A refund is pending exactly while one call for it is open.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT r.id AS subject FROM refunds r WHERE r.payment_id > $1 AND r.payment_id <= $2 \
+              AND CASE r.status WHEN 'pending' THEN 1 ELSE 0 END <> (SELECT COUNT(*) FROM operations o \
+              WHERE o.refund_id = r.id AND o.kind = 'refund' AND o.state IN ('started', 'undetermined'))",
+    },
+    Law {
+        name: "no_refund_over_captured",
+        law: "No more is given back than was taken, unless the excess is recorded and a person was called.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 \
+              AND (p.refunded + p.refund_pending > p.captured + p.refund_excess \
+              OR (p.refunded > p.captured AND COALESCE(p.attention_raised, '') NOT LIKE '%refunded_more_than_left:%'))",
+    },
+    Law {
+        name: "one_open_call",
+        law: "A payment has at most one open charge, capture or void, and a refund at most one open call.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT o.payment_id AS subject FROM operations o WHERE o.payment_id > $1 AND o.payment_id <= $2 \
+              AND o.state IN ('started', 'undetermined') GROUP BY o.payment_id, o.refund_id HAVING COUNT(*) > 1",
+    },
+    Law {
+        name: "open_call_is_due",
+        law: "Every open call has a moment at which somebody asks about it, and no closed one has.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT o.id AS subject FROM operations o WHERE o.payment_id > $1 AND o.payment_id <= $2 \
+              AND CASE WHEN o.state IN ('started', 'undetermined') THEN 1 ELSE 0 END \
+              <> CASE WHEN o.due_at IS NULL THEN 0 ELSE 1 END",
+    },
+    Law {
+        name: "undetermined_has_its_call",
+        law: "A payment is shown as undetermined exactly while a call of it, refunds aside, has lost its answer.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 \
+              AND CASE WHEN p.decide_by IS NULL THEN 0 ELSE 1 END <> (SELECT COUNT(*) FROM operations o \
+              WHERE o.payment_id = p.id AND o.kind <> 'refund' AND o.state = 'undetermined')",
+    },
+    Law {
+        name: "ended_payment_is_not_charged",
+        law: "A payment that is paid or over has no open charge.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT o.id AS subject FROM operations o JOIN payments p ON p.id = o.payment_id \
+              WHERE o.payment_id > $1 AND o.payment_id <= $2 AND o.kind IN ('charge', 'authorize') \
+              AND o.state IN ('started', 'undetermined') AND p.status IN ('paid', 'partially_refunded', 'refunded', \
+              'declined', 'cancelled', 'expired')",
+    },
+    Law {
+        name: "lost_answer_calls_a_person",
+        law: "No answer stays lost for days without having called a person.",
+        root: Root::Payments,
+        takes_moment: true,
+        sql: "SELECT o.id AS subject FROM operations o JOIN payments p ON p.id = o.payment_id \
+              WHERE o.payment_id > $1 AND o.payment_id <= $2 AND o.state = 'undetermined' AND o.started_at < $3 \
+              AND COALESCE(p.attention_raised, '') NOT LIKE '%answer_lost:' || o.id || '%'",
+    },
+    Law {
+        name: "transaction_has_one_payment",
+        law: "Every transaction of the provider belongs to one payment that is there, and a refund to the payment that it gives back from.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT t.id AS subject FROM transactions t WHERE t.payment_id > $1 AND t.payment_id <= $2 \
+              AND (NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = t.payment_id) \
+              OR EXISTS (SELECT 1 FROM transactions o WHERE o.transaction_id = t.transaction_id AND o.id <> t.id) \
+              OR EXISTS (SELECT 1 FROM transactions o WHERE o.transaction_id = t.parent_transaction_id \
+              AND o.payment_id <> t.payment_id))",
+    },
+    Law {
+        name: "currencies_agree",
+        law: "Refunds are in the currency of their payment, and money in another currency has called a person.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT r.id AS subject FROM refunds r JOIN payments p ON p.id = r.payment_id \
+              WHERE r.payment_id > $1 AND r.payment_id <= $2 AND r.currency <> p.currency \
+              UNION ALL SELECT t.id AS subject FROM transactions t JOIN payments p ON p.id = t.payment_id \
+              WHERE t.payment_id > $1 AND t.payment_id <= $2 AND t.currency <> p.currency \
+              AND t.status IN ('authorized', 'completed') AND COALESCE(p.attention_raised, '') NOT LIKE '%amount_mismatch:%'",
+    },
+    Law {
+        name: "event_has_its_history",
+        law: "Every event tells of a history row that is there, or of a notification.",
+        root: Root::Events,
+        takes_moment: false,
+        sql: "SELECT e.id AS subject FROM events e WHERE e.id > $1 AND e.id <= $2 AND (CASE WHEN e.payment_id IS NULL \
+              THEN e.notification_id IS NULL ELSE NOT EXISTS (SELECT 1 FROM transitions t WHERE t.payment_id = e.payment_id \
+              AND t.sequence = e.sequence) END OR (e.notification_id IS NOT NULL \
+              AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.id = e.notification_id)))",
+    },
+    Law {
+        name: "notification_is_booked",
+        law: "Every notification that was applied has its transaction in the books of the payment it names.",
+        root: Root::Notifications,
+        takes_moment: false,
+        sql: "SELECT n.id AS subject FROM notifications n WHERE n.id > $1 AND n.id <= $2 \
+              AND n.verdict IN ('applied', 'no_change') AND NOT EXISTS (SELECT 1 FROM transactions t \
+              WHERE t.transaction_id = n.transaction_id AND t.payment_id = n.payment_id)",
+    },
+    Law {
+        name: "key_points_to_its_effect",
+        law: "Every Idempotency-Key points to a payment or refund that is there, and one without an answer to its call.",
+        root: Root::IdempotencyKeys,
+        takes_moment: false,
+        sql: "SELECT k.api_key_id || ' ' || k.resource_id AS subject FROM idempotency_keys k \
+              WHERE (k.api_key_id, k.idempotency_key) > ($1, $2) AND (k.api_key_id, k.idempotency_key) <= ($3, $4) \
+              AND ((k.resource_id LIKE 'pay^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = k.resource_id)) \
+              OR (k.resource_id LIKE 'ref^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = k.resource_id)) \
+              OR (k.status IS NULL AND k.operation_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = k.operation_id)))",
+    },
+];
