@@ -9,7 +9,7 @@ use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::app::ReconciliationSettings;
+use crate::app::{ReconciliationSettings, RetentionSettings};
 use crate::cloudpayments::BreakerSettings;
 use crate::http::SupportContacts;
 use crate::store::Target;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub intervals: Intervals,
     /// Comparing with the provider's register.
     pub reconciliation: ReconciliationSettings,
+    /// How long personal data is kept.
+    pub retention: RetentionSettings,
     /// Logs.
     pub log: LogSettings,
 }
@@ -340,6 +342,8 @@ impl Reader<'_> {
         let reconcile_interval = self.millis("worker.reconcile_interval_ms", 10, 3_600_000);
         let seal_interval = self.millis("worker.seal_interval_ms", 10, 3_600_000);
         let reconciliation = self.reconciliation();
+        let retention_interval = self.millis("worker.retention_interval_ms", 10, 86_400_000);
+        let retention = self.retention();
         let log = self.log();
         Some(Settings {
             server: server?,
@@ -357,8 +361,10 @@ impl Reader<'_> {
                 expire: expire_interval?,
                 reconcile: reconcile_interval?,
                 seal: seal_interval?,
+                retention: retention_interval?,
             },
             reconciliation: reconciliation?,
+            retention: retention?,
             log: log?,
         })
     }
@@ -470,6 +476,26 @@ impl Reader<'_> {
             delay_s: delay_s?,
             overlap_s: overlap_s?,
             check_at_start: check_at_start?,
+        })
+    }
+
+    /// Days; 0 keeps for good.
+    fn days(&mut self, key: &str) -> Option<Option<i64>> {
+        self.number(key, 0, 36_500).map(|days: u32| (days > 0).then_some(i64::from(days)))
+    }
+
+    fn retention(&mut self) -> Option<RetentionSettings> {
+        let notification_bodies_days = self.days("retention.notification_bodies_days");
+        let idempotency_answers_days = self.days("retention.idempotency_answers_days");
+        let quarantine_days = self.days("retention.quarantine_days");
+        let access_records_days = self.days("retention.access_records_days");
+        let payer_data_days = self.days("retention.payer_data_days");
+        Some(RetentionSettings {
+            notification_bodies_days: notification_bodies_days?,
+            idempotency_answers_days: idempotency_answers_days?,
+            quarantine_days: quarantine_days?,
+            access_records_days: access_records_days?,
+            payer_data_days: payer_data_days?,
         })
     }
 

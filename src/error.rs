@@ -43,6 +43,10 @@ pub enum Conflict {
     PaidBeforeRestore,
     /// The register holds a refund of this payment whose request is lost with an older copy of the database.
     RefundedBeforeRestore,
+    /// Personal data that is to be erased is still needed: a payment is not over.
+    PayerInUse,
+    /// Personal data that is to be erased was written before payers had keys.
+    KeysNotRotated,
 }
 
 impl Conflict {
@@ -59,6 +63,8 @@ impl Conflict {
             Conflict::TooManyReconciliations => "too_many_reconciliations",
             Conflict::PaidBeforeRestore => "paid_before_restore",
             Conflict::RefundedBeforeRestore => "refunded_before_restore",
+            Conflict::PayerInUse => "payer_in_use",
+            Conflict::KeysNotRotated => "keys_not_rotated",
         }
     }
 }

@@ -86,6 +86,7 @@ impl Running {
                 call_deadline_s: call_deadline_s(settings),
                 provider_works_s: settings.cloudpayments.working_time_s,
                 reconciliation: settings.reconciliation.clone(),
+                retention: settings.retention.clone(),
             },
         }));
         // Before anything is served: money waits until it is known what the provider did since the last change.

@@ -9,9 +9,13 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 const NONCE_LENGTH: usize = 24;
-const FORMAT: u8 = 1;
+/// First byte of what a key derived from `privacy.encryption_key` sealed.
+const BY_VAULT: u8 = 1;
+/// First byte of what the data key of a payer sealed.
+const BY_DATA_KEY: u8 = 2;
 
 /// Bytes from the operating system's generator. A machine that has none cannot run this service at all.
 #[expect(
@@ -116,19 +120,7 @@ impl Vault {
 
     /// Encrypts for the place named by `context` (table, column, row); the value opens nowhere else.
     pub fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
-        let nonce = random_bytes::<NONCE_LENGTH>();
-        let payload = Payload { msg: plain, aad: context.as_bytes() };
-        // Encryption fails only for messages beyond 256 GiB, which no body limit lets in.
-        let sealed = self
-            .ciphers
-            .first()
-            .and_then(|cipher| cipher.encrypt(&XNonce::from(nonce), payload).ok())
-            .unwrap_or_default();
-        let mut bytes = Vec::with_capacity(1 + NONCE_LENGTH + sealed.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&nonce);
-        bytes.extend_from_slice(&sealed);
-        bytes
+        self.ciphers.first().map(|cipher| seal(cipher, BY_VAULT, context, plain)).unwrap_or_default()
     }
 
     /// Decrypts what [`Vault::seal`] made for the same `context`.
@@ -136,14 +128,36 @@ impl Vault {
     /// # Errors
     /// When no key fits or a byte was changed.
     pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
-        let rest = sealed.strip_prefix(&[FORMAT]).ok_or(CannotOpen)?;
-        let (nonce, message) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(CannotOpen)?;
-        self.ciphers
-            .iter()
-            .find_map(|cipher| {
-                cipher.decrypt(&XNonce::from(*nonce), Payload { msg: message, aad: context.as_bytes() }).ok()
-            })
-            .ok_or(CannotOpen)
+        self.ciphers.iter().find_map(|cipher| open(cipher, BY_VAULT, context, sealed).ok()).ok_or(CannotOpen)
+    }
+
+    /// What [`Vault::seal`] made with a key that was used before, sealed with the current one; `None` for what the
+    /// current key sealed.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn reseal(&self, context: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, CannotOpen> {
+        if self.ciphers.first().is_some_and(|cipher| open(cipher, BY_VAULT, context, sealed).is_ok()) {
+            return Ok(None);
+        }
+        let plain = Zeroizing::new(self.open(context, sealed)?);
+        Ok(Some(self.seal(context, &plain)))
+    }
+
+    /// A new data key, and how it is kept: sealed by the current key for `context`.
+    pub fn new_data_key(&self, context: &str) -> (DataKey, Vec<u8>) {
+        let bytes = Zeroizing::new(random_bytes::<32>());
+        (DataKey::from_bytes(&bytes), self.seal(context, bytes.as_slice()))
+    }
+
+    /// The data key that [`Vault::new_data_key`] made for the same `context`.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn open_data_key(&self, context: &str, wrapped: &[u8]) -> Result<DataKey, CannotOpen> {
+        let bytes = Zeroizing::new(self.open(context, wrapped)?);
+        let bytes: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| CannotOpen)?;
+        Ok(DataKey::from_bytes(bytes))
     }
 
     /// A hash by which a confidential value can be found again without being stored.
@@ -155,6 +169,13 @@ impl Vault {
     pub fn search_hashes(&self, kind: &str, value: &str) -> Vec<String> {
         let message = digest(&[kind.as_bytes(), value.as_bytes()]);
         self.search_keys.iter().map(|key| base64_url(&hmac_sha256(key, &message))).collect()
+    }
+
+    /// Digests by which equal values are recognised, although nobody without the key can try out what they are of: with
+    /// the current key first, then with those that were used before.
+    pub fn keyed_digests(&self, kind: &str, value: &[u8]) -> Vec<[u8; 32]> {
+        let message = digest(&[kind.as_bytes(), value]);
+        self.search_keys.iter().map(|key| hmac_sha256(key, &message)).collect()
     }
 
     /// The signature of a link of ours, for `purpose` and `subject`.
@@ -169,6 +190,59 @@ impl Vault {
             .iter()
             .any(|key| equal_in_constant_time(link_signature(key, purpose, subject).as_bytes(), signature.as_bytes()))
     }
+}
+
+/// The key of one payer. Whoever destroys its wrapped form destroys all that it sealed. Wiped from memory when dropped.
+#[derive(Clone)]
+pub struct DataKey(XChaCha20Poly1305);
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKey(..)")
+    }
+}
+
+impl DataKey {
+    fn from_bytes(bytes: &[u8; 32]) -> DataKey {
+        DataKey(XChaCha20Poly1305::new(bytes.into()))
+    }
+
+    /// Encrypts for the place named by `context`; the value opens nowhere else.
+    pub fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
+        seal(&self.0, BY_DATA_KEY, context, plain)
+    }
+
+    /// Decrypts what [`DataKey::seal`] made for the same `context`.
+    ///
+    /// # Errors
+    /// When the key does not fit or a byte was changed.
+    pub fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+        open(&self.0, BY_DATA_KEY, context, sealed)
+    }
+}
+
+/// Whether a value was sealed by the vault itself, as everything was before payers had keys of their own.
+pub fn is_sealed_by_vault(sealed: &[u8]) -> bool {
+    sealed.first() == Some(&BY_VAULT)
+}
+
+fn seal(cipher: &XChaCha20Poly1305, format: u8, context: &str, plain: &[u8]) -> Vec<u8> {
+    let nonce = random_bytes::<NONCE_LENGTH>();
+    let payload = Payload { msg: plain, aad: context.as_bytes() };
+    // Encryption fails only for messages beyond 256 GiB, which no body limit lets in.
+    let sealed = cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(1 + NONCE_LENGTH + sealed.len());
+    bytes.push(format);
+    bytes.extend_from_slice(&nonce);
+    bytes.extend_from_slice(&sealed);
+    bytes
+}
+
+fn open(cipher: &XChaCha20Poly1305, format: u8, context: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+    let rest = sealed.strip_prefix(&[format]).ok_or(CannotOpen)?;
+    let (nonce, message) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(CannotOpen)?;
+    let payload = Payload { msg: message, aad: context.as_bytes() };
+    cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| CannotOpen)
 }
 
 fn link_signature(key: &[u8; 32], purpose: &str, subject: &str) -> String {
@@ -196,5 +270,31 @@ mod tests {
         assert!(rotated.link_holds("three_ds", "pay_1", &vault.sign_link("three_ds", "pay_1")));
         assert!(!vault.link_holds("three_ds", "pay_1", &rotated.sign_link("three_ds", "pay_1")));
         assert!(rotated.search_hashes("account_id", "a").contains(&vault.search_hash("account_id", "a")));
+    }
+
+    #[test]
+    fn a_change_of_keys_leaves_nothing_to_the_old_one() {
+        let (old, both, new) = (Vault::new(&[7; 32], &[]), Vault::new(&[8; 32], &[[7; 32]]), Vault::new(&[8; 32], &[]));
+        let sealed = old.seal("x", b"secret");
+        assert_eq!(new.open("x", &sealed), Err(CannotOpen));
+        let moved = both.reseal("x", &sealed).unwrap().unwrap();
+        assert_eq!(new.open("x", &moved).unwrap(), b"secret");
+        assert_eq!(both.reseal("x", &moved), Ok(None));
+        assert_eq!(both.reseal("y", &sealed), Err(CannotOpen));
+    }
+
+    #[test]
+    fn what_a_data_key_sealed_opens_by_it_alone() {
+        let vault = Vault::new(&[7; 32], &[]);
+        let (key, wrapped) = vault.new_data_key("payer_keys/pay_1");
+        let sealed = key.seal("payments/pay_1", b"secret");
+        assert_eq!(vault.open("payments/pay_1", &sealed), Err(CannotOpen));
+        assert!(!is_sealed_by_vault(&sealed) && is_sealed_by_vault(&wrapped));
+        assert_eq!(key.open("payments/pay_2", &sealed), Err(CannotOpen));
+        let again = vault.open_data_key("payer_keys/pay_1", &wrapped).unwrap();
+        assert_eq!(again.open("payments/pay_1", &sealed).unwrap(), b"secret");
+        let (other, _) = vault.new_data_key("payer_keys/pay_1");
+        assert_eq!(other.open("payments/pay_1", &sealed), Err(CannotOpen));
+        assert!(vault.open_data_key("payer_keys/pay_2", &wrapped).is_err());
     }
 }

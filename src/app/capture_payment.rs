@@ -46,7 +46,7 @@ impl App {
                 let outcome = self.parts.provider.capture(transaction_id, taken, operation.id.as_str()).await;
                 self.finish_call(keyed, operation, Conclusion::of_done(outcome, Conclusion::Captured)).await
             }
-            begun => self.answer_without_call(begun).await,
+            begun => self.answer_without_call(caller, begun).await,
         }
     }
 
@@ -65,7 +65,7 @@ impl App {
                 let outcome = self.parts.provider.void(transaction_id, operation.id.as_str()).await;
                 self.finish_call(keyed, operation, Conclusion::of_done(outcome, Conclusion::Voided)).await
             }
-            begun => self.answer_without_call(begun).await,
+            begun => self.answer_without_call(caller, begun).await,
         }
     }
 
@@ -91,9 +91,9 @@ impl App {
         Ok(())
     }
 
-    pub(super) async fn answer_without_call(&self, begun: Begun) -> Result<Answer> {
+    pub(super) async fn answer_without_call(&self, caller: &Caller, begun: Begun) -> Result<Answer> {
         match begun {
-            Begun::Repeat(repeat) => self.repeat(repeat, false).await,
+            Begun::Repeat(repeat) => self.repeat(caller, repeat, false).await,
             Begun::Answer(stored) => Ok(Answer { stored, replayed: false }),
             Begun::Call(..) => Err(Error::internal("a call that nobody made")),
         }
@@ -174,8 +174,8 @@ impl App {
                     refuse_while_paying(tx, &payment, recorder.at)?;
                     let details =
                         recorder.settle(tx, payment, Note { rest_in: Some(Status::Cancelled), ..Note::default() })?;
-                    let answer = present.payment(&details, false);
-                    idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
+                    let answer = present.payment(&details.answered_to(&keyed.caller), false);
+                    idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&id), &answer)?;
                     Ok(Begun::Answer(answer))
                 }
                 Status::Authorized => {
@@ -228,7 +228,7 @@ pub(super) fn claim(
     deadline_s: i64,
 ) -> Result<Option<Repeat>> {
     payments::hold(tx, id)?;
-    idempotent::claim(tx, &keyed.caller, &keyed.idempotency, id.as_str(), Some(&operation.id), at, deadline_s)
+    idempotent::claim(tx, keyed, Some(id), id.as_str(), Some(&operation.id), at, deadline_s)
 }
 
 /// One call at a time for a payment.

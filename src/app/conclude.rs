@@ -5,6 +5,7 @@ use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{ChargeAnswer, NotSent, Outcome, RefundAnswer};
 use crate::domain::evidence::{Card, Fact, TransactionKind, TransactionStatus};
+use crate::domain::id::PaymentId;
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment, ThreeDs};
 use crate::domain::refund::{Refund, RefundStatus};
@@ -332,11 +333,22 @@ impl App {
         let answer = self
             .write_payment(&payment_id, move |tx| {
                 let concluded = conclude(tx, &recorder, &operation, &conclusion)?;
-                let (answer, is_final) = match &concluded.refund {
-                    Some(refund) => (present.refund(refund), refund.status != RefundStatus::Pending),
-                    None => (present.payment(&concluded.details, keyed.creates), is_final(&concluded.details.payment)),
+                let (answer, is_final) = match concluded.refund {
+                    Some(refund) => (present.refund(&refund), refund.status != RefundStatus::Pending),
+                    None => {
+                        let is_final = is_final(&concluded.details.payment);
+                        (present.payment(&concluded.details.answered_to(&keyed.caller), keyed.creates), is_final)
+                    }
                 };
-                keep(tx, &keyed, &answer, is_final, conclusion.failure(operation.kind).is_some(), recorder.at)?;
+                keep(
+                    tx,
+                    &keyed,
+                    &operation.payment_id,
+                    &answer,
+                    is_final,
+                    conclusion.failure(operation.kind).is_some(),
+                    recorder.at,
+                )?;
                 Ok(answer)
             })
             .await?;
@@ -347,6 +359,7 @@ impl App {
 fn keep(
     tx: &mut Tx<'_>,
     keyed: &Keyed,
+    payment_id: &PaymentId,
     answer: &StoredAnswer,
     is_final: bool,
     failed: bool,
@@ -356,7 +369,7 @@ fn keep(
     if failed {
         idempotency::release(tx, key_id, idempotency)
     } else if is_final {
-        idempotency::finish(tx, key_id, idempotency, answer)
+        idempotency::finish(tx, key_id, idempotency, Some(payment_id), answer)
     } else {
         idempotency::unlock(tx, key_id, idempotency, at)
     }

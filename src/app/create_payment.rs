@@ -37,7 +37,7 @@ impl App {
         let operation = card.as_ref().map(|_| self.charge_operation(&payment));
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         match self.begin_payment(&keyed, &payment, operation.as_ref()).await? {
-            Begun::Repeat(repeat) => self.repeat(repeat, true).await,
+            Begun::Repeat(repeat) => self.repeat(caller, repeat, true).await,
             Begun::Answer(stored) => Ok(Answer { stored, replayed: false }),
             Begun::Charge => {
                 let (Some(card), Some(operation)) = (card, operation) else {
@@ -79,6 +79,7 @@ impl App {
             attention_raised: Vec::new(),
             test_mode: None,
             created_by: caller.key_id.clone(),
+            erased: false,
             created_at: now,
             updated_at: now,
             expires_at: now.plus_seconds(new.expires_in_s.unwrap_or(self.parts.settings.default_expires_in_s)),
@@ -127,15 +128,9 @@ impl App {
             .write(lane, move |tx| {
                 let operation_id = operation.as_ref().map(|operation| &operation.id);
                 let at = payment.created_at;
-                if let Some(repeat) = idempotent::claim(
-                    tx,
-                    &keyed.caller,
-                    &keyed.idempotency,
-                    payment.id.as_str(),
-                    operation_id,
-                    at,
-                    deadline_s,
-                )? {
+                if let Some(repeat) =
+                    idempotent::claim(tx, &keyed, Some(&payment.id), payment.id.as_str(), operation_id, at, deadline_s)?
+                {
                     return Ok(Begun::Repeat(repeat));
                 }
                 refuse_if_paid_and_lost(tx, &payment.invoice_id)?;
@@ -146,7 +141,7 @@ impl App {
                 }
                 let answer =
                     present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
-                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, &answer)?;
+                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&payment.id), &answer)?;
                 Ok(Begun::Answer(answer))
             })
             .await

@@ -36,7 +36,7 @@ impl App {
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         self.settle_open(&id, caller).await?;
         match self.begin_refund(&keyed, &id, new).await? {
-            Begun::Repeat(repeat) => self.repeat(repeat, true).await,
+            Begun::Repeat(repeat) => self.repeat(caller, repeat, true).await,
             Begun::Call(begun) => {
                 let (operation, refund) = *begun;
                 let outcome = self
@@ -61,8 +61,8 @@ impl App {
             let payment = payments::hold(tx, &id)?;
             if let Some(repeat) = idempotent::claim(
                 tx,
-                &keyed.caller,
-                &keyed.idempotency,
+                &keyed,
+                Some(&id),
                 refund_id.as_str(),
                 Some(&template.id),
                 recorder.at,

@@ -1,6 +1,7 @@
 //! The same request under the same key has one effect and one answer.
 
-use super::{Answer, App, Caller, Idempotency};
+use super::conclude::Keyed;
+use super::{Answer, App, Caller};
 use crate::clock::Timestamp;
 use crate::domain::id::{OperationId, PaymentId, RefundId};
 use crate::domain::payment::OperationState;
@@ -18,11 +19,11 @@ pub(super) enum Repeat {
 
 impl App {
     /// The answer to a repeat. `created` tells whether the request creates what it answers with.
-    pub(super) async fn repeat(&self, repeat: Repeat, created: bool) -> Result<Answer> {
+    pub(super) async fn repeat(&self, caller: &Caller, repeat: Repeat, created: bool) -> Result<Answer> {
         let stored = match repeat {
             Repeat::Answered(stored) => stored,
             Repeat::Live(id) => match (PaymentId::parse(&id), RefundId::parse(&id)) {
-                (Some(id), _) => self.parts.present.payment(&self.payment(id).await?, created),
+                (Some(id), _) => self.parts.present.payment(&self.payment(id).await?.answered_to(caller), created),
                 (None, Some(id)) => self.parts.present.refund(&self.refund(id).await?),
                 (None, None) => return Err(Error::internal("an idempotency key points nowhere")),
             },
@@ -37,17 +38,18 @@ impl App {
 /// The key was used for another request, or the first one is still running.
 pub(super) fn claim(
     tx: &mut Tx<'_>,
-    caller: &Caller,
-    idempotency: &Idempotency,
+    keyed: &Keyed,
+    payment_id: Option<&PaymentId>,
     resource_id: &str,
     operation_id: Option<&OperationId>,
     at: Timestamp,
     deadline_s: i64,
 ) -> Result<Option<Repeat>> {
     let request = Request {
-        api_key_id: &caller.key_id,
-        idempotency,
+        api_key_id: &keyed.caller.key_id,
+        idempotency: &keyed.idempotency,
         resource_id,
+        payment_id,
         operation_id,
         at,
         locked_until: at.plus_seconds(deadline_s),

@@ -3,6 +3,7 @@
 //! Every change of a payment goes through `record`; every call to the provider is written down before it is sent and
 //! again when its outcome is known. Between the two there is no transaction.
 
+mod access;
 mod authenticate;
 mod capture_payment;
 mod chargebacks;
@@ -16,6 +17,7 @@ mod idempotent;
 mod invariants;
 mod merge;
 mod note;
+mod personal_data;
 mod prove_history;
 mod read;
 mod reconcile;
@@ -23,6 +25,7 @@ mod reconciliations;
 mod record;
 mod resolve;
 mod resolve_attention;
+mod retention;
 mod run_phases;
 mod seal_history;
 mod settle_operations;
@@ -37,6 +40,7 @@ pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
 pub use prove_history::{Proof, Proven, prove_history};
 pub use reconcile::ReconciliationSettings;
+pub use retention::RetentionSettings;
 pub use seal_history::{DailyRoot, find_daily_root, list_daily_roots};
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
@@ -72,6 +76,8 @@ pub struct AppSettings {
     pub provider_works_s: i64,
     /// How the provider's register is compared.
     pub reconciliation: ReconciliationSettings,
+    /// How long personal data is kept.
+    pub retention: RetentionSettings,
 }
 
 /// What the use cases work with.
@@ -103,6 +109,8 @@ pub struct App {
     asking: settle_operations::Asking,
     gate: gap::Gate,
     days: reconcile::Days,
+    readings: access::Readings,
+    sweep: retention::Sweep,
 }
 
 impl App {
@@ -116,6 +124,8 @@ impl App {
             asking: settle_operations::Asking::default(),
             gate: gap::Gate::default(),
             days: reconcile::Days::default(),
+            readings: access::Readings::default(),
+            sweep: retention::Sweep::default(),
         }
     }
 

@@ -133,7 +133,7 @@ impl App {
     }
 }
 
-fn with_transactions(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment) -> Result<PaymentDetails> {
+pub(super) fn with_transactions(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment) -> Result<PaymentDetails> {
     let transactions = super::record::shown(transactions::of_payment(tx, &payment.id)?);
     Ok(PaymentDetails { payment, transactions })
 }

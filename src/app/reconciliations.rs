@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::read::cut;
 use super::{
@@ -59,7 +60,7 @@ impl App {
                 }
                 reconciliations::insert(tx, &run)?;
                 let stored = present.reconciliation(&details(tx, run.clone())?);
-                idempotency::finish(tx, &caller.key_id, &key, &stored)?;
+                idempotency::finish(tx, &caller.key_id, &key, None, &stored)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await?;
@@ -148,7 +149,7 @@ impl App {
                     return Err(Error::conflict(Conflict::InvalidState, "the discrepancy is closed already; read it"));
                 }
                 let stored = present.discrepancy(&discrepancies::get(tx, &id)?);
-                idempotency::finish(tx, &caller.key_id, &key, &stored)?;
+                idempotency::finish(tx, &caller.key_id, &key, None, &stored)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await
@@ -188,7 +189,8 @@ fn claimed_answer(
     resource_id: &str,
     now: Timestamp,
 ) -> Result<Option<StoredAnswer>> {
-    match idempotent::claim(tx, caller, key, resource_id, None, now, 0)? {
+    let keyed = Keyed { caller: caller.clone(), idempotency: key.clone(), creates: true };
+    match idempotent::claim(tx, &keyed, None, resource_id, None, now, 0)? {
         None => Ok(None),
         Some(Repeat::Answered(answer)) => Ok(Some(answer)),
         Some(Repeat::Live(_)) => Err(Error::internal("an idempotency key without its answer")),

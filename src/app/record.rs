@@ -13,7 +13,7 @@ use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition, told_sums};
 use crate::clock::{IdSource, Timestamp};
 use crate::domain::evidence::{
-    Attention, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
+    Attention, Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
 };
 use crate::domain::id::{EventId, NotificationId, RefundId, TransactionRecordId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
@@ -74,6 +74,8 @@ impl Recorder {
         fact: &Fact,
         refund_id: Option<&RefundId>,
     ) -> Result<Learned> {
+        let nameless = payment.erased.then(|| without_card(fact));
+        let fact = nameless.as_ref().unwrap_or(fact);
         let known = transactions::find(tx, fact.transaction_id)?;
         let refund = match fact.kind {
             TransactionKind::Refund => self.refund_behind(tx, payment, fact, refund_id)?,
@@ -405,6 +407,11 @@ pub(super) fn counted_transaction(tx: &mut Tx<'_>, payment: &Payment) -> Result<
         open_operation: None,
     };
     Ok(derive(&known).counted)
+}
+
+/// A fact as it is kept of an erased payer: no card comes back with a late one.
+fn without_card(fact: &Fact) -> Fact {
+    Fact { card: Card { brand: fact.card.brand.clone(), ..Card::default() }, ..fact.clone() }
 }
 
 fn changed(before: &Payment, next: &Payment) -> bool {

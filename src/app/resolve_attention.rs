@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::record::Note;
 use super::{Answer, App, Caller, Idempotency, StoredAnswer};
@@ -32,12 +33,12 @@ impl App {
         let recorder = self.recorder(CauseType::Operator, caller.request_id.clone(), caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let present = Arc::clone(&self.parts.present);
-        let caller = caller.clone();
+        let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         let done = self
             .write_payment(&id.clone(), move |tx| {
                 let payment = payments::hold(tx, &id)?;
                 let (at, resource) = (recorder.at, id.as_str());
-                if let Some(repeat) = idempotent::claim(tx, &caller, &idempotency, resource, None, at, deadline_s)? {
+                if let Some(repeat) = idempotent::claim(tx, &keyed, Some(&id), resource, None, at, deadline_s)? {
                     return Ok(Done::Repeat(repeat));
                 }
                 let Some(resolved) = payment.attention.clone() else {
@@ -49,13 +50,14 @@ impl App {
                 let note = Note { always: true, resolves_attention: true, ..Note::default() }
                     .with("resolved", resolved)
                     .with("reason", reason.as_str());
-                let answer = present.payment(&recorder.settle(tx, payment, note)?, false);
-                idempotency::finish(tx, &caller.key_id, &idempotency, &answer)?;
+                let details = recorder.settle(tx, payment, note)?.answered_to(&keyed.caller);
+                let answer = present.payment(&details, false);
+                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&id), &answer)?;
                 Ok(Done::Answer(answer))
             })
             .await?;
         match done {
-            Done::Repeat(repeat) => self.repeat(repeat, false).await,
+            Done::Repeat(repeat) => self.repeat(caller, repeat, false).await,
             Done::Answer(stored) => Ok(Answer { stored, replayed: false }),
         }
     }

@@ -14,10 +14,9 @@ use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, Tra
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
-use crate::error::{Error, Result};
-use crate::store::notifications::{self, Stored};
+use crate::error::{Conflict, Error, Result};
+use crate::store::notifications::{self, Signed};
 use crate::store::{Lane, Tx, payments, transactions};
-use crate::vault;
 
 /// Codes of the answer to Check (contract section 8.2).
 mod code {
@@ -55,7 +54,6 @@ struct Incoming {
     kind: NotificationKind,
     body: Vec<u8>,
     is_json: bool,
-    digest: [u8; 32],
     content: Option<Notification>,
     /// A Check while it is not known yet what the provider did before: nobody may pay.
     gate_closed: bool,
@@ -117,7 +115,6 @@ impl App {
         let incoming = Incoming {
             id: NotificationId::generate(now, self.parts.ids.as_ref()),
             kind: raw.kind,
-            digest: vault::digest(&[&raw.signed]),
             body: raw.signed,
             is_json: raw.is_json,
             content,
@@ -162,12 +159,16 @@ impl App {
         let stored = self.parts.store.read(move |tx| notifications::get(tx, &wanted)).await?;
         let kind = NotificationKind::parse(&stored.record.kind)
             .ok_or_else(|| Error::internal("a notification of no known kind"))?;
+        let Some(body) = stored.body else {
+            let advice = "the body of this notification was removed when its time was over; ask the provider instead: \
+                          POST /v1/payments/{id}/sync";
+            return Err(Error::conflict(Conflict::InvalidState, advice));
+        };
         let incoming = Incoming {
             id,
             kind,
-            digest: vault::digest(&[&stored.body]),
-            content: cloudpayments::parse(&stored.body, stored.is_json).ok(),
-            body: stored.body,
+            content: cloudpayments::parse(&body, stored.is_json).ok(),
+            body,
             is_json: stored.is_json,
             gate_closed: false,
         };
@@ -178,7 +179,6 @@ impl App {
                 // A Check asks about a moment that is over.
                 if incoming.kind != NotificationKind::Check {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
-                    let payment_id = applied.payment_id.as_ref().map(PaymentId::as_str);
                     let before = notifications::get(tx, &incoming.id)?.record;
                     if let (None, Some(id)) = (&before.payment_id, &applied.payment_id) {
                         let payment = payments::get(tx, id)?;
@@ -191,7 +191,7 @@ impl App {
                             transaction_id,
                         )?;
                     }
-                    notifications::set_verdict(tx, &incoming.id, applied.verdict, payment_id)?;
+                    notifications::set_verdict(tx, &incoming.id, applied.verdict, applied.payment_id.as_ref())?;
                 }
                 Ok(notifications::get(tx, &incoming.id)?.record)
             })
@@ -207,7 +207,7 @@ impl App {
             .store
             .write(lane, move |tx| {
                 let check = incoming.kind == NotificationKind::Check;
-                if !check && notifications::is_known(tx, incoming.kind, &incoming.digest)? {
+                if !check && notifications::is_known(tx, incoming.kind, &incoming.body)? {
                     return Ok(Applied::nowhere("repeat"));
                 }
                 let applied = if incoming.gate_closed {
@@ -217,10 +217,10 @@ impl App {
                 } else {
                     apply_facts(tx, &recorder, &incoming)?
                 };
-                let stored = to_store(&incoming, &applied, recorder.at);
-                notifications::insert(tx, &stored, &incoming.digest)?;
+                let record = record_of(&incoming, &applied, recorder.at);
+                notifications::insert(tx, &record, &incoming.signed(&storable(&incoming.body)))?;
                 if applied.belongs_nowhere() {
-                    let transaction_id = stored.record.transaction_id;
+                    let transaction_id = record.transaction_id;
                     recorder.announce_notification(
                         tx,
                         "notification.needs_attention",
@@ -314,20 +314,27 @@ fn storable(body: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-fn to_store(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Stored {
-    Stored {
-        record: NotificationRecord {
-            id: incoming.id.clone(),
-            kind: incoming.kind.as_str().to_owned(),
-            payment_id: applied.payment_id.as_ref().map(ToString::to_string),
-            transaction_id: incoming.content.as_ref().and_then(|content| content.transaction_id),
-            verdict: applied.verdict.to_owned(),
-            reply: i32::from(applied.reply),
-            received_at: at,
-        },
-        body: storable(&incoming.body).into_owned(),
-        is_json: incoming.is_json,
-        parent_transaction_id: incoming.content.as_ref().and_then(|content| content.payment_transaction_id),
+impl Incoming {
+    /// `kept` is what may be kept of the body.
+    fn signed<'a>(&'a self, kept: &'a [u8]) -> Signed<'a> {
+        Signed {
+            body: &self.body,
+            kept,
+            is_json: self.is_json,
+            parent_transaction_id: self.content.as_ref().and_then(|content| content.payment_transaction_id),
+        }
+    }
+}
+
+fn record_of(incoming: &Incoming, applied: &Applied, at: Timestamp) -> NotificationRecord {
+    NotificationRecord {
+        id: incoming.id.clone(),
+        kind: incoming.kind.as_str().to_owned(),
+        payment_id: applied.payment_id.as_ref().map(ToString::to_string),
+        transaction_id: incoming.content.as_ref().and_then(|content| content.transaction_id),
+        verdict: applied.verdict.to_owned(),
+        reply: i32::from(applied.reply),
+        received_at: at,
     }
 }
 
@@ -413,11 +420,11 @@ pub(super) fn take_unmatched(
     let mut facts = Vec::new();
     for stored in notifications::unmatched_about(tx, transaction_id)? {
         let kind = NotificationKind::parse(&stored.record.kind).and_then(stated_by);
-        let content = cloudpayments::parse(&stored.body, stored.is_json).ok();
+        let content = stored.body.and_then(|body| cloudpayments::parse(&body, stored.is_json).ok());
         if let (Some(kind), Some(content)) = (kind, content)
             && let Some(fact) = content.fact(kind, Some(payment.currency()))
         {
-            notifications::set_verdict(tx, &stored.record.id, "applied", Some(payment.id.as_str()))?;
+            notifications::set_verdict(tx, &stored.record.id, "applied", Some(&payment.id))?;
             facts.push((stored.record.id, fact));
         }
     }

@@ -37,7 +37,7 @@ impl App {
                 let outcome = self.parts.provider.finish_three_ds(md, &pa_res, operation.id.as_str()).await;
                 self.finish_call(keyed, operation, outcome.into()).await
             }
-            begun => self.answer_without_call(begun).await,
+            begun => self.answer_without_call(caller, begun).await,
         }
     }
 

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use crate::clock::Timestamp;
 use crate::domain::evidence::Transaction;
-use crate::domain::id::{ApiKeyId, EventId, NotificationId, PaymentId};
+use crate::domain::id::{ApiKeyId, ErasureId, EventId, NotificationId, PaymentId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, Language, Payer, Payment};
 use crate::domain::refund::Refund;
@@ -63,6 +63,46 @@ pub trait Present: Send + Sync {
     fn reconciliation(&self, details: &ReconciliationDetails) -> StoredAnswer;
     /// 200.
     fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer;
+    /// 200.
+    fn erasure(&self, erasure: &Erasure) -> StoredAnswer;
+}
+
+/// That a payer's personal data was erased, and how much of it there was.
+#[derive(Debug, Clone)]
+pub struct Erasure {
+    /// Our id of the record.
+    pub id: ErasureId,
+    /// When.
+    pub at: Timestamp,
+    /// Keys that were destroyed.
+    pub payers: i64,
+    /// Payments that were under them.
+    pub payments: i64,
+    /// Notifications about these payments.
+    pub notifications: i64,
+}
+
+/// A reading of personal data that is recorded.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// Of all that is held about a payer.
+    Export {
+        /// The payer's key; `None` when nothing is held.
+        payer: Option<String>,
+    },
+    /// Of a payment that another key created.
+    Payment(PaymentId),
+}
+
+/// All that is held about a payer in one of its payments.
+#[derive(Debug)]
+pub struct PayerRecord {
+    /// The payment.
+    pub details: PaymentDetails,
+    /// Its refunds, oldest first.
+    pub refunds: Vec<Refund>,
+    /// The provider's notifications about it, oldest first.
+    pub notifications: Vec<StoredNotification>,
 }
 
 /// What the site asks for.
@@ -314,6 +354,17 @@ pub enum NotificationReply {
     BadSignature,
     /// 503: it could not be stored; the provider repeats it.
     TryAgain,
+}
+
+/// A notification with its body, opened.
+#[derive(Debug)]
+pub struct StoredNotification {
+    /// What may be shown of it.
+    pub record: NotificationRecord,
+    /// The signed bytes; `None` when their time was over or their payer was erased.
+    pub body: Option<Vec<u8>>,
+    /// Whether they are JSON.
+    pub is_json: bool,
 }
 
 /// A stored notification, its body left out.

@@ -42,6 +42,11 @@ pub(super) enum KeysCommand {
         /// key_…, as `keys list` shows it.
         id: String,
     },
+    /// Moves everything under the current privacy.encryption_key, so that the previous keys can be forgotten.
+    ///
+    /// First give the service the new key, with the old one in privacy.previous_keys, and restart it; then run this beside
+    /// it, with the same settings. It works in short steps, may be broken off and is run again.
+    RotateEncryption,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -70,14 +75,13 @@ pub(super) fn parse_span(text: &str) -> Result<i64, String> {
 }
 
 pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
-    let creates = matches!(command, KeysCommand::Create { .. });
-    let store = open(&raw, creates)?;
     match command {
         KeysCommand::Create { name, scopes, expires_in, format } => {
-            create(&store, &name, &scopes, expires_in, format).await
+            create(&open(&raw, true)?, &name, &scopes, expires_in, format).await
         }
-        KeysCommand::List { format } => list(&store, format).await,
-        KeysCommand::Revoke { id } => revoke(&store, &id).await,
+        KeysCommand::List { format } => list(&open(&raw, false)?, format).await,
+        KeysCommand::Revoke { id } => revoke(&open(&raw, false)?, &id).await,
+        KeysCommand::RotateEncryption => super::rotate::run(&raw).await,
     }
 }
 

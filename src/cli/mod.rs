@@ -6,6 +6,7 @@ mod demo;
 #[cfg(feature = "sandbox")]
 mod dev;
 mod keys;
+mod rotate;
 mod serve;
 #[cfg(feature = "sandbox")]
 mod simulate;
@@ -60,7 +61,7 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Makes, lists and revokes API keys.
+    /// Makes, lists and revokes API keys; moves personal data under a new encryption key.
     Keys {
         #[command(subcommand)]
         command: keys::KeysCommand,

@@ -50,6 +50,11 @@ macro_rules! id_type {
                 text.strip_prefix($prefix).filter(|body| is_body(body)).map(|_| $name(text.to_owned()))
             }
 
+            /// The least id that could have been made at `at`: ids sort by time.
+            pub fn first_at(at: Timestamp) -> Self {
+                $name(format!("{}{}", $prefix, encode(at, [0; 10])))
+            }
+
             /// From our own database, where only ids we made are kept.
             pub fn from_stored(text: String) -> Self {
                 $name(text)
@@ -120,6 +125,16 @@ id_type!(
     "key_"
 );
 id_type!(
+    /// The erasure of a payer's data.
+    ErasureId,
+    "era_"
+);
+id_type!(
+    /// A reading of personal data.
+    AccessId,
+    "acc_"
+);
+id_type!(
     /// A request to our API.
     RequestId,
     "req_"
@@ -141,6 +156,8 @@ mod tests {
         let earlier = PaymentId::generate(Timestamp::from_micros(1_000_000), &Fixed);
         let later = PaymentId::generate(Timestamp::from_micros(2_000_000), &Fixed);
         assert!(earlier < later);
+        assert!(PaymentId::first_at(Timestamp::from_micros(2_000_000)) < later);
+        assert!(PaymentId::first_at(Timestamp::from_micros(2_000_000)) > earlier);
         assert_eq!(PaymentId::parse(earlier.as_str()), Some(earlier.clone()));
         assert_eq!(RefundId::parse(earlier.as_str()), None);
         assert_eq!(PaymentId::parse("pay_"), None);

@@ -203,6 +203,8 @@ pub struct Payment {
     pub test_mode: Option<bool>,
     /// The key that created it.
     pub created_by: ApiKeyId,
+    /// The payer's data was erased: `payer`, the texts and the return address are gone for good.
+    pub erased: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.

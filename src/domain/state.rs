@@ -71,6 +71,10 @@ impl Status {
         matches!(self, Status::AwaitingPayer | Status::Processing | Status::AwaitingAuthentication)
     }
 
+    /// States in which something is still to happen: the payer may pay, or held money is to be taken or released.
+    pub const UNFINISHED: [Status; 4] =
+        [Status::AwaitingPayer, Status::Processing, Status::AwaitingAuthentication, Status::Authorized];
+
     /// Whether money was taken.
     pub fn is_captured(self) -> bool {
         matches!(self, Status::Paid | Status::PartiallyRefunded | Status::Refunded)

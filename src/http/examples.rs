@@ -74,6 +74,7 @@ pub(super) fn details() -> PaymentDetails {
         attention_raised: Vec::new(),
         test_mode: None,
         created_by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
+        erased: false,
         created_at: at(0),
         updated_at: at(0),
         expires_at: at(86_400),
@@ -337,6 +338,23 @@ pub(super) fn audit_root() -> Value {
     json!({
         "day": "2026-11-25", "seal": 118, "root": "5f".repeat(32), "rows": 20_480, "at": at(41).to_string(),
     })
+}
+
+/// The answer to an erasure.
+pub(super) fn erasure() -> Value {
+    json!({
+        "erased": true, "id": "era_01kaq0n3c6f9j2m5p8r1t4w7za", "at": at(86_400).to_string(), "payments": 1,
+        "notifications": 2,
+    })
+}
+
+/// All that is held about a payer with one payment.
+pub(super) fn personal_data() -> Value {
+    let told = json!({
+        "id": NOTIFICATION_ID, "kind": "pay", "received_at": at(41).to_string(),
+        "body": "TransactionId=3541977847&Amount=12500.00&Currency=KZT&AccountId=client-77&Email=payer%40example.test",
+    });
+    list(json!({"payment": paid_payment(), "refunds": [refund()], "notifications": [told]}))
 }
 
 /// A list that ends with this entry.

@@ -58,6 +58,7 @@ grant!(WritePayments, PaymentsWrite);
 grant!(WriteRefunds, RefundsWrite);
 grant!(Operate, OpsWrite);
 grant!(ReadReports, ReportsRead);
+grant!(ManagePersonalData, PersonalDataWrite);
 
 /// A caller whose key is valid, holds the scope and is within its rate.
 pub(super) struct Key<G: Grant> {

@@ -27,6 +27,7 @@ mod notifications;
 mod openapi;
 mod parameters;
 mod payments;
+mod personal_data;
 mod presenter;
 mod problem;
 mod query;

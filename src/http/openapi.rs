@@ -8,8 +8,8 @@ use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi
 
 use super::problem::{self, TABLE};
 use super::{
-    audit, decline_reasons, docs, events, examples, health, invariants, notifications, payments, reconciliations,
-    refunds, schemas, three_ds,
+    audit, decline_reasons, docs, events, examples, health, invariants, notifications, payments, personal_data,
+    reconciliations, refunds, schemas, three_ds,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -50,6 +50,8 @@ use super::{
         audit::list_audit_roots,
         invariants::check_invariants,
         decline_reasons::list_decline_reasons,
+        personal_data::export_personal_data,
+        personal_data::erase_personal_data,
         docs::get_openapi,
         health::get_liveness,
         health::get_readiness,
@@ -61,6 +63,7 @@ use super::{
         (name = "Refunds", description = "Give money back."),
         (name = "Events", description = "Catch up on what happened."),
         (name = "Operations", description = "Look closer, ask again, compare with the provider's register."),
+        (name = "Personal data", description = "Show or erase what is held about a payer."),
         (name = "Provider", description = "For CloudPayments."),
         (name = "Service", description = "About the service itself."),
     )
@@ -191,7 +194,7 @@ fn drop_null_type(schema_type: &mut SchemaType) {
 }
 
 fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    [("GET", item.get.as_mut()), ("POST", item.post.as_mut())]
+    [("GET", item.get.as_mut()), ("POST", item.post.as_mut()), ("DELETE", item.delete.as_mut())]
         .into_iter()
         .filter_map(|(method, operation)| Some((method, operation?)))
 }
@@ -277,7 +280,9 @@ impl Sends {
         Sends {
             key: operation.security.is_some(),
             idempotency_key: has(ParameterIn::Header, "Idempotency-Key"),
-            path_id: parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Path),
+            path_id: parameters
+                .iter()
+                .any(|parameter| parameter.parameter_in == ParameterIn::Path && parameter.name != "account_id"),
             query: parameters.iter().any(|parameter| parameter.parameter_in == ParameterIn::Query),
             body: operation.request_body.is_some(),
             conflict: described("409"),
@@ -447,6 +452,8 @@ mod tests {
             (examples::discrepancy(), "Discrepancy"),
             (examples::closed_discrepancy(), "Discrepancy"),
             (examples::chargeback(), "Chargeback"),
+            (examples::erasure(), "Erasure"),
+            (examples::personal_data(), "PersonalData"),
             (examples::problem("not_found", 404, "x"), "Problem"),
         ] {
             let fields = fields_of(&document, schema);

@@ -75,7 +75,7 @@ pub(super) async fn create_payment(
         ("wait" = Option<i64>, Query, description = "Seconds to wait for a change, 0 to 30.", minimum = 0, maximum = 30),
     ),
     responses((status = 200, description = "The payment as it stands.", body = PaymentView, example = json!(examples::paid_payment()))))]
-pub(super) async fn get_payment(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn get_payment(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = payment_id(&request)?;
     let mut query = QueryReader::new(request.query_string());
     let wait = query.integer("wait", 0..=MAX_WAIT_S).and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
@@ -84,6 +84,7 @@ pub(super) async fn get_payment(_key: Key<ReadPayments>, request: HttpRequest, s
         0 => shared.app.payment(id).await?,
         seconds => shared.app.payment_after_change(id, seconds).await?,
     };
+    let details = shared.app.one_shown_to(&key.caller, details).await?;
     shown(shared.presenter.payment_view(&details))
 }
 
@@ -101,7 +102,7 @@ pub(super) async fn get_payment(_key: Key<ReadPayments>, request: HttpRequest, s
         Paging,
     ),
     responses((status = 200, description = "A stretch of the list.", body = PaymentList, example = json!(examples::list(examples::payment())))))]
-pub(super) async fn list_payments(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn list_payments(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let mut query = QueryReader::new(request.query_string());
     let filter = filter(&mut query);
     let binding = filter_binding(&filter);
@@ -110,7 +111,8 @@ pub(super) async fn list_payments(_key: Key<ReadPayments>, request: HttpRequest,
     let listing = shared.app.list_payments(filter, page).await?;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|details| cursor::seal(details.payment.id.as_str(), binding));
-    let data = listing.items.iter().map(|details| shared.presenter.payment_view(details)).collect();
+    let items = shared.app.shown_to(&key.caller, listing.items).await?;
+    let data = items.iter().map(|details| shared.presenter.payment_view(details)).collect();
     shown(PaymentList { data, next_cursor })
 }
 
@@ -225,7 +227,11 @@ pub(super) async fn sync_payment(key: Key<Operate>, request: HttpRequest, shared
     let id = payment_id(&request)?;
     query::none(request.query_string())?;
     let app = Arc::clone(&shared.app);
-    let details = to_the_end(async move { app.sync_payment(&key.caller, id).await }).await??;
+    let details = to_the_end(async move {
+        let details = app.sync_payment(&key.caller, id).await?;
+        app.one_shown_to(&key.caller, details).await
+    })
+    .await??;
     shown(shared.presenter.payment_view(&details))
 }
 

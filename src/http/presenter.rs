@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::intent;
+use super::personal_data::erasure_view;
 use super::records::{CauseView, RefundFailureView, RefundView, TransitionView};
 use super::register_views::{discrepancy_view, reconciliation_view};
 use super::view::{
     CardView, DeclineView, MethodView, Moment, NextActionView, OutcomeView, PayerView, PaymentView, SupportView,
     TextsView, TransactionView,
 };
-use crate::app::{PaymentDetails, Present, ReconciliationDetails, StoredAnswer, Transition};
+use crate::app::{Erasure, PaymentDetails, Present, ReconciliationDetails, StoredAnswer, Transition};
 use crate::clock::Timestamp;
 use crate::domain::decline::{self, DeclineCategory, Texts};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
@@ -94,6 +95,7 @@ impl Presenter {
             capture: payment.capture.as_str(),
             language: payment.language.as_str(),
             payer: payer(&payment.payer),
+            erased: payment.erased.then_some(true),
             method: MethodView { r#type: payment.method.as_str() },
             return_url: payment.return_url.as_deref(),
             next_action: self.next_action(payment),
@@ -208,6 +210,10 @@ impl Present for Presenter {
 
     fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer {
         StoredAnswer { status: 200, location: None, body: body(&discrepancy_view(discrepancy)) }
+    }
+
+    fn erasure(&self, erasure: &Erasure) -> StoredAnswer {
+        StoredAnswer { status: 200, location: None, body: body(&erasure_view(erasure)) }
     }
 }
 

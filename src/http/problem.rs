@@ -55,6 +55,8 @@ pub(super) const TABLE: &[Row] = &[
         409,
         "Money was given back by a request that was lost when the database was restored",
     ),
+    row("payer_in_use", 409, "A payment of the payer is not over"),
+    row("keys_not_rotated", 409, "Some data was written before payers had keys"),
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
     row("refundable_differs", 412, "What is refundable differs from what was expected"),
     row("body_too_large", 413, "The body is too large"),
@@ -290,6 +292,8 @@ mod tests {
             Conflict::TooManyReconciliations,
             Conflict::PaidBeforeRestore,
             Conflict::RefundedBeforeRestore,
+            Conflict::PayerInUse,
+            Conflict::KeysNotRotated,
         ];
         for why in conflicts {
             assert_eq!(Problem::from(Error::conflict(why, "x")).row.code, why.code());

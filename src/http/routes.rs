@@ -7,8 +7,8 @@ use actix_web::{HttpResponse, Route};
 use super::extract::Answered;
 use super::problem::Problem;
 use super::{
-    audit, decline_reasons, docs, events, health, invariants, notifications, payments, reconciliations, refunds,
-    three_ds,
+    audit, decline_reasons, docs, events, health, invariants, notifications, payments, personal_data, reconciliations,
+    refunds, three_ds,
 };
 
 /// One operation.
@@ -27,6 +27,10 @@ const fn get(path: &'static str, route: fn() -> Route) -> Endpoint {
 
 const fn post(path: &'static str, route: fn() -> Route) -> Endpoint {
     Endpoint { method: Method::POST, path, route }
+}
+
+const fn delete(path: &'static str, route: fn() -> Route) -> Endpoint {
+    Endpoint { method: Method::DELETE, path, route }
 }
 
 /// Every operation; those of one path stand together.
@@ -60,6 +64,8 @@ pub(super) const TABLE: &[Endpoint] = &[
     get("/v1/audit/roots", || web::get().to(audit::list_audit_roots)),
     get("/v1/invariants", || web::get().to(invariants::check_invariants)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),
+    get("/v1/payers/{account_id}/personal-data", || web::get().to(personal_data::export_personal_data)),
+    delete("/v1/payers/{account_id}/personal-data", || web::delete().to(personal_data::erase_personal_data)),
     get("/openapi.json", || web::get().to(docs::get_openapi)),
     get("/docs", || web::get().to(docs::redirect_to_docs)),
     get("/docs/{file:.*}", || web::get().to(docs::show_docs)),

@@ -254,9 +254,13 @@ pub(super) struct PaymentView<'a> {
     /// Of the payer's texts.
     #[schema(value_type = LanguageName)]
     pub language: &'static str,
-    /// Who pays.
+    /// Who pays. Shown to the API key that created the payment, and to keys with the scope `personal_data:write`, whose
+    /// reading is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payer: Option<PayerView<'a>>,
+    /// True when the payer's data was erased: payer, texts and return address are gone for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased: Option<bool>,
     /// How the payer pays.
     pub method: MethodView,
     /// Where the payer's browser goes at the end.

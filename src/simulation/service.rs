@@ -10,7 +10,7 @@ use super::executor::Group;
 use super::network::{REQUEST_TIMEOUT_S, SimulatedWire};
 use super::weather::SiteFault;
 use super::world::{World, pause_ms, pause_s};
-use crate::app::{App, AppSettings, Parts, ReconciliationSettings};
+use crate::app::{App, AppSettings, Parts, ReconciliationSettings, RetentionSettings};
 use crate::clock::Clock as _;
 use crate::cloudpayments::{BreakerSettings, Client, ClientSettings, Signatures};
 use crate::error::Result;
@@ -51,6 +51,7 @@ pub(super) async fn start(world: Arc<World>, store: Store) {
             default_expires_in_s: 14_400,
             call_deadline_s: CALL_DEADLINE_S,
             provider_works_s: PROVIDER_WORKS_S,
+            retention: RetentionSettings::default(),
             reconciliation: ReconciliationSettings::default(),
         },
     }));

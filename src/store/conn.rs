@@ -4,6 +4,8 @@ use std::fmt;
 
 use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Integer;
 use diesel::sqlite::SqliteConnection;
 
 use crate::error::{Error, Result};
@@ -15,6 +17,32 @@ pub enum DbConn {
     Postgres(PgConnection),
     /// SQLite; stands last because it would accept any address.
     Sqlite(SqliteConnection),
+}
+
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+impl DbConn {
+    /// See [`super::Store::forget_deleted`].
+    pub(super) fn forget_deleted(&mut self) -> Result<()> {
+        match self {
+            DbConn::Sqlite(conn) => {
+                let done: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
+                if done.busy != 0 {
+                    return Err(Error::database_unavailable("readers hold on to the write-ahead log"));
+                }
+            }
+            DbConn::Postgres(conn) => {
+                conn.batch_execute("SET statement_timeout = '10min'")?;
+                // Alone: it cannot run within a transaction.
+                conn.batch_execute("VACUUM payer_keys")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Runs one body compiled for each concrete connection, for what `MultiConnection` cannot express.
@@ -105,6 +133,8 @@ impl Target {
                     "PRAGMA foreign_keys = ON",
                     // REPLACE deletes rows: with this the triggers that guard the history see it.
                     "PRAGMA recursive_triggers = ON",
+                    // What is deleted is overwritten: an erased key must not stay in the file.
+                    "PRAGMA secure_delete = ON",
                     "PRAGMA cache_size = -8000",
                     // Savepoints keep their journal in memory; what is committed goes through the WAL all the same.
                     "PRAGMA temp_store = MEMORY",

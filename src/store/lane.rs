@@ -184,7 +184,7 @@ impl Runner {
         let Some(conn) = connection.as_mut() else { return false };
         for task in &mut batch {
             let outcome = conn.transaction(|db| {
-                let verdict = task.run(&mut Tx { db, vault: &self.vault });
+                let verdict = task.run(&mut Tx::new(db, &self.vault));
                 if verdict == Verdict::Keep { Ok(()) } else { Err(Undone(verdict)) }
             });
             if matches!(outcome, Err(Undone(Verdict::Retry))) {
@@ -232,7 +232,7 @@ impl Runner {
 
     /// Run, commit or roll back. An error means that the commit failed.
     fn attempt(&self, conn: &mut DbConn, task: &mut Box<dyn Task>) -> Result<Verdict> {
-        let verdict = task.run(&mut Tx { db: &mut *conn, vault: &self.vault });
+        let verdict = task.run(&mut Tx::new(&mut *conn, &self.vault));
         match verdict {
             Verdict::Keep => self.commit(conn)?,
             Verdict::Undo => conn::rollback(conn)?,

@@ -15,10 +15,13 @@ mod lane;
 pub mod migrate;
 pub mod notifications;
 pub mod operations;
+mod payer_keys;
 pub mod payments;
+pub mod personal_data;
 mod pool;
 pub mod reconciliations;
 pub mod refunds;
+pub mod rotation;
 pub mod schema;
 pub mod seals;
 #[cfg(feature = "sandbox")]
@@ -40,4 +43,11 @@ use conn::DbConn;
 pub struct Tx<'a> {
     db: &'a mut DbConn,
     vault: &'a Vault,
+    met: payer_keys::Met,
+}
+
+impl<'a> Tx<'a> {
+    fn new(db: &'a mut DbConn, vault: &'a Vault) -> Tx<'a> {
+        Tx { db, vault, met: payer_keys::Met::default() }
+    }
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Tx;
 use super::conn::DbConn;
-use super::schema::{payments, transactions, transition_edges};
+use super::payer_keys::{self, Payer as PayerKey};
+use super::schema::{payer_keys as keys, payments, transactions, transition_edges};
 use super::types::{NaiveDateTime, currency, known, moment};
 use crate::app::{Page, PaymentFilter};
 use crate::clock::Timestamp;
@@ -48,19 +49,34 @@ struct Row {
     updated_at: NaiveDateTime,
     expires_at: NaiveDateTime,
     attention_raised: Option<String>,
+    payer_key_id: Option<String>,
 }
+
+/// A payment with the key of its payer, in one statement; a subselect because PostgreSQL locks no outer join.
+macro_rules! with_key {
+    () => {
+        (
+            Row::as_select(),
+            keys::table.filter(keys::id.nullable().eq(payments::payer_key_id)).select(keys::wrapped_key).single_value(),
+        )
+    };
+}
+
+/// What [`with_key`] selects.
+type Found = (Row, Option<Vec<u8>>);
 
 /// Writes a new payment.
 pub fn insert(tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
-    let row = to_row(payment, tx.vault);
+    let payer = payer_keys::of_new_payment(tx, payment)?;
+    let row = to_row(payment, &payer, tx.vault);
     diesel::insert_into(payments::table).values(row).execute(tx.db)?;
     Ok(())
 }
 
 /// One payment.
 pub fn find(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>> {
-    let row = payments::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
-    row.map(|row| from_row(row, tx.vault)).transpose()
+    let found: Option<Found> = payments::table.find(id.as_str()).select(with_key!()).get_result(tx.db).optional()?;
+    found.map(|found| read_one(tx, found)).transpose()
 }
 
 /// Whether there is such a payment.
@@ -82,15 +98,13 @@ pub fn get(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
 /// # Errors
 /// [`Error::NotFound`].
 pub fn hold(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
-    let row = match tx.db {
+    let found: Option<Found> = match tx.db {
         DbConn::Postgres(conn) => {
-            payments::table.find(id.as_str()).select(Row::as_select()).for_update().get_result(conn).optional()?
+            payments::table.find(id.as_str()).select(with_key!()).for_update().get_result(conn).optional()?
         }
-        DbConn::Sqlite(conn) => {
-            payments::table.find(id.as_str()).select(Row::as_select()).get_result(conn).optional()?
-        }
+        DbConn::Sqlite(conn) => payments::table.find(id.as_str()).select(with_key!()).get_result(conn).optional()?,
     };
-    from_row(row.ok_or(Error::NotFound("payment"))?, tx.vault)
+    read_one(tx, found.ok_or(Error::NotFound("payment"))?)
 }
 
 /// Writes what may change of a payment, if it is still at `from_sequence` and in a state from which the table allows the
@@ -99,7 +113,10 @@ pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<
     let edge = transition_edges::table
         .filter(transition_edges::from_status.eq(payments::status))
         .filter(transition_edges::to_status.eq(payment.status.as_str()));
-    let three_ds = payment.three_ds.as_ref().map(|three_ds| seal_three_ds(&payment.id, three_ds, tx.vault));
+    let three_ds = match &payment.three_ds {
+        Some(three_ds) => seal_three_ds(&payment.id, three_ds, &*payer_keys::of_payment(tx, &payment.id)?, tx.vault),
+        None => None,
+    };
     let changed = diesel::update(payments::table.find(payment.id.as_str()))
         .filter(payments::sequence.eq(from_sequence))
         .filter(diesel::dsl::exists(edge))
@@ -128,19 +145,70 @@ pub fn of_invoice(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Vec<Payment>> {
         .filter(payments::invoice_id.eq(invoice_id))
         .order(payments::id.desc())
         .limit(50)
-        .select(Row::as_select())
-        .load(tx.db)?;
-    rows.into_iter().map(|row| from_row(row, tx.vault)).collect()
+        .select(with_key!())
+        .load::<Found>(tx.db)?;
+    rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
 /// Payments that fit the filter, newest first.
 pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> Result<Vec<Payment>> {
-    let mut query = payments::table.select(Row::as_select()).into_boxed();
+    let Some(account_id) = &filter.account_id else { return select(tx, filter, page, None) };
+    let keys = payer_keys::ids_of_account(tx, account_id)?;
+    let mut found = if keys.is_empty() { Vec::new() } else { select(tx, filter, page, Some(Account::Keys(keys)))? };
+    // Two questions, each answered by its own index; the second finds what was written before payers had keys.
+    let hashes = payer_keys::account_hashes(tx.vault, account_id);
+    found.extend(select(tx, filter, page, Some(Account::Hashes(hashes)))?);
+    found.sort_by(|one, other| other.id.cmp(&one.id));
+    found.truncate(usize::try_from(page.limit).unwrap_or(0));
+    Ok(found)
+}
+
+/// Puts a payment that was written before payers had keys under a key. Whether there was something to do.
+pub(super) fn give_key(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let id = PaymentId::from_stored(id.to_owned());
+    let payment = hold(tx, &id)?;
+    if payer_keys::of_payment(tx, &id)?.key_id.is_some() {
+        return Ok(false);
+    }
+    let payer = payer_keys::of_new_payment(tx, &payment)?;
+    let sealed = to_row(&payment, &payer, tx.vault);
+    let changed = diesel::update(payments::table.find(id.as_str()))
+        .filter(payments::payer_key_id.is_null())
+        .set((
+            payments::payer_key_id.eq(sealed.payer_key_id),
+            payments::payer.eq(sealed.payer),
+            payments::three_ds.eq(sealed.three_ds),
+            payments::description.eq(sealed.description),
+            payments::metadata.eq(sealed.metadata),
+            payments::return_url.eq(sealed.return_url),
+            payments::account_hash.eq(sealed.account_hash),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+/// How the payments of an account are found.
+enum Account {
+    /// By the payer's keys.
+    Keys(Vec<String>),
+    /// By the hash in the payment.
+    Hashes(Vec<String>),
+}
+
+fn select(
+    tx: &mut Tx<'_>,
+    filter: &PaymentFilter,
+    page: &Page<PaymentId>,
+    account: Option<Account>,
+) -> Result<Vec<Payment>> {
+    let mut query = payments::table.select(with_key!()).into_boxed();
+    match account {
+        Some(Account::Keys(keys)) => query = query.filter(payments::payer_key_id.eq_any(keys)),
+        Some(Account::Hashes(hashes)) => query = query.filter(payments::account_hash.eq_any(hashes)),
+        None => {}
+    }
     if let Some(invoice_id) = &filter.invoice_id {
         query = query.filter(payments::invoice_id.eq(invoice_id.clone()));
-    }
-    if let Some(account_id) = &filter.account_id {
-        query = query.filter(payments::account_hash.eq_any(tx.vault.search_hashes("account_id", account_id)));
     }
     if let Some(status) = filter.status {
         query = query.filter(payments::status.eq(status.as_str()));
@@ -160,8 +228,8 @@ pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> 
     if let Some(before) = &page.before {
         query = query.filter(payments::id.lt(before.as_str().to_owned()));
     }
-    let rows = query.order(payments::id.desc()).limit(page.limit).load::<Row>(tx.db)?;
-    rows.into_iter().map(|row| from_row(row, tx.vault)).collect()
+    let rows = query.order(payments::id.desc()).limit(page.limit).load::<Found>(tx.db)?;
+    rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
 /// Payments that nobody paid until `now`, oldest first.
@@ -174,16 +242,12 @@ pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<
         .filter(payments::expires_at.le(now.naive_utc()))
         .order(payments::expires_at.asc())
         .limit(limit)
-        .select(Row::as_select())
-        .load(tx.db)?;
-    rows.into_iter().map(|row| from_row(row, tx.vault)).collect()
+        .select(with_key!())
+        .load::<Found>(tx.db)?;
+    rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
-fn account_hash(vault: &Vault, account_id: &str) -> String {
-    vault.search_hash("account_id", account_id)
-}
-
-fn to_row(payment: &Payment, vault: &Vault) -> Row {
+fn to_row(payment: &Payment, payer: &PayerKey, vault: &Vault) -> Row {
     Row {
         id: payment.id.to_string(),
         sequence: payment.sequence,
@@ -197,15 +261,15 @@ fn to_row(payment: &Payment, vault: &Vault) -> Row {
         refund_pending: payment.sums.refund_pending,
         refund_excess: payment.sums.refund_excess,
         invoice_id: payment.invoice_id.clone(),
-        account_hash: payment.payer.account_id.as_deref().map(|account_id| account_hash(vault, account_id)),
-        description: payment.description.clone(),
+        account_hash: None,
+        description: String::new(),
         capture_mode: payment.capture.as_str().to_owned(),
         language: payment.language.as_str().to_owned(),
         method: payment.method.as_str().to_owned(),
-        return_url: payment.return_url.clone(),
-        metadata: payment.metadata.clone(),
-        payer: vault.seal(&context(&payment.id, "payer"), payer_to_json(&payment.payer).to_string().as_bytes()),
-        three_ds: payment.three_ds.as_ref().map(|three_ds| seal_three_ds(&payment.id, three_ds, vault)),
+        return_url: None,
+        metadata: String::new(),
+        payer: payer.seal(vault, &context(&payment.id, "payer"), &personal_to_json(payment)).unwrap_or_default(),
+        three_ds: payment.three_ds.as_ref().and_then(|three_ds| seal_three_ds(&payment.id, three_ds, payer, vault)),
         attention: payment.attention.clone(),
         test_mode: payment.test_mode,
         created_by: payment.created_by.to_string(),
@@ -213,6 +277,7 @@ fn to_row(payment: &Payment, vault: &Vault) -> Row {
         updated_at: payment.updated_at.naive_utc(),
         expires_at: payment.expires_at.naive_utc(),
         attention_raised: marks_to_text(&payment.attention_raised),
+        payer_key_id: payer.key_id.clone(),
     }
 }
 
@@ -221,10 +286,32 @@ fn marks_to_text(marks: &[String]) -> Option<String> {
     (!marks.is_empty()).then(|| marks.join("\n"))
 }
 
-fn from_row(row: Row, vault: &Vault) -> Result<Payment> {
+/// Reads one payment, and keeps its payer's key at hand for what the transaction will seal.
+fn read_one(tx: &mut Tx<'_>, (row, wrapped): Found) -> Result<Payment> {
+    let payer = PayerKey::from_columns(tx.vault, row.payer_key_id.clone(), wrapped.as_deref())?;
+    let payment = from_columns(row, &payer, tx.vault)?;
+    payer_keys::remember(tx, &payment.id, payer);
+    Ok(payment)
+}
+
+fn from_row((row, wrapped): Found, vault: &Vault) -> Result<Payment> {
+    let payer = PayerKey::from_columns(vault, row.payer_key_id.clone(), wrapped.as_deref())?;
+    from_columns(row, &payer, vault)
+}
+
+fn from_columns(row: Row, payer: &PayerKey, vault: &Vault) -> Result<Payment> {
     let id = PaymentId::from_stored(row.id);
-    let payer = payer_from_json(&open(vault, &context(&id, "payer"), &row.payer)?);
-    let three_ds = row.three_ds.map(|sealed| open(vault, &context(&id, "three_ds"), &sealed)).transpose()?;
+    let personal = match payer.open(vault, &context(&id, "payer"), &row.payer)? {
+        Some(plain) => json_of(&context(&id, "payer"), &plain)?,
+        None => Value::Null,
+    };
+    let three_ds = match row.three_ds {
+        Some(sealed) => payer
+            .open(vault, &context(&id, "three_ds"), &sealed)?
+            .map(|plain| json_of(&context(&id, "three_ds"), &plain))
+            .transpose()?,
+        None => None,
+    };
     Ok(Payment {
         sequence: row.sequence,
         status: known("payments.status", Status::parse(&row.status))?,
@@ -239,13 +326,14 @@ fn from_row(row: Row, vault: &Vault) -> Result<Payment> {
             refund_excess: row.refund_excess,
         },
         invoice_id: row.invoice_id,
-        description: row.description,
+        description: text(&personal, "description").unwrap_or(row.description),
         capture: known("payments.capture_mode", CaptureMode::parse(&row.capture_mode))?,
         language: known("payments.language", Language::parse(&row.language))?,
         method: known("payments.method", Method::parse(&row.method))?,
-        return_url: row.return_url,
-        metadata: row.metadata,
-        payer,
+        return_url: text(&personal, "return_url").or(row.return_url),
+        metadata: text(&personal, "metadata").unwrap_or(row.metadata),
+        payer: payer_from_json(&personal),
+        erased: personal == Value::Null,
         three_ds: three_ds.as_ref().and_then(three_ds_from_json),
         attention: row.attention,
         attention_raised: row.attention_raised.iter().flat_map(|text| text.lines()).map(str::to_owned).collect(),
@@ -262,13 +350,19 @@ fn context(id: &PaymentId, column: &str) -> String {
     format!("payments/{column}/{id}")
 }
 
-fn open(vault: &Vault, context: &str, sealed: &[u8]) -> Result<Value> {
-    let plain = vault.open(context, sealed).map_err(|error| Error::internal(format!("{context}: {error}")))?;
-    serde_json::from_slice(&plain).map_err(|error| Error::internal(format!("{context}: {error}")))
+fn json_of(context: &str, plain: &[u8]) -> Result<Value> {
+    serde_json::from_slice(plain).map_err(|error| Error::internal(format!("{context}: {error}")))
 }
 
-fn payer_to_json(payer: &Payer) -> Value {
-    json!({ "account_id": payer.account_id, "email": payer.email, "phone": payer.phone, "name": payer.name, "ip_address": payer.ip_address })
+/// All of a payment that may tell of a person.
+fn personal_to_json(payment: &Payment) -> Vec<u8> {
+    let payer = &payment.payer;
+    let personal = json!({
+        "account_id": payer.account_id, "email": payer.email, "phone": payer.phone, "name": payer.name,
+        "ip_address": payer.ip_address, "description": payment.description, "metadata": payment.metadata,
+        "return_url": payment.return_url,
+    });
+    personal.to_string().into_bytes()
 }
 
 fn payer_from_json(value: &Value) -> Payer {
@@ -281,10 +375,10 @@ fn payer_from_json(value: &Value) -> Payer {
     }
 }
 
-fn seal_three_ds(id: &PaymentId, three_ds: &ThreeDs, vault: &Vault) -> Vec<u8> {
+fn seal_three_ds(id: &PaymentId, three_ds: &ThreeDs, payer: &PayerKey, vault: &Vault) -> Option<Vec<u8>> {
     let value =
         json!({ "transaction_id": three_ds.transaction_id, "acs_url": three_ds.acs_url, "pa_req": three_ds.pa_req });
-    vault.seal(&context(id, "three_ds"), value.to_string().as_bytes())
+    payer.seal(vault, &context(id, "three_ds"), value.to_string().as_bytes())
 }
 
 fn three_ds_from_json(value: &Value) -> Option<ThreeDs> {

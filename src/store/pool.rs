@@ -47,6 +47,7 @@ impl Lane {
 pub struct Store {
     pub(super) writers: Arc<Vec<Sender<Box<dyn Task>>>>,
     pub(super) reader: Sender<Box<dyn Task>>,
+    pub(super) target: Target,
 }
 
 impl Store {
@@ -76,7 +77,7 @@ impl Store {
         for _ in 0..settings.readers.max(1) {
             spawn("db-reader", true, receiver.clone())?;
         }
-        Ok(Store { writers: Arc::new(writers), reader })
+        Ok(Store { writers: Arc::new(writers), reader, target: settings.target.clone() })
     }
 
     /// Runs `work` on one snapshot of the database.
@@ -89,6 +90,18 @@ impl Store {
         F: Fn(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         run(&self.reader, work).await
+    }
+
+    /// Takes what was deleted out of the files, as far as the database can: SQLite's write-ahead log is moved into the
+    /// database, where deleted bytes are overwritten, and emptied; PostgreSQL's table of keys is vacuumed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database does not answer, or readers hold on to the log: try again.
+    pub async fn forget_deleted(&self) -> Result<()> {
+        let target = self.target.clone();
+        tokio::task::spawn_blocking(move || target.connect()?.forget_deleted())
+            .await
+            .map_err(|error| Error::internal(format!("cleaning the files broke off: {error}")))?
     }
 
     /// Runs `work` in a transaction. When this returns `Ok`, all that `work` wrote is durable; when it returns what

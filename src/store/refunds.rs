@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::Tx;
+use super::payer_keys;
 use super::schema::refunds;
 use super::types::{NaiveDateTime, currency, known, moment};
 use crate::app::Page;
@@ -29,28 +30,30 @@ struct Row {
     created_by: String,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
+    sealed_reason: Option<Vec<u8>>,
 }
 
 /// Writes a new refund.
 pub fn insert(tx: &mut Tx<'_>, refund: &Refund) -> Result<()> {
-    diesel::insert_into(refunds::table).values(to_row(refund)).execute(tx.db)?;
+    let row = to_row(tx, refund)?;
+    diesel::insert_into(refunds::table).values(row).execute(tx.db)?;
     Ok(())
 }
 
 /// One refund.
 pub fn find(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<Refund>> {
-    let row = refunds::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
-    row.map(from_row).transpose()
+    let row: Option<Row> = refunds::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    row.map(|row| from_row(tx, row)).transpose()
 }
 
 /// All refunds of a payment, oldest first. Each takes at least one minor unit, and the API limits how many there are.
 pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Refund>> {
-    let rows = refunds::table
+    let rows: Vec<Row> = refunds::table
         .filter(refunds::payment_id.eq(payment_id.as_str()))
         .order(refunds::id.asc())
         .select(Row::as_select())
         .load(tx.db)?;
-    rows.into_iter().map(from_row).collect()
+    rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
 /// A stretch of a payment's refunds, newest first.
@@ -61,7 +64,7 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, page: &Page<RefundId>) -> R
         query = query.filter(refunds::id.lt(before.as_str().to_owned()));
     }
     let rows: Vec<Row> = query.order(refunds::id.desc()).limit(page.limit).load(tx.db)?;
-    rows.into_iter().map(from_row).collect()
+    rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
 /// Writes the outcome of a refund that is still pending. `false` means that it no longer is.
@@ -95,8 +98,26 @@ pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
     Ok(changed == 1)
 }
 
-fn to_row(refund: &Refund) -> Row {
-    Row {
+/// Seals the reason of a refund that was written before reasons were sealed. Whether there was something to do.
+pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let id = RefundId::from_stored(id.to_owned());
+    let Some(refund) = find(tx, &id)? else { return Ok(false) };
+    let row = to_row(tx, &refund)?;
+    let changed = diesel::update(refunds::table.find(id.as_str()))
+        .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(row.sealed_reason)))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+fn to_row(tx: &mut Tx<'_>, refund: &Refund) -> Result<Row> {
+    let sealed_reason = match &refund.reason {
+        Some(reason) => {
+            let payer = payer_keys::of_payment(tx, &refund.payment_id)?;
+            payer.seal(tx.vault, &reason_context(&refund.id), reason.as_bytes())
+        }
+        None => None,
+    };
+    Ok(Row {
         id: refund.id.to_string(),
         payment_id: refund.payment_id.to_string(),
         parent_transaction_id: refund.parent_transaction_id,
@@ -104,16 +125,31 @@ fn to_row(refund: &Refund) -> Row {
         amount: refund.amount.minor,
         status: refund.status.as_str().to_owned(),
         decide_by: refund.decide_by.map(Timestamp::naive_utc),
-        reason: refund.reason.clone(),
+        reason: None,
         failure: refund.failure.clone(),
         transaction_id: refund.transaction_id,
         created_by: refund.created_by.to_string(),
         created_at: refund.created_at.naive_utc(),
         updated_at: refund.updated_at.naive_utc(),
-    }
+        sealed_reason,
+    })
 }
 
-fn from_row(row: Row) -> Result<Refund> {
+/// The reason in words, which may tell of a person.
+fn reason_of(tx: &mut Tx<'_>, row: &Row) -> Result<Option<String>> {
+    let Some(sealed) = &row.sealed_reason else { return Ok(row.reason.clone()) };
+    let payer = payer_keys::of_payment(tx, &PaymentId::from_stored(row.payment_id.clone()))?;
+    let id = RefundId::from_stored(row.id.clone());
+    let plain = payer.open(tx.vault, &reason_context(&id), sealed)?;
+    plain.map(|plain| known("refunds.sealed_reason", String::from_utf8(plain).ok())).transpose()
+}
+
+fn reason_context(id: &RefundId) -> String {
+    format!("refunds/reason/{id}")
+}
+
+fn from_row(tx: &mut Tx<'_>, row: Row) -> Result<Refund> {
+    let reason = reason_of(tx, &row)?;
     Ok(Refund {
         id: RefundId::from_stored(row.id),
         payment_id: PaymentId::from_stored(row.payment_id),
@@ -122,7 +158,7 @@ fn from_row(row: Row) -> Result<Refund> {
         status: known("refunds.status", RefundStatus::parse(&row.status))?,
         certainty: if row.decide_by.is_some() { Certainty::Undetermined } else { Certainty::Proven },
         decide_by: row.decide_by.map(moment),
-        reason: row.reason,
+        reason,
         failure: row.failure,
         transaction_id: row.transaction_id,
         created_by: ApiKeyId::from_stored(row.created_by),

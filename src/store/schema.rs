@@ -50,6 +50,7 @@ diesel::table! {
         updated_at -> Timestamp,
         expires_at -> Timestamp,
         attention_raised -> Nullable<Text>,
+        payer_key_id -> Nullable<Text>,
     }
 }
 
@@ -68,6 +69,7 @@ diesel::table! {
         created_by -> Text,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        sealed_reason -> Nullable<Binary>,
     }
 }
 
@@ -151,6 +153,7 @@ diesel::table! {
         location -> Nullable<Text>,
         body -> Nullable<Binary>,
         created_at -> Timestamp,
+        payment_id -> Nullable<Text>,
     }
 }
 
@@ -167,6 +170,7 @@ diesel::table! {
         verdict -> Text,
         reply -> Integer,
         received_at -> Timestamp,
+        payer_key_id -> Nullable<Text>,
     }
 }
 
@@ -259,6 +263,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    payer_keys (id) {
+        id -> Text,
+        account_hash -> Nullable<Text>,
+        account -> Nullable<Binary>,
+        wrapped_key -> Nullable<Binary>,
+        created_at -> Timestamp,
+        erased_at -> Nullable<Timestamp>,
+        cleaned_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     history_seals (number) {
         number -> BigInt,
         at -> Timestamp,
@@ -272,12 +288,37 @@ diesel::table! {
 }
 
 diesel::table! {
+    personal_data_erasures (id) {
+        id -> Text,
+        cause -> Text,
+        api_key_id -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        payers -> BigInt,
+        payments -> BigInt,
+        notifications -> BigInt,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
     history_leaves (payment_id, sequence) {
         payment_id -> Text,
         sequence -> BigInt,
         seal -> BigInt,
         position -> BigInt,
         hash -> Binary,
+    }
+}
+
+diesel::table! {
+    personal_data_access (id) {
+        id -> Text,
+        action -> Text,
+        api_key_id -> Text,
+        request_id -> Nullable<Text>,
+        payer_key_id -> Nullable<Text>,
+        payment_id -> Nullable<Text>,
+        at -> Timestamp,
     }
 }
 
@@ -294,7 +335,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     idempotency_keys,
     notifications,
     operations,
+    payer_keys,
     payments,
+    personal_data_access,
+    personal_data_erasures,
     quarantine,
     reconciliations,
     refunds,

@@ -165,7 +165,10 @@ impl Disk {
         };
         let lane = |runner: Runner, tasks| SteppedLane { runner, tasks, connection: None };
         let (write, read) = (lane(runner(false), writes), lane(runner(true), reads));
-        (Store { writers: Arc::new(vec![writer]), reader }, Stepper { write, read, faults })
+        (
+            Store { writers: Arc::new(vec![writer]), reader, target: self.target.clone() },
+            Stepper { write, read, faults },
+        )
     }
 }
 
@@ -227,6 +230,6 @@ impl Stepper {
     /// What `work` returns.
     pub fn look<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         let mut db = self.read.runner.target.connect_read_only()?;
-        work(&mut Tx { db: &mut db, vault: &self.read.runner.vault })
+        work(&mut Tx::new(&mut db, &self.read.runner.vault))
     }
 }

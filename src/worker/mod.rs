@@ -1,5 +1,5 @@
 //! Work that no request waits for: settling lost answers, ending unpaid payments, comparing with the register, sealing the
-//! history. Each has a step that tests call.
+//! history, ending what was kept long enough. Each has a step that tests call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Intervals {
     pub reconcile: Duration,
     /// Between seals over the history.
     pub seal: Duration,
+    /// Between looks for personal data that was kept long enough.
+    pub retention: Duration,
 }
 
 /// The workers of one process.
@@ -34,7 +36,8 @@ impl Workers {
     /// Starts them.
     pub fn start(app: &Arc<App>, intervals: &Intervals) -> Workers {
         let (stop, stopped) = watch::channel(false);
-        let (settle, expire, reconcile, seal) = (Arc::clone(app), Arc::clone(app), Arc::clone(app), Arc::clone(app));
+        let (settle, expire, reconcile) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+        let (seal, retention) = (Arc::clone(app), Arc::clone(app));
         let tasks = vec![
             tokio::spawn(repeat("settle", intervals.settle, stopped.clone(), move || {
                 let app = Arc::clone(&settle);
@@ -47,6 +50,10 @@ impl Workers {
             tokio::spawn(repeat("seal", intervals.seal, stopped.clone(), move || {
                 let app = Arc::clone(&seal);
                 async move { app.seal_step().await }
+            })),
+            tokio::spawn(repeat("retention", intervals.retention, stopped.clone(), move || {
+                let app = Arc::clone(&retention);
+                async move { app.retention_step().await }
             })),
             tokio::spawn(repeat("reconcile", intervals.reconcile, stopped.clone(), move || {
                 let (app, stopped) = (Arc::clone(&reconcile), stopped.clone());

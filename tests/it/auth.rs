@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 25] = [
+const SCOPES: [(&str, &str, Scope); 27] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -56,6 +56,8 @@ const SCOPES: [(&str, &str, Scope); 25] = [
     ("GET", "/v1/events", Scope::PaymentsRead),
     ("GET", "/v1/audit/roots", Scope::ReportsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
+    ("GET", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
+    ("DELETE", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
 ];
 
 /// Every operation of the document with the scope it names, if any.
@@ -78,10 +80,16 @@ fn concrete(path: &str) -> String {
         "ref_"
     } else if path.contains("/notifications/") {
         "ntf_"
+    } else if path.contains("/reconciliations/") {
+        "rec_"
+    } else if path.contains("/discrepancies/") {
+        "dis_"
     } else {
         "pay_"
     };
-    path.replace("{id}", &format!("{id}01kaq0j5m8x2v9c4t7b1n6r3ed")).replace("{kind}", "pay")
+    path.replace("{id}", &format!("{id}01kaq0j5m8x2v9c4t7b1n6r3ed"))
+        .replace("{kind}", "pay")
+        .replace("{account_id}", "user-42")
 }
 
 #[track_caller]

@@ -156,7 +156,11 @@ async fn one_key_cannot_take_all(engine: Engine) {
     app.get("/health/ready").await.expect(200);
     tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
     let next = app.get("/v1/payments").await.expect(200);
-    assert_eq!(made.json["data"], next.json["data"], "the refused request made nothing");
+    // Another key is not shown the payers.
+    let ids = |list: &Reply| -> Vec<String> {
+        list.json["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()).collect()
+    };
+    assert_eq!(ids(&made), ids(&next), "the refused request made nothing");
     app.stop().await;
 }
 

@@ -17,7 +17,7 @@ crate::on_both!(
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 /// Every migration, as SQLite and as PostgreSQL has it.
-const UPS: [(&str, &str); 3] = [
+const UPS: [(&str, &str); 4] = [
     (
         include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql"),
         include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql"),
@@ -25,6 +25,10 @@ const UPS: [(&str, &str); 3] = [
     (
         include_str!("../../migrations/sqlite/2026-11-25-000001_reconciliation/up.sql"),
         include_str!("../../migrations/postgres/2026-11-25-000001_reconciliation/up.sql"),
+    ),
+    (
+        include_str!("../../migrations/sqlite/2026-11-25-000003_payer_keys/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-25-000003_payer_keys/up.sql"),
     ),
     (
         include_str!("../../migrations/sqlite/2026-11-25-000004_history_proofs/up.sql"),

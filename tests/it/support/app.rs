@@ -17,6 +17,7 @@ use super::database::{Engine, TestDatabase};
 use super::form::{Form, form_of};
 use super::http::Reply;
 use super::postgres::free_port;
+use super::program::ENCRYPTION_KEY;
 
 /// No 3-D Secure, approved.
 pub const APPROVED: &str = "4000000000003055";
@@ -50,6 +51,30 @@ pub fn widget(invoice: &str) -> Body {
         "amount": money("12500.00"), "invoice_id": invoice, "description": "Policy",
         "payer": { "account_id": "user-42", "email": "payer@example.test" },
     })
+}
+
+fn settings(url: &str, database: &TestDatabase, sandbox: &Sandbox) -> Raw {
+    Raw::load(None)
+        .unwrap()
+        .with("server.bind", url.trim_start_matches("http://"))
+        .with("server.public_url", url)
+        .with("server.rate_per_second", "0")
+        .with("server.admin_bind", "")
+        .with("server.workers", "1")
+        .with("database.url", database.url.clone())
+        .with("cloudpayments.base_url", sandbox.base_url())
+        .with("cloudpayments.public_id", sandbox.public_id())
+        .with("cloudpayments.api_secret", sandbox.api_secret())
+        .with("privacy.encryption_key", ENCRYPTION_KEY)
+}
+
+fn checked(raw: Raw) -> Settings {
+    raw.check().unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+async fn run(settings: &Settings, clock: &Arc<ShiftedClock>) -> Running {
+    let world = World { clock: clock.clone(), ids: Arc::new(SystemIds), workers: false };
+    Running::start(settings, world).await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 /// One running service with its sandbox.
@@ -94,22 +119,9 @@ impl TestApp {
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let raw = Raw::load(None)
-            .unwrap()
-            .with("server.bind", format!("127.0.0.1:{port}"))
-            .with("server.public_url", url.clone())
-            .with("server.rate_per_second", "0")
-            .with("server.admin_bind", "")
-            .with("server.workers", "1")
-            .with("database.url", database.url.clone())
-            .with("cloudpayments.base_url", sandbox.base_url())
-            .with("cloudpayments.public_id", sandbox.public_id())
-            .with("cloudpayments.api_secret", sandbox.api_secret())
-            .with("privacy.encryption_key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
-        let settings = adjust(raw).check().unwrap_or_else(|faults| panic!("{faults}"));
+        let settings = checked(adjust(settings(&url, &database, &sandbox)));
         let clock = Arc::new(ShiftedClock::default());
-        let world = World { clock: clock.clone(), ids: Arc::new(SystemIds), workers: false };
-        let running = Running::start(&settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let running = run(&settings, &clock).await;
         sandbox.set_notify_url(&format!("{url}/v1/notifications/cloudpayments"));
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -126,9 +138,16 @@ impl TestApp {
     pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
         self.running.stop().await;
         meanwhile(&self.database);
-        let world = World { clock: self.clock.clone(), ids: Arc::new(SystemIds), workers: false };
-        let running = Running::start(&self.settings, world).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let running = run(&self.settings, &self.clock).await;
         TestApp { running, ..self }
+    }
+
+    /// The same service once more on the same database, with other settings than usual.
+    pub async fn restart_with(self, adjust: impl Fn(Raw) -> Raw) -> TestApp {
+        self.running.stop().await;
+        let settings = checked(adjust(settings(&self.url, &self.database, &self.sandbox)));
+        let running = run(&settings, &self.clock).await;
+        TestApp { running, settings, ..self }
     }
 
     /// The secret of a new key.

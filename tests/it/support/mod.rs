@@ -13,6 +13,7 @@ mod race;
 mod refused;
 mod register;
 mod sql;
+mod traces;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
 pub use database::{Engine, TestDatabase};
@@ -25,6 +26,7 @@ pub use program::{ENCRYPTION_KEY, Service, new_key, program, serve, set};
 pub use race::{Race, Whole};
 pub use refused::{with_at, without};
 pub use sql::Sql;
+pub use traces::{raw_bytes, secret_hits};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]

@@ -1,0 +1,14 @@
+DROP TABLE personal_data_access;
+DROP TABLE personal_data_erasures;
+DROP INDEX notifications_bodies;
+ALTER TABLE notifications DROP COLUMN payer_key_id;
+DROP INDEX idempotency_keys_answers;
+DROP INDEX idempotency_keys_payment;
+ALTER TABLE idempotency_keys DROP COLUMN payment_id;
+ALTER TABLE refunds DROP COLUMN sealed_reason;
+DROP INDEX payments_without_key;
+DROP INDEX payments_payer;
+DROP INDEX payments_account;
+CREATE INDEX payments_account ON payments (account_hash, id);
+ALTER TABLE payments DROP COLUMN payer_key_id;
+DROP TABLE payer_keys;

@@ -1,0 +1,170 @@
+//! All that is held about a payer: shown for a lawful request, or erased.
+
+use std::sync::Arc;
+
+use actix_web::FromRequest as _;
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path, Payload};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::bodies;
+use super::cursor::{self, Binding};
+use super::examples;
+use super::extract::{Answered, Key, ManagePersonalData, Submission, answered, shown, to_the_end};
+use super::parameters::{IdempotencyKey, Paging};
+use super::presenter::{Presenter, refund_view};
+use super::query::{self, QueryReader};
+use super::records::RefundView;
+use super::schemas::NotificationKindName;
+use super::server::Shared;
+use super::text;
+use super::view::{Moment, PaymentView};
+use crate::app::{Erasure, Page, PayerRecord, StoredNotification};
+use crate::domain::id::PaymentId;
+use crate::error::{Error, Result};
+
+/// That a payer's personal data was erased.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Erasure)]
+pub(super) struct ErasureView<'a> {
+    /// Always true: nothing is held about the account any more.
+    pub erased: bool,
+    /// Our id of the record.
+    #[schema(example = "era_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    pub id: &'a str,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+    /// Payments whose payer was erased by this request; 0 when nothing was held.
+    pub payments: i64,
+    /// Notifications about them whose bodies were erased.
+    pub notifications: i64,
+}
+
+/// A notification with what the provider told.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ToldNotification)]
+pub(super) struct ToldNotificationView<'a> {
+    /// Our id.
+    pub id: &'a str,
+    /// Its kind, by the address it came to.
+    #[schema(value_type = NotificationKindName)]
+    pub kind: &'a str,
+    /// When it first came.
+    #[schema(value_type = String, format = DateTime)]
+    pub received_at: Moment,
+    /// As the provider sent it: JSON or an encoded form. Absent when its time was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// All that is held about a payer in one payment.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PayerRecord)]
+pub(super) struct PayerRecordView<'a> {
+    /// The payment with its payer.
+    pub payment: PaymentView<'a>,
+    /// Its refunds, oldest first.
+    pub refunds: Vec<RefundView<'a>>,
+    /// The provider's notifications about it, oldest first.
+    pub notifications: Vec<ToldNotificationView<'a>>,
+}
+
+/// A stretch of all that is held about a payer, newest payment first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PersonalData)]
+pub(super) struct PersonalDataView<'a> {
+    /// The entries.
+    pub data: Vec<PayerRecordView<'a>>,
+    /// Where it goes on; `null` at the end.
+    #[schema(required = true)]
+    pub next_cursor: Option<String>,
+}
+
+/// Export a payer's personal data
+///
+/// Everything that is held about an account, payment by payment, for a lawful request. An account of which nothing is held
+/// has an empty list. Each stretch that is read is recorded.
+#[utoipa::path(get, path = "/v1/payers/{account_id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
+    params(("account_id" = String, Path, description = "The site's id of the payer, percent-encoded."), Paging),
+    responses((status = 200, description = "A stretch of it.", body = PersonalDataView, example = json!(examples::personal_data()))))]
+pub(super) async fn export_personal_data(
+    key: Key<ManagePersonalData>,
+    request: HttpRequest,
+    shared: Data<Shared>,
+) -> Answered {
+    let account_id = account_id(&request).await?;
+    let binding = Binding::new("personal_data", &[Some(&account_id)]);
+    let mut query = QueryReader::new(request.query_string());
+    let page = Page { before: query.cursor(binding, PaymentId::parse), limit: query.limit() };
+    query.finish()?;
+    let listing = shared.app.export_payer(&key.caller, account_id, page).await?;
+    let last = listing.items.last().filter(|_| listing.more);
+    let next_cursor = last.map(|record| cursor::seal(record.details.payment.id.as_str(), binding));
+    let data = listing.items.iter().map(|record| record_view(&shared.presenter, record)).collect();
+    shown(PersonalDataView { data, next_cursor })
+}
+
+/// Erase a payer's personal data
+///
+/// Destroys the payer's key and with it everything that tells of the person: name, addresses, account, texts, notification
+/// bodies, kept answers. Sums, states and history stay; payments show `erased: true`. Refused while a payment of the account
+/// is not over. Erasing an account of which nothing is held succeeds with zero payments.
+#[utoipa::path(delete, path = "/v1/payers/{account_id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
+    params(("account_id" = String, Path, description = "The site's id of the payer, percent-encoded."), IdempotencyKey),
+    responses(
+        (status = 200, description = "Erased.", body = ErasureView, example = json!(examples::erasure())),
+        (status = 409, description = "`payer_in_use`, `keys_not_rotated`"),
+    ))]
+pub(super) async fn erase_personal_data(
+    key: Key<ManagePersonalData>,
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared>,
+) -> Answered {
+    let account_id = account_id(&request).await?;
+    query::none(request.query_string())?;
+    let submission = Submission::read(&request, payload, &shared).await?;
+    bodies::nothing(submission.json_or_nothing()?)?;
+    let app = Arc::clone(&shared.app);
+    let answer =
+        to_the_end(async move { app.erase_payer(&key.caller, submission.idempotency, account_id).await }).await??;
+    Ok(answered(answer))
+}
+
+/// The account in the path, by the rule for `payer.account_id`.
+async fn account_id(request: &HttpRequest) -> Result<String> {
+    let refuse = |refusal| Error::Invalid(vec![text::fault("account_id", refusal)]);
+    let path = Path::<String>::extract(request)
+        .await
+        .map_err(|_| refuse(("wrong_form", "send the account's id percent-encoded as UTF-8".to_owned())))?;
+    text::line(&path, 100).map(str::to_owned).map_err(refuse)
+}
+
+fn record_view<'a>(presenter: &'a Presenter, record: &'a PayerRecord) -> PayerRecordView<'a> {
+    PayerRecordView {
+        payment: presenter.payment_view(&record.details),
+        refunds: record.refunds.iter().map(refund_view).collect(),
+        notifications: record.notifications.iter().map(told_view).collect(),
+    }
+}
+
+fn told_view(stored: &StoredNotification) -> ToldNotificationView<'_> {
+    ToldNotificationView {
+        id: stored.record.id.as_str(),
+        kind: &stored.record.kind,
+        received_at: Moment(stored.record.received_at),
+        body: stored.body.as_deref().map(|body| String::from_utf8_lossy(body).into_owned()),
+    }
+}
+
+pub(super) fn erasure_view(erasure: &Erasure) -> ErasureView<'_> {
+    ErasureView {
+        erased: true,
+        id: erasure.id.as_str(),
+        at: Moment(erasure.at),
+        payments: erasure.payments,
+        notifications: erasure.notifications,
+    }
+}
