@@ -307,17 +307,16 @@ fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Ve
             && matches!(transaction.status, TransactionStatus::Authorized | TransactionStatus::Completed)
             && Some(transaction.transaction_id) != counted.map(|counted| counted.transaction_id)
     };
-    let mut attention: Vec<Attention> = known
-        .transactions
-        .iter()
-        .filter(with_money)
+    let mut others: Vec<&Transaction> = known.transactions.iter().filter(with_money).collect();
+    // A second payment of the right sum is the more serious, whichever was heard of first.
+    others.sort_by_key(|transaction| (!fits(transaction, known), transaction.transaction_id));
+    let mut attention: Vec<Attention> = others
+        .into_iter()
         .map(|transaction| {
             let code = if fits(transaction, known) { "paid_twice" } else { "amount_mismatch" };
             Attention::new(code, format_args!("{}/{}", transaction.transaction_id, transaction.status.as_str()))
         })
         .collect();
-    // A second payment of the right sum is the more serious, whichever was heard of first.
-    attention.sort_by_key(|found| found.code != "paid_twice");
     if let Some(counted) = counted.filter(|counted| known.capture == CaptureMode::Automatic && takes_a_part(counted)) {
         attention.push(Attention::new("amount_mismatch", format_args!("{}/part", counted.transaction_id)));
     }

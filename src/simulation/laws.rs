@@ -16,7 +16,6 @@ use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{Certainty, EDGES, Status};
 use crate::error::Result;
 use crate::store::{Tx, events, invariants, notifications, operations, payments, refunds, transactions, transitions};
-use crate::vault;
 
 /// More than any world has of anything.
 const ALL: i64 = 10_000_000;
@@ -374,7 +373,7 @@ fn notifications_are_kept(world: &World, books: &Books, tx: &mut Tx<'_>) -> Resu
         .collect();
     for (kind, body, transaction_id) in &promises.notifications {
         let Some(ours) = NotificationKind::parse(kind.name()) else { continue };
-        if !notifications::is_known(tx, ours, &vault::digest(&[body]))? {
+        if !notifications::is_known(tx, ours, body)? {
             world.violated(law, None, format!("{} of {transaction_id} is not stored", kind.name()));
         }
         if !accounts.contains(transaction_id) {
