@@ -5,7 +5,7 @@ use super::idempotent::{self, Repeat};
 use super::record::{self, Note};
 use super::{Answer, App, Caller, Idempotency, StoredAnswer};
 use crate::clock::Timestamp;
-use crate::domain::evidence::TransactionStatus;
+use crate::domain::evidence::{Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::PaymentId;
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{Operation, OperationKind, Payment};
@@ -74,7 +74,7 @@ impl App {
         let details = self.payment(id.clone()).await?;
         let wanted = id.clone();
         let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &wanted)).await?;
-        let may_have_paid = known.iter().any(|transaction| transaction.status == TransactionStatus::Checked);
+        let may_have_paid = known.iter().any(may_be_paid);
         if details.payment.status != Status::AwaitingPayer || !may_have_paid {
             return Ok(());
         }
@@ -246,12 +246,30 @@ pub(super) fn refuse_while_open(tx: &mut Tx<'_>, payment: &Payment) -> Result<()
     }
 }
 
+/// Whether an attempt in the provider's window has no outcome yet. One whose Check we answered is shown by a lookup as
+/// waiting for the bank: that is no outcome either.
+fn may_be_paid(transaction: &Transaction) -> bool {
+    transaction.kind == TransactionKind::Payment
+        && matches!(transaction.status, TransactionStatus::Checked | TransactionStatus::AwaitingAuthentication)
+}
+
+/// Whether the provider may be taking money for such an attempt right now.
+pub(super) fn may_be_charged(transaction: &Transaction, now: Timestamp) -> bool {
+    may_be_paid(transaction) && now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S
+}
+
+/// Whether a payer may be paying. A card payment at the bank is asked about once more, by a call of ours: it may end.
+pub(super) fn is_paying(tx: &mut Tx<'_>, payment: &Payment, now: Timestamp) -> Result<bool> {
+    let holds = |transaction: &Transaction| {
+        may_be_charged(transaction, now)
+            && (payment.method.is_hosted() || transaction.status == TransactionStatus::Checked)
+    };
+    Ok(transactions::of_payment(tx, &payment.id)?.iter().any(holds))
+}
+
 /// A payer who was just told to go on must not find the payment withdrawn under their hands.
 fn refuse_while_paying(tx: &mut Tx<'_>, payment: &Payment, now: Timestamp) -> Result<()> {
-    let paying = transactions::of_payment(tx, &payment.id)?.iter().any(|transaction| {
-        transaction.status == TransactionStatus::Checked && now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S
-    });
-    if paying {
+    if is_paying(tx, payment, now)? {
         return Err(Error::conflict(
             Conflict::OperationInProgress,
             "the payer is paying right now; read the payment in a minute",

@@ -1,6 +1,7 @@
 //! Ending payments that nobody paid in time, after asking the provider.
 
 use super::App;
+use super::capture_payment::is_paying;
 use super::record::Note;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
@@ -67,6 +68,7 @@ impl App {
             let payment = payments::hold(tx, &id)?;
             if matches!(payment.status, Status::AwaitingPayer | Status::AwaitingAuthentication)
                 && payment.expires_at <= recorder.at
+                && !is_paying(tx, &payment, recorder.at)?
             {
                 recorder.settle(tx, payment, Note { rest_in: Some(Status::Expired), ..Note::default() })?;
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-use super::capture_payment::CHECK_HOLDS_S;
+use super::capture_payment::may_be_charged;
 use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, payment_of};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
@@ -360,7 +360,14 @@ fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Re
         && let Some(fact) = content.fact(NotificationFact::Check, Some(payment.currency()))
     {
         // Remembered so that a second attempt beside this one is refused until this one's outcome is known.
-        recorder.learn(tx, &payment, &fact, None)?;
+        let learned = recorder.learn(tx, &payment, &fact, None)?;
+        // A lookup may have told of it before; the time that it holds the payment for begins now.
+        if !learned.is_news()
+            && let Some(transaction) =
+                known.into_iter().find(|transaction| transaction.transaction_id == fact.transaction_id)
+        {
+            transactions::update(tx, &payment.id, &Transaction { updated_at: recorder.at, ..transaction })?;
+        }
     }
     let verdict = if reply == code::GO_ON { "accepted" } else { "refused" };
     Ok(Applied { payment_id: Some(payment.id), reply, ..Applied::nowhere(verdict) })
@@ -376,13 +383,8 @@ fn check_code(payment: &Payment, known: &[Transaction], content: &Notification, 
     let another_attempt = known.iter().any(|transaction| {
         transaction.kind == TransactionKind::Payment
             && Some(transaction.transaction_id) != content.transaction_id
-            && match transaction.status {
-                TransactionStatus::Authorized | TransactionStatus::Completed => true,
-                TransactionStatus::Checked | TransactionStatus::AwaitingAuthentication => {
-                    now.seconds_since(transaction.updated_at) < CHECK_HOLDS_S
-                }
-                TransactionStatus::Declined | TransactionStatus::Voided => false,
-            }
+            && (matches!(transaction.status, TransactionStatus::Authorized | TransactionStatus::Completed)
+                || may_be_charged(transaction, now))
     });
     if other_account {
         code::WRONG_ACCOUNT
