@@ -27,6 +27,7 @@ crate::on_both!(
     a_lost_void_is_asked_for_again,
     a_lost_end_of_authentication_is_looked_up,
     a_withdrawal_asks_first_whether_the_payer_has_paid,
+    a_lookup_does_not_end_the_hold_of_a_check,
     a_lost_refund_is_not_asked_for_again_near_the_end_of_the_memory,
     a_notification_before_the_answer_changes_nothing_twice,
     a_duplicate_notification_changes_nothing,
@@ -350,6 +351,38 @@ async fn a_withdrawal_asks_first_whether_the_payer_has_paid(engine: Engine) {
     let paid = app.payment(created.id()).await;
     assert_eq!(paid.text("/status"), "paid");
     expect_sums(&paid, "12500.00", "0.00", "12500.00");
+    app.finish().await;
+}
+
+/// The register shows an attempt that the bank is working on as waiting for authentication: no outcome yet.
+async fn a_lookup_does_not_end_the_hold_of_a_check(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(with(widget("L-1"), "expires_in", 60)).await.expect(201);
+    app.pay(with(order(&created, CARD_THREE_DS), "skip_three_ds", false)).await;
+    // What a lookup told before the Check does not hold it for less.
+    let seen = app.act(created.id(), "sync", json!({})).await.expect(200);
+    let id = seen.json["transactions"][0]["transaction_id"].to_string();
+    let told = [
+        ("TransactionId", id.as_str()),
+        ("InvoiceId", "L-1"),
+        ("AccountId", "user-42"),
+        ("OperationType", "Payment"),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("Status", "Completed"),
+    ];
+    app.advance(50);
+    app.notify("check", &told).await;
+    for _ in 0..2 {
+        app.act(created.id(), "cancel", json!({})).await.expect_problem(409, "operation_in_progress");
+    }
+    app.advance(290);
+    app.act(created.id(), "cancel", json!({})).await.expect_problem(409, "operation_in_progress");
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(created.id()).await.text("/status"), "awaiting_payer");
+    app.advance(11);
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(created.id()).await.text("/status"), "expired");
     app.finish().await;
 }
 
