@@ -94,9 +94,11 @@ impl App {
             .store
             .write(Lane::of(WORKER), move |tx| {
                 reconciliations::make_due(tx, now, true)?;
-                // One that is under way reaches further back.
+                // One that is under way reaches further back. It begins anew: what it has read already may be older than
+                // the copy of the database that holds it.
                 let running = reconciliations::running(tx)?;
-                if running.iter().any(|run| run.purpose == Purpose::Gap) {
+                if let Some(run) = running.iter().find(|run| run.purpose == Purpose::Gap) {
+                    reconciliations::begin_anew(tx, &run.id, now)?;
                     return Ok(true);
                 }
                 let Some(last_change) = reconciliations::last_change(tx, before)? else { return Ok(false) };

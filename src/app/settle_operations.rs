@@ -282,7 +282,7 @@ impl App {
         if !unchanged {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        (age_s > self.provider_works_s())
+        (age_s > self.silent_after_s(operation.kind))
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -318,7 +318,7 @@ impl App {
             }
             return None;
         }
-        (age_s > self.provider_works_s())
+        (age_s > self.silent_after_s(operation.kind))
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -343,6 +343,13 @@ impl App {
         PROVIDER_MEMORY_S - self.provider_works_s()
     }
 
+    /// After so many seconds the provider can no longer be working on anything that was sent for a call, its last repeat
+    /// included.
+    fn silent_after_s(&self, kind: OperationKind) -> i64 {
+        let last_sent_s = if kind.can_be_asked_again() { self.last_repeat_s() } else { 0 };
+        last_sent_s + self.provider_works_s()
+    }
+
     /// After so many seconds the provider can no longer be working on a request.
     pub(super) fn provider_works_s(&self) -> i64 {
         self.parts.settings.provider_works_s
@@ -359,6 +366,7 @@ impl App {
     ) -> Option<Option<Fact>> {
         let from = since.plus_seconds(-self.provider_works_s());
         let mut best: Option<Fact> = None;
+        let mut unreadable = 0;
         for number in 1..=MAX_PAGES {
             let Outcome::Answered(page) = self.parts.provider.list(from, until, number).await else { return None };
             let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| fact.status > known.status);
@@ -367,11 +375,12 @@ impl App {
             {
                 best = Some(fact);
             }
-            if page.unreadable > 0 && best.is_none() {
-                return None;
-            }
+            unreadable += page.unreadable;
             if page.last {
-                return Some(best);
+                // Money that is seen is proof by itself. What cannot be read may be money, too: beside it neither a refusal
+                // nor nothing at all proves anything.
+                let money = best.as_ref().is_some_and(|fact| fact.status >= TransactionStatus::Authorized);
+                return (money || unreadable == 0).then_some(best);
             }
         }
         None

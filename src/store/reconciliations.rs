@@ -122,6 +122,22 @@ pub fn make_due(tx: &mut Tx<'_>, now: Timestamp, only_gap: bool) -> Result<usize
     Ok(runs.set(reconciliations::due_at.eq(Some(now.naive_utc()))).execute(tx.db)?)
 }
 
+/// Lets a run under way read its window anew, and up to `now`. Whoever holds its lease loses it.
+pub fn begin_anew(tx: &mut Tx<'_>, id: &ReconciliationId, now: Timestamp) -> Result<()> {
+    diesel::update(reconciliations::table.find(id.as_str()))
+        .filter(reconciliations::state.eq(RunState::Running.as_str()))
+        .set((
+            reconciliations::phase.eq(Phase::Register.as_str()),
+            reconciliations::next_page.eq(1),
+            reconciliations::position.eq(None::<String>),
+            reconciliations::window_to.eq(now.naive_utc()),
+            reconciliations::started_at.eq(now.naive_utc()),
+            reconciliations::due_at.eq(Some(now.naive_utc())),
+        ))
+        .execute(tx.db)?;
+    Ok(())
+}
+
 /// Notes which transactions a run saw in the register.
 pub fn mark(tx: &mut Tx<'_>, id: &ReconciliationId, transaction_ids: &[i64]) -> Result<()> {
     let rows: Vec<_> = transaction_ids
