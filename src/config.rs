@@ -1,5 +1,7 @@
 //! Settings: embedded defaults, a file, the environment; checked as a whole, every fault listed.
 
+mod operators;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +11,7 @@ use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::app::{ReconciliationSettings, RetentionSettings};
+use crate::app::{OperatorSettings, ReconciliationSettings, RetentionSettings};
 use crate::cloudpayments::BreakerSettings;
 use crate::http::SupportContacts;
 use crate::store::Target;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub reconciliation: ReconciliationSettings,
     /// How long personal data is kept.
     pub retention: RetentionSettings,
+    /// What needs a second key.
+    pub operators: OperatorSettings,
     /// Logs.
     pub log: LogSettings,
 }
@@ -344,6 +348,7 @@ impl Reader<'_> {
         let reconciliation = self.reconciliation();
         let retention_interval = self.millis("worker.retention_interval_ms", 10, 86_400_000);
         let retention = self.retention();
+        let operators = self.operators();
         let log = self.log();
         Some(Settings {
             server: server?,
@@ -365,6 +370,7 @@ impl Reader<'_> {
             },
             reconciliation: reconciliation?,
             retention: retention?,
+            operators: operators?,
             log: log?,
         })
     }

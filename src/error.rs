@@ -47,6 +47,10 @@ pub enum Conflict {
     PayerInUse,
     /// Personal data that is to be erased was written before payers had keys.
     KeysNotRotated,
+    /// A refund above the configured sum needs a second operator.
+    ApprovalRequired,
+    /// Who asked for an approval cannot decide about it.
+    SecondOperatorRequired,
 }
 
 impl Conflict {
@@ -65,6 +69,8 @@ impl Conflict {
             Conflict::RefundedBeforeRestore => "refunded_before_restore",
             Conflict::PayerInUse => "payer_in_use",
             Conflict::KeysNotRotated => "keys_not_rotated",
+            Conflict::ApprovalRequired => "approval_required",
+            Conflict::SecondOperatorRequired => "second_operator_required",
         }
     }
 }

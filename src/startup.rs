@@ -87,6 +87,7 @@ impl Running {
                 provider_works_s: settings.cloudpayments.working_time_s,
                 reconciliation: settings.reconciliation.clone(),
                 retention: settings.retention.clone(),
+                operators: settings.operators.clone(),
             },
         }));
         // Before anything is served: money waits until it is known what the provider did since the last change.

@@ -1,5 +1,6 @@
 //! What a call to the provider came to, written down: by the request that made the call, or later by whoever found out.
 
+use super::correct::{self, Approved};
 use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
 use crate::clock::Timestamp;
@@ -35,6 +36,8 @@ pub(super) enum Conclusion {
     NotSent(NotSent),
     /// The provider's register proves that it never came to anything.
     Absent,
+    /// Nobody will know: two operators say that it had no effect.
+    Corrected(Box<Approved>),
     /// Nobody knows yet.
     Unknown(String),
 }
@@ -145,6 +148,7 @@ pub(super) fn conclude(
         Conclusion::Absent => {
             book_nothing(tx, recorder, payment, operation, OperationState::NotSent, "not in the provider's register")?
         }
+        Conclusion::Corrected(approved) => correct::book(tx, recorder, payment, operation, approved)?,
         Conclusion::Unknown(reason) => book_unknown(tx, recorder, payment, operation, reason)?,
     };
     let refund = operation.refund_id.as_ref().map(|id| super::idempotent::refund(tx, id)).transpose()?;
@@ -250,7 +254,14 @@ fn book_nothing(
     recorder.settle(tx, payment, note)
 }
 
-fn fail_refund(tx: &mut Tx<'_>, recorder: &Recorder, operation: &Operation, text: &str, note: &mut Note) -> Result<()> {
+/// A refund that surely did not happen, or that two operators say did not.
+pub(super) fn fail_refund(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    operation: &Operation,
+    text: &str,
+    note: &mut Note,
+) -> Result<()> {
     let Some(refund_id) = &operation.refund_id else { return Ok(()) };
     let refund = super::idempotent::refund(tx, refund_id)?;
     let failed = Refund {
@@ -356,7 +367,8 @@ impl App {
     }
 }
 
-fn keep(
+/// Keeps the answer under its key, gives the key back where nothing was sent, or leaves the live thing to answer.
+pub(super) fn keep(
     tx: &mut Tx<'_>,
     keyed: &Keyed,
     payment_id: &PaymentId,

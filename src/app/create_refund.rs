@@ -2,29 +2,45 @@
 
 use super::conclude::{Conclusion, Keyed};
 use super::idempotent::{self, Repeat};
-use super::record::{self, Note};
-use super::{Answer, App, Caller, Idempotency, NewRefund};
-use crate::domain::id::{PaymentId, RefundId};
+use super::record::{self, Note, Recorder};
+use super::{Answer, App, Caller, Idempotency, NewRefund, approvals};
+use crate::clock::Timestamp;
+use crate::domain::approval::{Approval, ApprovalState};
+use crate::domain::id::{ApprovalId, PaymentId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{CauseType, Certainty};
 use crate::error::{Conflict, Error, Result};
-use crate::store::{Tx, discrepancies, operations, payments, refunds};
+use crate::store::{self, Tx, discrepancies, operations, payments, refunds};
 
 /// At most so many refunds of one payment.
 const MAX_REFUNDS: usize = 100;
+/// What one key gives back of a payment alone is summed up over so many seconds.
+const ALONE_WITHIN_S: i64 = 86_400;
 
-enum Begun {
+/// What the first write of a refund came to.
+pub(super) enum Begun {
+    /// The key was used for it before.
     Repeat(Repeat),
+    /// Written down with its reservation; now the provider is called.
     Call(Box<(Operation, Refund)>),
+}
+
+/// What a refund is begun with: drawn outside of the write, which may run again.
+struct Draft {
+    recorder: Recorder,
+    refund_id: RefundId,
+    operation: Operation,
+    deadline_s: i64,
 }
 
 impl App {
     /// Gives money back: `amount`, or all that is left.
     ///
     /// # Errors
-    /// Conflict when nothing or not enough is left; a failed precondition when `expected_refundable` is not what is left.
+    /// Conflict when nothing or not enough is left, or when it needs a second key; a failed precondition when
+    /// `expected_refundable` is not what is left.
     pub async fn create_refund(
         &self,
         caller: &Caller,
@@ -36,21 +52,22 @@ impl App {
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         self.settle_open(&id, caller).await?;
         let asked = new.amount;
-        match self.begin_refund(&keyed, &id, new).await? {
+        match self.begin_refund(&keyed, &id, new, None).await? {
             Begun::Repeat(repeat) => {
                 self.refuse_other_amount(&repeat, asked).await?;
                 self.repeat(caller, repeat, true).await
             }
             Begun::Call(begun) => {
                 let (operation, refund) = *begun;
-                let outcome = self
-                    .parts
-                    .provider
-                    .refund(refund.parent_transaction_id, refund.amount, refund.id.as_str(), operation.id.as_str())
-                    .await;
-                self.finish_call(keyed, operation, Conclusion::from(outcome)).await
+                let conclusion = self.send_refund(&operation, &refund).await;
+                self.finish_call(keyed, operation, conclusion).await
             }
         }
+    }
+
+    pub(super) async fn send_refund(&self, operation: &Operation, refund: &Refund) -> Conclusion {
+        let (parent, refund_id) = (refund.parent_transaction_id, refund.id.as_str());
+        self.parts.provider.refund(parent, refund.amount, refund_id, operation.id.as_str()).await.into()
     }
 
     /// As for payments: of an erased payer only the refund itself tells what was asked for.
@@ -59,65 +76,132 @@ impl App {
         if self.refund(id).await?.amount == asked { Ok(()) } else { Err(Error::IdempotencyKeyReused) }
     }
 
-    /// One durable step: the key, the refund that reserves its amount, and the intent to call.
-    async fn begin_refund(&self, keyed: &Keyed, id: &PaymentId, new: NewRefund) -> Result<Begun> {
-        let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
-        let deadline_s = self.parts.settings.call_deadline_s;
-        let refund_id = RefundId::generate(recorder.at, self.parts.ids.as_ref());
-        let template =
-            Operation { refund_id: Some(refund_id.clone()), ..self.operation_template(OperationKind::Refund, id) };
-        let (keyed, id, door) = (keyed.clone(), id.clone(), self.door());
+    /// One durable step: the key, the approval that allows it if there is one, the refund that reserves its amount, and the
+    /// intent to call.
+    pub(super) async fn begin_refund(
+        &self,
+        keyed: &Keyed,
+        id: &PaymentId,
+        new: NewRefund,
+        approval_id: Option<&ApprovalId>,
+    ) -> Result<Begun> {
+        let draft = self.draft_refund(keyed, id, approval_id.is_some());
+        let limits = self.parts.settings.operators.second_key_above.clone();
+        let (keyed, id, door, approval_id) = (keyed.clone(), id.clone(), self.door(), approval_id.cloned());
         self.write_payment(&id.clone(), move |tx| {
+            let at = draft.recorder.at;
             let payment = payments::hold(tx, &id)?;
-            if let Some(repeat) = idempotent::claim(
-                tx,
-                &keyed,
-                Some(&id),
-                refund_id.as_str(),
-                Some(&template.id),
-                recorder.at,
-                deadline_s,
-            )? {
+            // The key of an approval points to the approval.
+            let resource = approval_id.as_ref().map_or(draft.refund_id.as_str(), ApprovalId::as_str);
+            let call = Some(&draft.operation.id);
+            if let Some(repeat) = idempotent::claim(tx, &keyed, Some(&id), resource, call, at, draft.deadline_s)? {
                 return Ok(Begun::Repeat(repeat));
             }
             door.pass()?;
+            let approval = approval_id.as_ref().map(|id| approvals::open(tx, id, at)).transpose()?;
             refuse_if_refunded_and_lost(tx, &id)?;
             let amount = amount_to_refund(&payment, &new)?;
+            if approval.is_none() {
+                refuse_alone_above(tx, &payment, amount, &limits, at)?;
+            }
             if refunds::of_payment(tx, &id)?.len() >= MAX_REFUNDS {
                 return Err(Error::conflict(
                     Conflict::TooManyRefunds,
                     format!("a payment can have {MAX_REFUNDS} refunds at most"),
                 ));
             }
-            let parent = record::counted_transaction(tx, &payment)?
-                .ok_or_else(|| Error::internal("captured money without a transaction"))?;
-            let refund = Refund {
-                id: refund_id.clone(),
-                payment_id: id.clone(),
-                parent_transaction_id: parent,
-                amount,
-                status: RefundStatus::Pending,
-                certainty: Certainty::Proven,
-                decide_by: None,
-                reason: new.reason.clone(),
-                failure: None,
-                transaction_id: None,
-                created_by: keyed.caller.key_id.clone(),
-                created_at: recorder.at,
-                updated_at: recorder.at,
-            };
-            refunds::insert(tx, &refund)?;
-            let operation = Operation { transaction_id: Some(parent), amount: Some(amount.minor), ..template.clone() };
-            operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;
-            let note = Note { always: true, requested: true, ..Note::about(parent) }
-                .with("operation", "refund")
-                .with("refund_id", refund_id.as_str())
-                .with("amount", amount.to_decimal());
-            recorder.settle(tx, payment, note)?;
-            Ok(Begun::Call(Box::new((operation, refund))))
+            draft.write(tx, &keyed.caller, payment, amount, &new, approval)
         })
         .await
     }
+
+    fn draft_refund(&self, keyed: &Keyed, id: &PaymentId, approved: bool) -> Draft {
+        let cause = if approved { CauseType::Operator } else { CauseType::Api };
+        let recorder = self.recorder(cause, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
+        let refund_id = RefundId::generate(recorder.at, self.parts.ids.as_ref());
+        let operation =
+            Operation { refund_id: Some(refund_id.clone()), ..self.operation_template(OperationKind::Refund, id) };
+        Draft { recorder, refund_id, operation, deadline_s: self.parts.settings.call_deadline_s }
+    }
+}
+
+impl Draft {
+    fn write(
+        &self,
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        payment: Payment,
+        amount: Money,
+        new: &NewRefund,
+        approval: Option<Approval>,
+    ) -> Result<Begun> {
+        let at = self.recorder.at;
+        let parent = record::counted_transaction(tx, &payment)?
+            .ok_or_else(|| Error::internal("captured money without a transaction"))?;
+        let asked_by = approval.as_ref().map_or(&caller.key_id, |approval| &approval.requested_by.line);
+        let refund = Refund {
+            id: self.refund_id.clone(),
+            payment_id: payment.id.clone(),
+            parent_transaction_id: parent,
+            amount,
+            status: RefundStatus::Pending,
+            certainty: Certainty::Proven,
+            decide_by: None,
+            reason: new.reason.clone(),
+            failure: None,
+            transaction_id: None,
+            created_by: asked_by.clone(),
+            created_at: at,
+            updated_at: at,
+        };
+        refunds::insert(tx, &refund)?;
+        let operation =
+            Operation { transaction_id: Some(parent), amount: Some(amount.minor), ..self.operation.clone() };
+        operations::insert(tx, &operation, at.plus_seconds(self.deadline_s))?;
+        let note = match approval {
+            Some(approval) => self.approve(tx, caller, approval)?,
+            None => Note { always: true, ..Note::default() },
+        };
+        let note = Note { requested: true, transaction_id: Some(parent), ..note }
+            .with("operation", "refund")
+            .with("refund_id", refund.id.as_str())
+            .with("amount", amount.to_decimal());
+        self.recorder.settle(tx, payment, note)?;
+        Ok(Begun::Call(Box::new((operation, refund))))
+    }
+
+    /// Decides the approval for this refund, and tells who asked and who allowed it.
+    fn approve(&self, tx: &mut Tx<'_>, caller: &Caller, approval: Approval) -> Result<Note> {
+        let approval = approval.with_refund(self.refund_id.clone());
+        let by = approvals::actor(caller);
+        approvals::decide(tx, &approval, ApprovalState::Approved, &by, self.recorder.at)?;
+        Ok(approvals::note(&approval, "approved")
+            .with("requested_by", approval.requested_by.key_id.as_str())
+            .with("approved_by", by.key_id.as_str()))
+    }
+}
+
+/// One key alone gives back so much of a payment within a day and no more, in parts or at once.
+fn refuse_alone_above(
+    tx: &mut Tx<'_>,
+    payment: &Payment,
+    amount: Money,
+    limits: &[Money],
+    at: Timestamp,
+) -> Result<()> {
+    let Some(limit) = limits.iter().find(|limit| limit.currency == payment.currency()) else { return Ok(()) };
+    let alone = store::approvals::refunded_alone(tx, &payment.id, at.plus_seconds(-ALONE_WITHIN_S))?;
+    if alone.saturating_add(amount.minor) <= limit.minor {
+        return Ok(());
+    }
+    Err(Error::conflict(
+        Conflict::ApprovalRequired,
+        format!(
+            "{limit} of a payment within 24 hours can be given back without a second operator, and {} were; request an \
+             approval with POST /v1/approvals, then let another API key approve it",
+            payment.money(alone)
+        ),
+    ))
 }
 
 /// A refund whose request is lost with an older copy of the database may have been this one: its key is lost, too.
@@ -133,7 +217,8 @@ fn refuse_if_refunded_and_lost(tx: &mut Tx<'_>, id: &PaymentId) -> Result<()> {
     }
 }
 
-fn amount_to_refund(payment: &Payment, new: &NewRefund) -> Result<Money> {
+/// The amount, if it is there to be given back.
+pub(super) fn amount_to_refund(payment: &Payment, new: &NewRefund) -> Result<Money> {
     if !payment.status.is_captured() {
         let advice = format!("only money that was taken can be given back; this payment is {}", payment.status);
         return Err(Error::conflict(Conflict::InvalidState, advice));

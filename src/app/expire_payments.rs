@@ -15,7 +15,7 @@ const STEP_LIMIT: i64 = 50;
 const WORKER: &str = "worker:expire";
 
 impl App {
-    /// Ends payments whose time is over. Returns how many were due.
+    /// Ends payments, and approvals that nobody decided about, whose time is over. Returns how many were due.
     ///
     /// # Errors
     /// Only of the database.
@@ -28,8 +28,9 @@ impl App {
                 tracing::error!(payment.id = payment.id.as_str(), %error, ?error, "an unpaid payment could not be ended");
             }
         }
-        self.parts.metrics.worker("expire", due.len());
-        Ok(due.len())
+        let approvals = self.expire_approvals().await?;
+        self.parts.metrics.worker("expire", due.len() + approvals);
+        Ok(due.len() + approvals)
     }
 
     /// Without an answer of the provider the payment stays: an unpaid one costs nothing, a paid one must not be ended.

@@ -3,7 +3,7 @@
 use super::conclude::Keyed;
 use super::{Answer, App, Caller};
 use crate::clock::Timestamp;
-use crate::domain::id::{OperationId, PaymentId, RefundId};
+use crate::domain::id::{ApprovalId, OperationId, PaymentId, RefundId};
 use crate::domain::payment::OperationState;
 use crate::error::{Error, Result};
 use crate::store::idempotency::{self, Claim, Request};
@@ -32,10 +32,11 @@ impl App {
     pub(super) async fn repeat(&self, caller: &Caller, repeat: Repeat, created: bool) -> Result<Answer> {
         let stored = match repeat {
             Repeat::Answered(stored) => stored,
-            Repeat::Live(id) => match (PaymentId::parse(&id), RefundId::parse(&id)) {
-                (Some(id), _) => self.parts.present.payment(&self.payment(id).await?.answered_to(caller), created),
-                (None, Some(id)) => self.parts.present.refund(&self.refund(id).await?),
-                (None, None) => return Err(Error::internal("an idempotency key points nowhere")),
+            Repeat::Live(id) => match (PaymentId::parse(&id), RefundId::parse(&id), ApprovalId::parse(&id)) {
+                (Some(id), ..) => self.parts.present.payment(&self.payment(id).await?.answered_to(caller), created),
+                (_, Some(id), _) => self.parts.present.refund(&self.refund(id).await?),
+                (.., Some(id)) => self.parts.present.approval(&self.approval(id).await?, created),
+                (None, None, None) => return Err(Error::internal("an idempotency key points nowhere")),
             },
         };
         Ok(Answer { stored, replayed: true })

@@ -4,11 +4,14 @@
 //! again when its outcome is known. Between the two there is no transaction.
 
 mod access;
+mod approvals;
+mod approve;
 mod authenticate;
 mod capture_payment;
 mod chargebacks;
 mod compare_register;
 mod conclude;
+mod correct;
 mod create_payment;
 mod create_refund;
 mod expire_payments;
@@ -36,6 +39,7 @@ mod told_sums;
 mod types;
 mod verify_history;
 
+pub use approvals::OperatorSettings;
 pub use authenticate::{NewKey, create_api_key};
 pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
@@ -79,6 +83,8 @@ pub struct AppSettings {
     pub reconciliation: ReconciliationSettings,
     /// How long personal data is kept.
     pub retention: RetentionSettings,
+    /// What needs a second key.
+    pub operators: OperatorSettings,
 }
 
 /// What the use cases work with.

@@ -3,6 +3,7 @@
 use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::{Access, Answer, App, Caller, Erasure, Idempotency, Listing, Page, PayerRecord, PaymentFilter};
+use crate::clock::Timestamp;
 use crate::domain::id::{AccessId, ErasureId, PaymentId};
 use crate::error::{Conflict, Error, Result};
 use crate::store::{Lane, Tx, idempotency, notifications, payments, personal_data, refunds};
@@ -71,7 +72,8 @@ impl App {
                 let filter = PaymentFilter { account_id: Some(account_id.clone()), ..PaymentFilter::default() };
                 let wanted = Page { before: page.before.clone(), limit: page.limit + 1 };
                 let found = super::read::cut(payments::list(tx, &filter, &wanted)?, page.limit);
-                let items = found.items.into_iter().map(|payment| record_of(tx, payment)).collect::<Result<_>>()?;
+                let items =
+                    found.items.into_iter().map(|payment| record_of(tx, payment, now)).collect::<Result<_>>()?;
                 Ok(Listing { items, more: found.more })
             })
             .await
@@ -141,8 +143,9 @@ fn refuse_while_needed(tx: &mut Tx<'_>, account_id: &str, payers: &[String]) -> 
     Ok(())
 }
 
-fn record_of(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment) -> Result<PayerRecord> {
+fn record_of(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment, now: Timestamp) -> Result<PayerRecord> {
     let refunds = refunds::of_payment(tx, &payment.id)?;
+    let approvals = super::approvals::of_payment(tx, &payment.id, now)?;
     let notifications = notifications::of_payment(tx, &payment.id)?;
-    Ok(PayerRecord { details: super::read::with_transactions(tx, payment)?, refunds, notifications })
+    Ok(PayerRecord { details: super::read::with_transactions(tx, payment)?, refunds, approvals, notifications })
 }

@@ -80,14 +80,19 @@ impl App {
     /// [`Error::NotFound`]; [`Error::Unavailable`] while the provider is not asked because it is in trouble.
     pub async fn sync_payment(&self, caller: &Caller, id: PaymentId) -> Result<PaymentDetails> {
         self.payment(id.clone()).await?;
+        self.refuse_in_trouble()?;
+        self.settle_open(&id, caller).await?;
+        self.look_up(&id, caller.key_id.as_str()).await?;
+        self.payment(id).await
+    }
+
+    /// For what is worth nothing without an answer of the provider.
+    pub(super) fn refuse_in_trouble(&self) -> Result<()> {
         self.parts.provider.admits().map_err(|reason| Error::Unavailable {
             detail: "CloudPayments is not asked now: it did not answer lately; ask again later".to_owned(),
             internal: reason.to_string(),
             retry_after_s: reason.retry_after_s(),
-        })?;
-        self.settle_open(&id, caller).await?;
-        self.look_up(&id, caller.key_id.as_str()).await?;
-        self.payment(id).await
+        })
     }
 
     /// A later request on a payment with a lost answer settles it first if it can.

@@ -3,8 +3,9 @@
 use secrecy::SecretString;
 
 use crate::clock::Timestamp;
+use crate::domain::approval::{Approval, ApprovalKind, ApprovalState, CorrectionOutcome};
 use crate::domain::evidence::Transaction;
-use crate::domain::id::{ApiKeyId, ErasureId, EventId, NotificationId, PaymentId};
+use crate::domain::id::{ApiKeyId, ErasureId, EventId, NotificationId, PaymentId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, Language, Payer, Payment};
 use crate::domain::refund::Refund;
@@ -67,6 +68,8 @@ pub trait Present: Send + Sync {
     fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer;
     /// 200.
     fn erasure(&self, erasure: &Erasure) -> StoredAnswer;
+    /// 201 (`created`) or 200; 202 while the outcome of the refund that it made is not known.
+    fn approval(&self, details: &ApprovalDetails, created: bool) -> StoredAnswer;
 }
 
 /// That a payer's personal data was erased, and how much of it there was.
@@ -103,6 +106,8 @@ pub struct PayerRecord {
     pub details: PaymentDetails,
     /// Its refunds, oldest first.
     pub refunds: Vec<Refund>,
+    /// What was asked for about it that needs a second key, oldest first.
+    pub approvals: Vec<ApprovalDetails>,
     /// The provider's notifications about it, oldest first.
     pub notifications: Vec<StoredNotification>,
 }
@@ -155,6 +160,62 @@ pub struct NewRefund {
     pub reason: Option<String>,
     /// Refuse when what is refundable differs from this.
     pub expected_refundable: Option<Money>,
+}
+
+/// Something that one key asks for and another one has to allow.
+#[derive(Debug, Clone)]
+pub struct NewApproval {
+    /// The payment it is about.
+    pub payment_id: PaymentId,
+    /// What is to be done.
+    pub subject: NewSubject,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is to be done once another key allows it.
+#[derive(Debug, Clone)]
+pub enum NewSubject {
+    /// Give money back.
+    Refund {
+        /// How much.
+        amount: Money,
+    },
+    /// End the lost call of the payment, or of one of its refunds.
+    Correction {
+        /// The refund whose call is lost.
+        refund_id: Option<RefundId>,
+        /// What is asserted of it.
+        outcome: CorrectionOutcome,
+    },
+}
+
+impl NewSubject {
+    /// Its kind.
+    pub fn kind(&self) -> ApprovalKind {
+        match self {
+            NewSubject::Refund { .. } => ApprovalKind::Refund,
+            NewSubject::Correction { .. } => ApprovalKind::Correction,
+        }
+    }
+}
+
+/// An approval as it stands.
+#[derive(Debug, Clone)]
+pub struct ApprovalDetails {
+    /// The approval.
+    pub approval: Approval,
+    /// The refund that it made, or that it is about.
+    pub refund: Option<Refund>,
+}
+
+/// Which approvals to list; all conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct ApprovalFilter {
+    /// Where they are.
+    pub state: Option<ApprovalState>,
+    /// The payment they are about.
+    pub payment_id: Option<PaymentId>,
 }
 
 /// A payment with all that an answer shows of it.

@@ -135,6 +135,11 @@ id_type!(
     "acc_"
 );
 id_type!(
+    /// What one key asks for and another one allows.
+    ApprovalId,
+    "apr_"
+);
+id_type!(
     /// A request to our API.
     RequestId,
     "req_"

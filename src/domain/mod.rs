@@ -1,5 +1,6 @@
 //! What the words mean: money, ids, states and the rules between them. Pure: no I/O, no clock, no outside service.
 
+pub mod approval;
 pub mod card_data;
 pub mod decline;
 pub mod evidence;

@@ -256,7 +256,8 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    const ALL: [OperationKind; 6] = [
+    /// Every kind.
+    pub const ALL: [OperationKind; 6] = [
         OperationKind::Charge,
         OperationKind::Authorize,
         OperationKind::ThreeDs,
@@ -297,7 +298,7 @@ impl OperationKind {
 pub enum OperationState {
     /// Written down, about to be sent or under way.
     Started,
-    /// The outcome is proven: by the answer or by other evidence.
+    /// The outcome is proven, by the answer or by other evidence; or two operators ended it without.
     Settled,
     /// It surely never left us.
     NotSent,

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::domain::payment::OperationKind;
+
 /// Where a payment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -182,6 +184,44 @@ pub const EDGES: &[Edge] = {
     ]
 };
 
+/// One allowed correction: where a payment rests when two operators found that a lost call had no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Correction {
+    /// The call whose answer was lost.
+    pub call: OperationKind,
+    /// Where the payment is while nobody knows.
+    pub from: Status,
+    /// Where it rests from then on, unless evidence says otherwise. Each is a move of [`EDGES`] too.
+    pub to: Status,
+    /// What that means, in a few words for the documentation.
+    pub why: &'static str,
+}
+
+const fn correction(call: OperationKind, from: Status, to: Status, why: &'static str) -> Correction {
+    Correction { call, from, to, why }
+}
+
+/// Every allowed correction. None leads to money, and none to `declined`: that a payer was refused needs evidence, too.
+pub const CORRECTIONS: &[Correction] = {
+    use OperationKind::{Authorize, Capture, Charge, Refund, ThreeDs, Void};
+    use Status::{Authorized, Expired, Paid, PartiallyRefunded, Processing, Refunded};
+    &[
+        correction(Charge, Processing, Expired, "nothing was taken"),
+        correction(Authorize, Processing, Expired, "nothing was held"),
+        correction(ThreeDs, Processing, Expired, "the payment was not finished"),
+        correction(Capture, Authorized, Authorized, "nothing was taken, the money is still held"),
+        correction(Void, Authorized, Authorized, "nothing was released, the money is still held"),
+        correction(Refund, Paid, Paid, "nothing was given back, the refund failed"),
+        correction(Refund, PartiallyRefunded, PartiallyRefunded, "nothing more was given back, the refund failed"),
+        correction(Refund, Refunded, Refunded, "nothing more was given back, the refund failed"),
+    ]
+};
+
+/// The correction of a lost call of a payment in this state, if there is one.
+pub fn correction_of(call: OperationKind, from: Status) -> Option<&'static Correction> {
+    CORRECTIONS.iter().find(|correction| correction.call == call && correction.from == from)
+}
+
 /// How sure the shown outcome is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
@@ -277,6 +317,20 @@ mod tests {
                 "{one:?} twice"
             );
         }
+    }
+
+    #[test]
+    fn corrections_are_moves_of_the_table_and_make_no_money() {
+        for (index, one) in CORRECTIONS.iter().enumerate() {
+            assert!(EDGES.iter().any(|edge| (edge.from, edge.to) == (Some(one.from), one.to)), "{one:?}");
+            assert!(one.from == one.to || one.to == Status::Expired, "{one:?}");
+            assert!(
+                !CORRECTIONS[index + 1..].iter().any(|other| (other.call, other.from) == (one.call, one.from)),
+                "{one:?} twice"
+            );
+        }
+        assert_eq!(correction_of(OperationKind::Charge, Status::Paid), None);
+        assert!(correction_of(OperationKind::Charge, Status::Processing).is_some());
     }
 
     #[test]

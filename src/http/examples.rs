@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::approval_views::approval_view;
 use super::presenter::{Presenter, PresenterSettings, SupportContacts, refund_view, transition_view};
 use super::register_views::{chargeback_view, discrepancy_view, reconciliation_view};
-use crate::app::{PaymentDetails, ReconciliationDetails, Transition};
+use crate::app::{ApprovalDetails, PaymentDetails, ReconciliationDetails, Transition};
 use crate::clock::Timestamp;
+use crate::domain::approval::{Actor, Approval, ApprovalState, CorrectionOutcome, Subject};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{
-    ApiKeyId, ChargebackId, DiscrepancyId, PaymentId, ReconciliationId, RefundId, TransactionRecordId,
+    ApiKeyId, ApprovalId, ChargebackId, DiscrepancyId, OperationId, PaymentId, ReconciliationId, RefundId,
+    TransactionRecordId,
 };
 use crate::domain::money::{Currency, Money};
-use crate::domain::payment::{CaptureMode, Language, Method, Payer, Payment, Sums};
+use crate::domain::payment::{CaptureMode, Language, Method, OperationKind, Payer, Payment, Sums};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::register::{
     Chargeback, Claim, Closing, Discrepancy, DiscrepancyKind, Findings, Phase, Purpose, Reconciliation, Resolution,
@@ -318,6 +321,76 @@ pub(super) fn chargeback() -> Value {
     serde_json::to_value(chargeback_view(&chargeback)).unwrap_or_default()
 }
 
+fn approval_of(subject: Subject, state: ApprovalState, refund: Option<RefundStatus>) -> Value {
+    let actor = |id: &str| {
+        let key_id = ApiKeyId::from_stored(id.to_owned());
+        Actor { line: key_id.clone(), key_id }
+    };
+    let decided = state != ApprovalState::Pending;
+    let approval = Approval {
+        id: ApprovalId::from_stored("apr_01kaq0p2e5h8k1n4q7t0w3y6zb".to_owned()),
+        payment_id: PaymentId::from_stored(PAYMENT_ID.to_owned()),
+        subject,
+        reason: Some("The client cancelled the policy, request 77 of 2 March".to_owned()),
+        requested_by: actor("key_01kaq0h1a2b3c4d5e6f7g8h9jk"),
+        requested_at: at(600),
+        expires_at: at(87_000),
+        state,
+        decided_by: decided.then(|| actor("key_01kaq0h7m8n9p0q1r2s3t4v5wx")),
+        decided_at: decided.then(|| at(900)),
+    };
+    let refund = refund.map(refund_of);
+    serde_json::to_value(approval_view(&ApprovalDetails { approval, refund })).unwrap_or_default()
+}
+
+fn large_refund(state: ApprovalState, refund: Option<RefundStatus>) -> Value {
+    let refund_id = refund.map(|_| RefundId::from_stored(REFUND_ID.to_owned()));
+    let amount = Money::new(1_250_000, Currency::KZT);
+    approval_of(Subject::Refund { amount, refund_id }, state, refund)
+}
+
+/// An approval that waits for another key.
+pub(super) fn approval() -> Value {
+    large_refund(ApprovalState::Pending, None)
+}
+
+/// One whose refund was made.
+pub(super) fn approved() -> Value {
+    large_refund(ApprovalState::Approved, Some(RefundStatus::Succeeded))
+}
+
+/// One whose refund got no answer.
+pub(super) fn approved_pending() -> Value {
+    large_refund(ApprovalState::Approved, Some(RefundStatus::Pending))
+}
+
+/// A correction that another key refused.
+pub(super) fn rejected() -> Value {
+    let subject = Subject::Correction {
+        operation_id: OperationId::from_stored("op_01kaq0k8f1h4k7n0q3t6w9z2ce".to_owned()),
+        call: OperationKind::Charge,
+        refund_id: None,
+        outcome: CorrectionOutcome::NoEffect,
+    };
+    approval_of(subject, ApprovalState::Rejected, None)
+}
+
+/// A refund that another key has to allow.
+pub(super) fn create_refund_approval() -> Value {
+    json!({
+        "kind": "refund", "payment_id": PAYMENT_ID, "amount": {"value": "12500.00", "currency": "KZT"},
+        "reason": "The client cancelled the policy, request 77 of 2 March",
+    })
+}
+
+/// A correction that another key has to allow.
+pub(super) fn create_correction() -> Value {
+    json!({
+        "kind": "correction", "payment_id": PAYMENT_ID, "refund_id": REFUND_ID, "outcome": "no_effect",
+        "reason": "CloudPayments' support wrote that the request never arrived, ticket 4711",
+    })
+}
+
 /// A window to be compared.
 pub(super) fn create_reconciliation() -> Value {
     json!({"from": "2026-03-01T00:00:00Z", "to": "2026-03-03T00:00:00Z"})
@@ -354,7 +427,7 @@ pub(super) fn personal_data() -> Value {
         "id": NOTIFICATION_ID, "kind": "pay", "received_at": at(41).to_string(),
         "body": "TransactionId=3541977847&Amount=12500.00&Currency=KZT&AccountId=client-77&Email=payer%40example.test",
     });
-    list(json!({"payment": paid_payment(), "refunds": [refund()], "notifications": [told]}))
+    list(json!({"payment": paid_payment(), "refunds": [refund()], "approvals": [], "notifications": [told]}))
 }
 
 /// A list that ends with this entry.

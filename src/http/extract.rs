@@ -40,6 +40,8 @@ pub(super) struct RequestContext {
 pub(super) trait Grant: 'static {
     /// The scope.
     const SCOPE: Scope;
+    /// A scope that lets in as well; the use case then tells which of both it needs.
+    const OR: Option<Scope> = None;
 }
 
 macro_rules! grant {
@@ -59,6 +61,14 @@ grant!(WriteRefunds, RefundsWrite);
 grant!(Operate, OpsWrite);
 grant!(ReadReports, ReportsRead);
 grant!(ManagePersonalData, PersonalDataWrite);
+
+/// The caller needs `Scope::RefundsWrite` or `Scope::OpsWrite`: which one follows from what is approved.
+pub(super) struct Decide;
+
+impl Grant for Decide {
+    const SCOPE: Scope = Scope::RefundsWrite;
+    const OR: Option<Scope> = Some(Scope::OpsWrite);
+}
 
 /// A caller whose key is valid, holds the scope and is within its rate.
 pub(super) struct Key<G: Grant> {
@@ -83,7 +93,8 @@ impl<G: Grant> FromRequest for Key<G> {
                 caller.request_id = Some(context.recorded_id.clone());
             }
             shared.limits.count(&caller.key_id)?;
-            if !caller.scopes.contains(&G::SCOPE) {
+            let holds = |scope: Scope| caller.scopes.contains(&scope);
+            if !holds(G::SCOPE) && !G::OR.is_some_and(holds) {
                 return Err(Error::MissingScope(G::SCOPE).into());
             }
             Ok(Key { caller, grant: PhantomData })

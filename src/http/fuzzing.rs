@@ -6,8 +6,8 @@ use secrecy::ExposeSecret as _;
 use super::cursor::{self, Binding};
 use super::problem::{Problem, TABLE};
 use super::query::QueryReader;
-use super::{bodies, extract, json, middleware, payments, three_ds};
-use crate::app::{NewMethod, NewPayment};
+use super::{approvals, bodies, extract, json, middleware, payments, three_ds};
+use crate::app::{NewMethod, NewPayment, NewSubject};
 use crate::domain::card_data::contains_card_number;
 use crate::domain::id::EventId;
 use crate::domain::money::Money;
@@ -48,7 +48,15 @@ pub(crate) fn request_body(data: &[u8]) {
     assert_eq!(common(body), common(written.as_bytes()), "{written}");
     assert_eq!(json::read(written.as_bytes()).ok().as_ref(), Some(&read));
     let refused = match choice % 5 {
-        0 | 1 => bodies::new_payment(read).map(|new| expect_payment(&new)).err(),
+        0 => bodies::new_payment(read).map(|new| expect_payment(&new)).err(),
+        1 => approvals::new_approval(read)
+            .map(|new| {
+                expect_harmless([Some(new.reason.as_str())]);
+                if let NewSubject::Refund { amount } = new.subject {
+                    expect_amount(amount);
+                }
+            })
+            .err(),
         2 => bodies::new_refund(read)
             .map(|new| {
                 [new.amount, new.expected_refundable].into_iter().flatten().for_each(expect_amount);

@@ -4,6 +4,8 @@
 //! `problem` the only place that knows which error has which status, `presenter` the only one that knows what a
 //! payment looks like in JSON.
 
+mod approval_views;
+mod approvals;
 mod audit;
 mod bodies;
 mod cursor;

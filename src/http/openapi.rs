@@ -8,8 +8,8 @@ use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi
 
 use super::problem::{self, TABLE};
 use super::{
-    audit, decline_reasons, docs, events, examples, health, invariants, notifications, payments, personal_data,
-    reconciliations, refunds, schemas, three_ds,
+    approvals, audit, decline_reasons, docs, events, examples, health, invariants, notifications, payments,
+    personal_data, reconciliations, refunds, schemas, three_ds,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -39,6 +39,11 @@ use super::{
         notifications::receive_notification_by_get,
         notifications::list_notifications,
         notifications::replay_notification,
+        approvals::create_approval,
+        approvals::list_approvals,
+        approvals::get_approval,
+        approvals::approve,
+        approvals::reject,
         reconciliations::create_reconciliation,
         reconciliations::list_reconciliations,
         reconciliations::get_reconciliation,
@@ -319,7 +324,7 @@ mod tests {
 
     use super::*;
     use crate::http::routes;
-    use crate::http::{bodies, json};
+    use crate::http::{approvals, bodies, json};
 
     /// Addresses for people, not for programs.
     const UNDOCUMENTED: [&str; 2] = ["/docs", "/docs/{file:.*}"];
@@ -431,6 +436,10 @@ mod tests {
         assert!(bodies::new_reconciliation(read(examples::create_reconciliation())).is_ok());
         assert!(bodies::new_reconciliation(read(examples::create_reconciliation_of_day())).is_ok());
         assert!(bodies::resolution(read(examples::close_discrepancy())).is_ok());
+        assert!(approvals::new_approval(read(examples::create_refund_approval())).is_ok());
+        assert!(approvals::new_approval(read(examples::create_correction())).is_ok());
+        let fields = &keys(&examples::create_refund_approval()) | &keys(&examples::create_correction());
+        assert_eq!(fields, fields_of(&document, "CreateApproval"));
     }
 
     /// What an example shows must be in its schema, and what the schema requires in the example.
@@ -452,6 +461,10 @@ mod tests {
             (examples::discrepancy(), "Discrepancy"),
             (examples::closed_discrepancy(), "Discrepancy"),
             (examples::chargeback(), "Chargeback"),
+            (examples::approval(), "Approval"),
+            (examples::approved(), "Approval"),
+            (examples::approved_pending(), "Approval"),
+            (examples::rejected(), "Approval"),
             (examples::erasure(), "Erasure"),
             (examples::personal_data(), "PersonalData"),
             (examples::problem("not_found", 404, "x"), "Problem"),

@@ -8,6 +8,7 @@ use actix_web::web::{Data, Path, Payload};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::approval_views::{ApprovalView, approval_view};
 use super::bodies;
 use super::cursor::{self, Binding};
 use super::examples;
@@ -67,6 +68,8 @@ pub(super) struct PayerRecordView<'a> {
     pub payment: PaymentView<'a>,
     /// Its refunds, oldest first.
     pub refunds: Vec<RefundView<'a>>,
+    /// What was asked for about it that needs a second key, oldest first.
+    pub approvals: Vec<ApprovalView<'a>>,
     /// The provider's notifications about it, oldest first.
     pub notifications: Vec<ToldNotificationView<'a>>,
 }
@@ -146,6 +149,7 @@ fn record_view<'a>(presenter: &'a Presenter, record: &'a PayerRecord) -> PayerRe
     PayerRecordView {
         payment: presenter.payment_view(&record.details),
         refunds: record.refunds.iter().map(refund_view).collect(),
+        approvals: record.approvals.iter().map(approval_view).collect(),
         notifications: record.notifications.iter().map(told_view).collect(),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::approval_views::approval_view;
 use super::intent;
 use super::personal_data::erasure_view;
 use super::records::{CauseView, RefundFailureView, RefundView, TransitionView};
@@ -12,8 +13,9 @@ use super::view::{
     CardView, DeclineView, MethodView, Moment, NextActionView, OutcomeView, PayerView, PaymentView, SupportView,
     TextsView, TransactionView,
 };
-use crate::app::{Erasure, PaymentDetails, Present, ReconciliationDetails, StoredAnswer, Transition};
+use crate::app::{ApprovalDetails, Erasure, PaymentDetails, Present, ReconciliationDetails, StoredAnswer, Transition};
 use crate::clock::Timestamp;
+use crate::domain::approval::ApprovalState;
 use crate::domain::decline::{self, DeclineCategory, Texts};
 use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::payment::{Method, Payer, Payment, ThreeDs};
@@ -210,6 +212,18 @@ impl Present for Presenter {
 
     fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer {
         StoredAnswer { status: 200, location: None, body: body(&discrepancy_view(discrepancy)) }
+    }
+
+    fn approval(&self, details: &ApprovalDetails, created: bool) -> StoredAnswer {
+        let approved = details.approval.state == ApprovalState::Approved;
+        let open = details.refund.as_ref().is_some_and(|refund| refund.status == RefundStatus::Pending);
+        let status = match (created, approved && open) {
+            (true, _) => 201,
+            (false, true) => 202,
+            (false, false) => 200,
+        };
+        let location = created.then(|| format!("/v1/approvals/{}", details.approval.id));
+        StoredAnswer { status, location, body: body(&approval_view(details)) }
     }
 
     fn erasure(&self, erasure: &Erasure) -> StoredAnswer {

@@ -57,6 +57,8 @@ pub(super) const TABLE: &[Row] = &[
     ),
     row("payer_in_use", 409, "A payment of the payer is not over"),
     row("keys_not_rotated", 409, "Some data was written before payers had keys"),
+    row("approval_required", 409, "The refund needs a second operator"),
+    row("second_operator_required", 409, "Another operator has to decide"),
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
     row("refundable_differs", 412, "What is refundable differs from what was expected"),
     row("body_too_large", 413, "The body is too large"),
@@ -294,6 +296,8 @@ mod tests {
             Conflict::RefundedBeforeRestore,
             Conflict::PayerInUse,
             Conflict::KeysNotRotated,
+            Conflict::ApprovalRequired,
+            Conflict::SecondOperatorRequired,
         ];
         for why in conflicts {
             assert_eq!(Problem::from(Error::conflict(why, "x")).row.code, why.code());

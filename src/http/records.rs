@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::approval_views::ApprovalView;
 use super::register_views::{ChargebackView, DiscrepancyView, ReconciliationView};
 use super::schemas::{
     CauseName, ContactName, DeclineCategoryName, GapName, NotificationKindName, RefundStatusName, StatusName,
@@ -282,4 +283,8 @@ list_view!(
 list_view!(
     /// A stretch of the chargebacks, newest first.
     ChargebackList, ChargebackList, ChargebackView
+);
+list_view!(
+    /// A stretch of the approvals, newest first.
+    ApprovalList, ApprovalList, ApprovalView
 );

@@ -7,8 +7,8 @@ use actix_web::{HttpResponse, Route};
 use super::extract::Answered;
 use super::problem::Problem;
 use super::{
-    audit, decline_reasons, docs, events, health, invariants, notifications, payments, personal_data, reconciliations,
-    refunds, three_ds,
+    approvals, audit, decline_reasons, docs, events, health, invariants, notifications, payments, personal_data,
+    reconciliations, refunds, three_ds,
 };
 
 /// One operation.
@@ -53,6 +53,11 @@ pub(super) const TABLE: &[Endpoint] = &[
     get("/v1/notifications/cloudpayments/{kind}", || web::get().to(notifications::receive_notification_by_get)),
     get("/v1/notifications", || web::get().to(notifications::list_notifications)),
     post("/v1/notifications/{id}/replay", || web::post().to(notifications::replay_notification)),
+    post("/v1/approvals", || web::post().to(approvals::create_approval)),
+    get("/v1/approvals", || web::get().to(approvals::list_approvals)),
+    get("/v1/approvals/{id}", || web::get().to(approvals::get_approval)),
+    post("/v1/approvals/{id}/approve", || web::post().to(approvals::approve)),
+    post("/v1/approvals/{id}/reject", || web::post().to(approvals::reject)),
     post("/v1/reconciliations", || web::post().to(reconciliations::create_reconciliation)),
     get("/v1/reconciliations", || web::get().to(reconciliations::list_reconciliations)),
     get("/v1/reconciliations/{id}", || web::get().to(reconciliations::get_reconciliation)),

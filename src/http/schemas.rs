@@ -10,10 +10,11 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::{Gap, NotificationKind};
+use crate::domain::approval::{ApprovalKind, ApprovalState, CorrectionOutcome};
 use crate::domain::decline::{Contact, DeclineCategory};
 use crate::domain::evidence::{TransactionKind, TransactionStatus};
 use crate::domain::money::CURRENCIES;
-use crate::domain::payment::{CaptureMode, Language, Method};
+use crate::domain::payment::{CaptureMode, Language, Method, OperationKind};
 use crate::domain::refund::RefundStatus;
 use crate::domain::register::{DiscrepancyKind, Purpose, Resolution, RunState};
 use crate::domain::state::{CauseType, Certainty, Status};
@@ -139,6 +140,20 @@ names!(
     "What is known of what the provider did before the start.",
     [Gap::Read, Gap::BeingRead, Gap::Behind].map(Gap::as_str)
 );
+names!(
+    ApprovalKindName,
+    "ApprovalKind",
+    "What is asked for: to give money back, or to end a call whose answer is lost and of which nobody can tell any more.",
+    ApprovalKind::ALL.map(ApprovalKind::as_str)
+);
+names!(ApprovalStateName, "ApprovalState", "Where an approval is.", ApprovalState::ALL.map(ApprovalState::as_str));
+names!(
+    CorrectionOutcomeName,
+    "CorrectionOutcome",
+    "What is asserted of a lost call. That it did move money is never asserted, only found: see `sync`.",
+    CorrectionOutcome::ALL.map(CorrectionOutcome::as_str)
+);
+names!(CallName, "ProviderCall", "What was asked of CloudPayments.", OperationKind::ALL.map(OperationKind::as_str));
 names!(CurrencyName, "Currency", "ISO 4217 letters of a currency that can be paid in.", CURRENCIES.iter().copied());
 names!(
     ProblemCodeName,
@@ -290,6 +305,30 @@ pub(super) struct CreateReconciliation {
 pub(super) struct CloseDiscrepancy {
     /// Why it is settled.
     #[schema(min_length = 1, max_length = 250, example = "Charged by the call centre's terminal, booked there")]
+    reason: String,
+}
+
+/// Something that another key has to allow.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "documents what approvals.rs reads")]
+pub(super) struct CreateApproval {
+    /// What is asked for.
+    #[schema(value_type = ApprovalKindName)]
+    kind: String,
+    /// The payment it is about.
+    #[schema(example = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed")]
+    payment_id: String,
+    /// For `refund`, required there: how much to give back.
+    amount: Option<MoneyInput>,
+    /// For `correction`: the refund whose answer is lost; left out for a lost charge, capture or void of the payment.
+    #[schema(example = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa")]
+    refund_id: Option<String>,
+    /// For `correction`, required there: what is asserted of the lost call.
+    #[schema(value_type = Option<CorrectionOutcomeName>)]
+    outcome: Option<String>,
+    /// Why; whoever decides reads it. Kept encrypted, not in the history.
+    #[schema(min_length = 1, max_length = 250, example = "The client cancelled the policy, request 77 of 2 March")]
     reason: String,
 }
 

@@ -4,6 +4,7 @@
 //! one snapshot. Both take a closure that runs on a database thread and so cannot await the provider half-way.
 
 pub mod api_keys;
+pub mod approvals;
 pub mod chargebacks;
 mod conn;
 pub mod discrepancies;

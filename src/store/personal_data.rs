@@ -7,8 +7,8 @@ use super::Tx;
 use super::conn::DbConn;
 use super::payer_keys;
 use super::schema::{
-    idempotency_keys, notifications, payer_keys as keys, payments, personal_data_access, personal_data_erasures,
-    refunds, transactions,
+    approvals, idempotency_keys, notifications, payer_keys as keys, payments, personal_data_access,
+    personal_data_erasures, refunds, transactions,
 };
 use super::types::NaiveDateTime;
 use crate::app::{Access, Caller, Erasure};
@@ -159,6 +159,9 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
         .execute(tx.db)?;
     diesel::update(refunds::table.filter(refunds::payment_id.eq_any(&ids)))
         .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(None::<Vec<u8>>)))
+        .execute(tx.db)?;
+    diesel::update(approvals::table.filter(approvals::payment_id.eq_any(&ids)))
+        .set(approvals::sealed_reason.eq(None::<Vec<u8>>))
         .execute(tx.db)?;
     diesel::update(idempotency_keys::table.filter(idempotency_keys::payment_id.eq_any(&ids)))
         .set((

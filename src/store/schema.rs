@@ -324,10 +324,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    approvals (id) {
+        id -> Text,
+        kind -> Text,
+        payment_id -> Text,
+        currency -> Nullable<Text>,
+        amount -> Nullable<BigInt>,
+        operation_id -> Nullable<Text>,
+        outcome -> Nullable<Text>,
+        refund_id -> Nullable<Text>,
+        sealed_reason -> Nullable<Binary>,
+        requested_by -> Text,
+        requester -> Text,
+        requested_at -> Timestamp,
+        expires_at -> Timestamp,
+        state -> Text,
+        decided_by -> Nullable<Text>,
+        decider -> Nullable<Text>,
+        decided_at -> Nullable<Timestamp>,
+    }
+}
+
 diesel::joinable!(transactions -> payments (payment_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    approvals,
     chargebacks,
     discrepancies,
     events,

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 27] = [
+const SCOPES: [(&str, &str, Scope); 32] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -45,6 +45,11 @@ const SCOPES: [(&str, &str, Scope); 27] = [
     ("POST", "/v1/payments/{id}/attention/resolve", Scope::OpsWrite),
     ("GET", "/v1/notifications", Scope::OpsWrite),
     ("POST", "/v1/notifications/{id}/replay", Scope::OpsWrite),
+    ("POST", "/v1/approvals", Scope::RefundsWrite),
+    ("GET", "/v1/approvals", Scope::PaymentsRead),
+    ("GET", "/v1/approvals/{id}", Scope::PaymentsRead),
+    ("POST", "/v1/approvals/{id}/approve", Scope::RefundsWrite),
+    ("POST", "/v1/approvals/{id}/reject", Scope::RefundsWrite),
     ("POST", "/v1/reconciliations", Scope::OpsWrite),
     ("GET", "/v1/reconciliations", Scope::OpsWrite),
     ("GET", "/v1/reconciliations/{id}", Scope::OpsWrite),
@@ -59,6 +64,11 @@ const SCOPES: [(&str, &str, Scope); 27] = [
     ("GET", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
     ("DELETE", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
 ];
+
+/// A scope that lets in as well, where there is one: which of both is needed follows from what is approved.
+fn or_else(method: &str, path: &str) -> Option<Scope> {
+    (method == "POST" && path.starts_with("/v1/approvals")).then_some(Scope::OpsWrite)
+}
 
 /// Every operation of the document with the scope it names, if any.
 fn documented() -> BTreeMap<(String, String), Option<String>> {
@@ -82,6 +92,8 @@ fn concrete(path: &str) -> String {
         "ntf_"
     } else if path.contains("/reconciliations/") {
         "rec_"
+    } else if path.contains("/approvals/") {
+        "apr_"
     } else if path.contains("/discrepancies/") {
         "dis_"
     } else {
@@ -178,16 +190,20 @@ async fn every_operation_needs_its_scope(engine: Engine) {
     for (method, path, scope) in SCOPES {
         let (address, place) = (concrete(path), format!("{method} {path}"));
         expect_challenge(&app.call_as(method, &address, None).await, &place);
-        let others: Vec<Scope> = Scope::ALL.into_iter().filter(|other| *other != scope).collect();
+        let also = or_else(method, path);
+        let others: Vec<Scope> =
+            Scope::ALL.into_iter().filter(|other| *other != scope && Some(*other) != also).collect();
         for scopes in [others, vec![]] {
             let key = app.new_key(&scopes).await;
             let reply = app.call_as(method, &address, Some(&format!("Bearer {key}"))).await;
             assert_eq!(reply.expect_problem(403, "missing_scope"), [""; 0], "{place}");
             assert!(reply.text("/detail").contains(scope.as_str()), "{place}: {}", reply.text("/detail"));
         }
-        let key = app.new_key(&[scope]).await;
-        let reply = app.call_as(method, &address, Some(&format!("Bearer {key}"))).await;
-        assert!(matches!(reply.status, 200 | 400 | 404), "{place}: {} {}", reply.status, reply.json);
+        for scope in std::iter::once(scope).chain(also) {
+            let key = app.new_key(&[scope]).await;
+            let reply = app.call_as(method, &address, Some(&format!("Bearer {key}"))).await;
+            assert!(matches!(reply.status, 200 | 400 | 404), "{place}: {} {}", reply.status, reply.json);
+        }
     }
     app.expect_untouched("calls without a scope").await;
     app.finish().await;

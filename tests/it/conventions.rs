@@ -192,7 +192,9 @@ fn check_form(view: &Value, place: &str) {
                 assert!(text.ends_with('Z') && text.contains('T') && text.len() >= 20, "{place}: {text}");
             }
             let prefixes: &[&str] = match name {
-                "id" => &["pay_", "ref_", "trn_", "evt_", "ntf_", "key_", "op_", "req_", "rec_", "dis_", "cbk_"],
+                "id" => {
+                    &["pay_", "ref_", "trn_", "evt_", "ntf_", "key_", "op_", "req_", "rec_", "dis_", "cbk_", "apr_"]
+                }
                 "payment_id" => &["pay_"],
                 "refund_id" => &["ref_"],
                 _ => return,

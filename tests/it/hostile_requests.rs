@@ -20,6 +20,8 @@ const PATHS: &[&str] = &[
     "/v1/payments/{id}/sync",
     "/v1/payments/{id}/refunds",
     "/v1/refunds/{id}",
+    "/v1/approvals",
+    "/v1/approvals/{id}/approve",
     "/v1/three-ds/{id}/redirect?signature=",
     "/v1/three-ds/{id}/return?signature=",
     "/v1/notifications/cloudpayments/pay",

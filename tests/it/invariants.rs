@@ -177,6 +177,16 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
             vec![format!("UPDATE refunds SET currency = 'RUB' WHERE id = '{pending}'")],
             pending.clone(),
         ),
+        (
+            "approval_has_two_keys",
+            vec![format!(
+                "INSERT INTO approvals (id, kind, payment_id, currency, amount, refund_id, requested_by, requester, \
+                 requested_at, expires_at, state, decided_by, decider, decided_at) VALUES ('apr_x', 'refund', '{paid}', \
+                 'KZT', 250000, '{refund}', 'key_1', 'key_1', '2026-01-01 00:00:00', '2026-01-02 00:00:00', 'approved', \
+                 'key_2', 'key_1', '2026-01-01 00:00:00')"
+            )],
+            "apr_x".to_owned(),
+        ),
         ("event_has_its_history", vec![format!("UPDATE events SET sequence = 99 WHERE id = '{event}'")], event),
         (
             "notification_is_booked",

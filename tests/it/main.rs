@@ -13,6 +13,7 @@
 
 mod support;
 
+mod approvals;
 mod attention;
 mod auth;
 mod bad_input;
@@ -21,6 +22,7 @@ mod card_data;
 mod cards;
 mod cli;
 mod conventions;
+mod corrections;
 mod doubtful_evidence;
 mod history_proofs;
 mod history_tampering;

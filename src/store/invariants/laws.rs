@@ -155,6 +155,17 @@ pub const LAWS: &[Law] = &[
               AND t.status IN ('authorized', 'completed') AND COALESCE(p.attention_raised, '') NOT LIKE '%amount_mismatch:%'",
     },
     Law {
+        name: "approval_has_two_keys",
+        law: "What was approved was approved by another line of keys than the one that asked, in time, and an approved refund is there, of that payment and sum.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT a.id AS subject FROM approvals a WHERE a.payment_id > $1 AND a.payment_id <= $2 \
+              AND a.state = 'approved' AND (a.decided_by IS NULL OR a.decided_by = a.requested_by \
+              OR a.decider = a.requester OR a.decided_at >= a.expires_at OR (a.kind = 'refund' \
+              AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = a.refund_id AND r.payment_id = a.payment_id \
+              AND r.amount = a.amount AND r.currency = a.currency)))",
+    },
+    Law {
         name: "event_has_its_history",
         law: "Every event tells of a history row that is there, or of a notification.",
         root: Root::Events,
@@ -175,13 +186,14 @@ pub const LAWS: &[Law] = &[
     },
     Law {
         name: "key_points_to_its_effect",
-        law: "Every Idempotency-Key points to a payment or refund that is there, and one without an answer to its call.",
+        law: "Every Idempotency-Key points to a payment, refund or approval that is there, and one without an answer to its call.",
         root: Root::IdempotencyKeys,
         takes_moment: false,
         sql: "SELECT k.api_key_id || ' ' || k.resource_id AS subject FROM idempotency_keys k \
               WHERE (k.api_key_id, k.idempotency_key) > ($1, $2) AND (k.api_key_id, k.idempotency_key) <= ($3, $4) \
               AND ((k.resource_id LIKE 'pay^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.id = k.resource_id)) \
               OR (k.resource_id LIKE 'ref^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = k.resource_id)) \
+              OR (k.resource_id LIKE 'apr^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM approvals a WHERE a.id = k.resource_id)) \
               OR (k.status IS NULL AND k.operation_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = k.operation_id)))",
     },
 ];
