@@ -1,3 +1,2 @@
 DROP TABLE approvals;
-DROP FUNCTION refuse_other_request;
-DROP FUNCTION refuse_second_decision;
+DROP FUNCTION refuse_for_approval;

@@ -41,9 +41,8 @@ CREATE UNIQUE INDEX approvals_one_pending ON approvals (operation_id) WHERE stat
 CREATE UNIQUE INDEX approvals_one_correction ON approvals (operation_id) WHERE state = 'approved';
 CREATE UNIQUE INDEX approvals_one_refund ON approvals (refund_id) WHERE kind = 'refund';
 
-CREATE FUNCTION refuse_other_request() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an approval stays as it was requested'; END $$;
-CREATE FUNCTION refuse_second_decision() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an approval is decided once'; END $$;
-CREATE TRIGGER approvals_as_requested BEFORE UPDATE OF id, kind, payment_id, currency, amount, operation_id, outcome, requested_by, requester, requested_at, expires_at ON approvals FOR EACH ROW EXECUTE FUNCTION refuse_other_request();
-CREATE TRIGGER approvals_final BEFORE UPDATE OF state, refund_id, decided_by, decider, decided_at ON approvals FOR EACH ROW WHEN (OLD.state <> 'pending') EXECUTE FUNCTION refuse_second_decision();
-CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals FOR EACH ROW EXECUTE FUNCTION refuse_removal();
-CREATE TRIGGER approvals_no_truncate BEFORE TRUNCATE ON approvals FOR EACH STATEMENT EXECUTE FUNCTION refuse_removal();
+CREATE FUNCTION refuse_for_approval() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'an approval %', TG_ARGV[0]; END $$;
+CREATE TRIGGER approvals_as_requested BEFORE UPDATE OF id, kind, payment_id, currency, amount, operation_id, outcome, requested_by, requester, requested_at, expires_at ON approvals FOR EACH ROW EXECUTE FUNCTION refuse_for_approval('stays as it was requested');
+CREATE TRIGGER approvals_final BEFORE UPDATE OF state, refund_id, decided_by, decider, decided_at ON approvals FOR EACH ROW WHEN (OLD.state <> 'pending') EXECUTE FUNCTION refuse_for_approval('is decided once');
+CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals FOR EACH ROW EXECUTE FUNCTION refuse_for_approval('is not deleted');
+CREATE TRIGGER approvals_no_truncate BEFORE TRUNCATE ON approvals FOR EACH STATEMENT EXECUTE FUNCTION refuse_for_approval('is not deleted');

@@ -43,4 +43,4 @@ CREATE UNIQUE INDEX approvals_one_refund ON approvals (refund_id) WHERE kind = '
 
 CREATE TRIGGER approvals_as_requested BEFORE UPDATE OF id, kind, payment_id, currency, amount, operation_id, outcome, requested_by, requester, requested_at, expires_at ON approvals BEGIN SELECT RAISE(ABORT, 'an approval stays as it was requested'); END;
 CREATE TRIGGER approvals_final BEFORE UPDATE OF state, refund_id, decided_by, decider, decided_at ON approvals WHEN OLD.state <> 'pending' BEGIN SELECT RAISE(ABORT, 'an approval is decided once'); END;
-CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals BEGIN SELECT RAISE(ABORT, 'approvals are not deleted'); END;
+CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals BEGIN SELECT RAISE(ABORT, 'an approval is not deleted'); END;
