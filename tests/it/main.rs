@@ -21,6 +21,7 @@ mod card_data;
 mod cards;
 mod cli;
 mod conventions;
+mod documents;
 mod doubtful_evidence;
 mod history_proofs;
 mod history_tampering;
