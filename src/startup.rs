@@ -242,8 +242,17 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         body_limit_bytes: server.body_limit_bytes,
         rate_per_second: server.rate_per_second,
         rate_burst: server.rate_burst,
+        max_concurrent_requests: server.max_concurrent_requests,
+        failed_authentications_per_minute: server.failed_authentications_per_minute,
+        trusted_proxies: server.trusted_proxies.clone(),
+        notification_networks: settings.cloudpayments.notification_networks.clone(),
+        cors_origins: server.cors_origins.clone(),
+        hsts_max_age_s: server.hsts_max_age_s,
         shutdown_timeout_s: server.shutdown_timeout_s,
-        ..HttpSettings::default()
+        head_timeout_s: server.head_timeout_s,
+        body_timeout_s: server.body_timeout_s,
+        keep_alive_s: server.keep_alive_s,
+        max_connections: server.max_connections,
     }
 }
 

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::reader::Reader;
 use crate::cloudpayments::BreakerSettings;
+use crate::http::Networks;
 
 /// The provider.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct CloudPaymentsSettings {
     pub backoff: Duration,
     /// When to stop asking a provider in trouble.
     pub breaker: BreakerSettings,
+    /// Where its notifications may come from; from anywhere when empty.
+    pub notification_networks: Networks,
 }
 
 impl CloudPaymentsSettings {
@@ -68,6 +71,7 @@ impl Reader<'_> {
         let backoff = self.millis("cloudpayments.backoff_ms", 0, 600_000);
         let failures = self.number("cloudpayments.breaker_failures", 1, 1_000_000);
         let pause = self.millis("cloudpayments.breaker_pause_ms", 1, 600_000);
+        let notification_networks = self.networks("cloudpayments.notification_networks");
         Some(CloudPaymentsSettings {
             base_url: base_url?,
             public_id: public_id?,
@@ -83,6 +87,7 @@ impl Reader<'_> {
             abandoned_after: abandoned_after?,
             backoff: backoff?,
             breaker: BreakerSettings { failures: failures?, pause: pause? },
+            notification_networks: notification_networks?,
         })
     }
 }

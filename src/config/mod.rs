@@ -11,6 +11,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use config::{Config, Environment, File, FileFormat};
@@ -20,7 +21,7 @@ use crate::app::{ReconciliationSettings, RetentionSettings};
 use crate::http::SupportContacts;
 use crate::store::Target;
 use crate::worker::Intervals;
-use reader::Reader;
+use reader::{Reader, is_loopback};
 
 pub use cloudpayments::CloudPaymentsSettings;
 pub use database::DatabaseSettings;
@@ -187,6 +188,9 @@ impl Reader<'_> {
         let reconciliation = self.reconciliation();
         let retention = self.retention();
         let log = self.log();
+        if let (Some(server), Some(cloudpayments)) = (&server, &cloudpayments) {
+            self.refuse_hidden_sources(server, cloudpayments);
+        }
         Some(Settings {
             server: server?,
             database: database?,
@@ -203,6 +207,19 @@ impl Reader<'_> {
             retention: retention?,
             log: log?,
         })
+    }
+
+    /// Behind a proxy that is not named, every notification seems to come from the proxy.
+    fn refuse_hidden_sources(&mut self, server: &ServerSettings, cloudpayments: &CloudPaymentsSettings) {
+        let networks = &cloudpayments.notification_networks;
+        let behind_proxy = is_loopback(&server.bind) && server.trusted_proxies.is_empty();
+        if !networks.is_empty() && behind_proxy && !networks.contain(Ipv4Addr::LOCALHOST.into()) {
+            self.faults.push(
+                "cloudpayments.notification_networks: server.bind is reached through a proxy only, so name the proxy in \
+                 server.trusted_proxies, or all notifications would be refused"
+                    .to_owned(),
+            );
+        }
     }
 }
 

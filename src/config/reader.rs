@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{DEFAULTS, Raw, keys_of, toml_keys};
+use crate::http::Networks;
 use crate::vault;
 
 /// Settings on their way to being checked.
@@ -71,6 +72,19 @@ impl Reader<'_> {
         }
     }
 
+    /// The entries of a list, without blanks and empty ones.
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
+        let text = self.raw.text(key);
+        text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+    }
+
+    pub(super) fn networks(&mut self, key: &str) -> Option<Networks> {
+        match Networks::parse(self.list(key).iter().map(String::as_str)) {
+            Ok(networks) => Some(networks),
+            Err(fault) => self.fault(key, fault),
+        }
+    }
+
     pub(super) fn key(&mut self, key: &str, text: &str) -> Option<[u8; 32]> {
         match vault::from_base64(text.trim()).and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
             Some(bytes) => Some(bytes),
@@ -79,7 +93,8 @@ impl Reader<'_> {
     }
 }
 
-fn is_loopback(rest: &str) -> bool {
+/// Whether the host at the beginning of `rest` is this machine.
+pub(super) fn is_loopback(rest: &str) -> bool {
     let host = rest.split('/').next().unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
     name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -59,6 +59,7 @@ fn settings(url: &str, database: &TestDatabase, sandbox: &Sandbox) -> Raw {
         .with("server.bind", url.trim_start_matches("http://"))
         .with("server.public_url", url)
         .with("server.rate_per_second", "0")
+        .with("server.failed_authentications_per_minute", "0")
         .with("server.admin_bind", "")
         .with("server.workers", "1")
         .with("database.url", database.url.clone())
