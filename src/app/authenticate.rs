@@ -184,7 +184,8 @@ impl App {
 
     /// Notes the use of a key that is valid.
     fn admit(&self, key: ApiKey, now: Timestamp) -> Authenticated {
-        let outdated = key.rotated.as_ref().zip(key.expires_at).map(|((since, _), until)| Outdated { since: *since, until });
+        let outdated =
+            key.rotated.as_ref().zip(key.expires_at).map(|((since, _), until)| Outdated { since: *since, until });
         if outdated.is_some() {
             self.parts.metrics.outdated_key();
         }

@@ -48,9 +48,7 @@ pub async fn rotate_api_key(
     let old_works_until = old.expires_at.map_or(overlap_ends, |expiry| expiry.min(overlap_ends));
     let new = successor(&old, rotation.lifetime_s, now, ids);
     let key = new.key.clone();
-    store
-        .write(Lane::of(id.as_str()), move |tx| api_keys::succeed(tx, &id, &key, now, old_works_until))
-        .await?;
+    store.write(Lane::of(id.as_str()), move |tx| api_keys::succeed(tx, &id, &key, now, old_works_until)).await?;
     let old_works = old.revoked_at.is_none() && old_works_until > now;
     Ok(Rotated { new, old_works_until: old_works.then_some(old_works_until) })
 }

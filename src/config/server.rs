@@ -55,8 +55,10 @@ impl Reader<'_> {
         let trusted_proxies = self.trusted_proxies();
         let cors_origins = self.cors_origins();
         let hsts_max_age_s = self.number("server.hsts_max_age_s", 0, 63_072_000);
-        if hsts_max_age_s.is_some_and(|age| age > 0) && public_url.as_ref().is_some_and(|url| url.starts_with("http:")) {
-            self.faults.push("server.hsts_max_age_s: browsers would insist on TLS, but server.public_url has none".to_owned());
+        if hsts_max_age_s.is_some_and(|age| age > 0) && public_url.as_ref().is_some_and(|url| url.starts_with("http:"))
+        {
+            self.faults
+                .push("server.hsts_max_age_s: browsers would insist on TLS, but server.public_url has none".to_owned());
         }
         let head_timeout_s = self.number("server.head_timeout_s", 1, 60);
         let body_timeout_s = self.number("server.body_timeout_s", 1, 600);
@@ -111,7 +113,8 @@ impl Reader<'_> {
             !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']) && *host == host.to_lowercase()
         };
         match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(wrong) => self.fault(key, format!("{wrong} is not an origin; write https://host in lower case, nothing behind it")),
+            Some(wrong) => self
+                .fault(key, format!("{wrong} is not an origin; write https://host in lower case, nothing behind it")),
             None => Some(origins),
         }
     }

@@ -20,13 +20,7 @@ impl Reader<'_> {
         let reconcile = self.millis("worker.reconcile_interval_ms", 10, 3_600_000);
         let seal = self.millis("worker.seal_interval_ms", 10, 3_600_000);
         let retention = self.millis("worker.retention_interval_ms", 10, 86_400_000);
-        Some(Intervals {
-            settle: settle?,
-            expire: expire?,
-            reconcile: reconcile?,
-            seal: seal?,
-            retention: retention?,
-        })
+        Some(Intervals { settle: settle?, expire: expire?, reconcile: reconcile?, seal: seal?, retention: retention? })
     }
 
     pub(super) fn reconciliation(&mut self) -> Option<ReconciliationSettings> {

@@ -247,8 +247,7 @@ pub(super) async fn body(request: &HttpRequest, payload: Payload, limit_bytes: u
         return Err(Error::TooLarge { limit_bytes });
     }
     let timeout = request.app_data::<Data<Shared>>().map_or(Duration::from_secs(30), |shared| shared.body_timeout);
-    let cut_off =
-        || Error::Malformed(vec![Fault::new("", "incomplete_body", "the body broke off; send it whole")]);
+    let cut_off = || Error::Malformed(vec![Fault::new("", "incomplete_body", "the body broke off; send it whole")]);
     match rt::time::timeout(timeout, payload.to_bytes_limited(limit_bytes)).await {
         Ok(Ok(Ok(bytes))) => Ok(Body(bytes)),
         Ok(Err(_)) => Err(Error::TooLarge { limit_bytes }),

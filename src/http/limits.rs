@@ -146,10 +146,7 @@ mod tests {
         let limits = Limits::new(&settings);
         let (one, other) = (key("key_1"), key("key_2"));
         assert!(limits.count(&one).is_ok() && limits.count(&one).is_ok());
-        assert!(matches!(
-            limits.count(&one),
-            Err(Error::RateLimited { limit: Limit::Rate, retry_after_s: 1..=2 })
-        ));
+        assert!(matches!(limits.count(&one), Err(Error::RateLimited { limit: Limit::Rate, retry_after_s: 1..=2 })));
         assert!(limits.count(&other).is_ok());
         let off = Limits::new(&HttpSettings { rate_per_second: 0, ..HttpSettings::default() });
         assert!((0..100).all(|_| off.count(&one).is_ok()));

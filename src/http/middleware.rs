@@ -87,9 +87,8 @@ fn refuse_oversized(request: &ServiceRequest) -> Option<Problem> {
         return Some(Problem::new("uri_too_long", format!("the address is longer than {MAX_ADDRESS} bytes")));
     }
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    (headers > MAX_HEADERS).then(|| {
-        Problem::new("headers_too_large", format!("the headers have more than {MAX_HEADERS} bytes together"))
-    })
+    (headers > MAX_HEADERS)
+        .then(|| Problem::new("headers_too_large", format!("the headers have more than {MAX_HEADERS} bytes together")))
 }
 
 /// HEAD is answered like GET; the server itself leaves the body out.

@@ -43,9 +43,8 @@ async fn one_key_has_so_many_requests_under_way(engine: Engine) {
             }
         }
     };
-    let waiting: Vec<_> = (0..2)
-        .map(|_| tokio::spawn(wait(app.request(reqwest::Method::GET, &format!("{path}?wait=20")))))
-        .collect();
+    let waiting: Vec<_> =
+        (0..2).map(|_| tokio::spawn(wait(app.request(reqwest::Method::GET, &format!("{path}?wait=20"))))).collect();
     let refused = loop {
         let reply = app.get(&path).await;
         if reply.status == 429 {

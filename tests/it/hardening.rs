@@ -156,7 +156,8 @@ async fn malformed_requests_are_refused(engine: Engine) {
         )
         .into(),
         head(&app, "POST /v1/payments", &format!("{json}Content-Length: -1\r\n\r\n{{}}")).into(),
-        head(&app, "POST /v1/payments", &format!("{json}Transfer-Encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n")).into(),
+        head(&app, "POST /v1/payments", &format!("{json}Transfer-Encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n"))
+            .into(),
     ];
     for request in cases {
         let answer = talk(&app, &request);
@@ -206,9 +207,8 @@ async fn every_answer_has_security_headers(engine: Engine) {
     assert_eq!(page.header("x-frame-options"), "");
     app.finish().await;
 
-    let behind_tls = |raw: Raw| {
-        raw.with("server.public_url", "https://pay.example.kz").with("server.hsts_max_age_s", "31536000")
-    };
+    let behind_tls =
+        |raw: Raw| raw.with("server.public_url", "https://pay.example.kz").with("server.hsts_max_age_s", "31536000");
     let app = TestApp::start_with(engine, behind_tls).await;
     for path in ["/v1/payments", "/nowhere", "/docs/"] {
         assert_eq!(app.get(path).await.header("strict-transport-security"), "max-age=31536000", "{path}");

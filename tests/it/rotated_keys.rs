@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cloudpayments_sandbox::ApiFaultKind;
+use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use kmic_payments::domain::scope::Scope;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -100,6 +100,8 @@ async fn a_charge_under_way_is_not_made_again_with_the_new_key(engine: Engine) {
     let first = app.new_key(&Scope::ALL).await;
     let order = card("KM-1", APPROVED);
     app.break_answer("/payments/cards/charge", ApiFaultKind::Delay { ms: 5000 });
+    // Nor does a notification tell how it went.
+    app.lose(NotificationKind::Pay);
     let hung_up = tokio::spawn(posting(&app, &first, "/v1/payments", "the-charge", &order).send());
     let deadline = Instant::now() + Duration::from_secs(20);
     while app.charges() == 0 {
@@ -238,7 +240,11 @@ async fn revoked_and_expired_keys_can_be_succeeded(engine: Engine) {
     let (old, successor) = (listed(&app, new), listed(&app, &after));
     let at = |value: &Value| kmic_payments::clock::Timestamp::parse_rfc3339(value.as_str().unwrap()).unwrap();
     assert_eq!(at(&successor["expires_at"]).seconds_since(at(&successor["created_at"])), i64::from(DAY_S / 2));
-    assert_eq!(at(&old["expires_at"]).seconds_since(at(&old["created_at"])), i64::from(DAY_S / 2), "not longer than before");
+    assert_eq!(
+        at(&old["expires_at"]).seconds_since(at(&old["created_at"])),
+        i64::from(DAY_S / 2),
+        "not longer than before"
+    );
     for (id, overlap, word) in
         [("key_1", "7d", "keys list"), ("pay_1", "7d", "keys list"), (id_of(&after).as_str(), "91d", "90d")]
     {
