@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use cloudpayments_sandbox::ApiFaultKind;
 use kmic_payments::config::Raw;
 use kmic_payments::domain::scope::Scope;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::support::{APPROVED, Engine, Reply, TestApp, card, sign, widget};
@@ -70,14 +72,23 @@ async fn one_key_has_so_many_requests_under_way(engine: Engine) {
 async fn a_caller_that_hangs_up_keeps_its_place(engine: Engine) {
     let app = TestApp::start_with(engine, |raw| raw.with("server.max_concurrent_requests", "1")).await;
     app.break_answer("/payments/cards/charge", ApiFaultKind::Delay { ms: 1500 });
-    let hung_up = tokio::spawn(app.posting("/v1/payments", "charge", &card("KM-1", APPROVED)).send());
+    let body = card("KM-1", APPROVED).to_string();
+    let request = format!(
+        "POST /v1/payments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nIdempotency-Key: charge\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        app.key,
+        body.len()
+    );
+    let mut caller = TcpStream::connect(app.running.address).await.unwrap();
+    caller.write_all(request.as_bytes()).await.unwrap();
     let deadline = Instant::now() + DEADLINE;
     while app.charges() == 0 {
         assert!(Instant::now() < deadline, "no charge arrives");
         sleep(Duration::from_millis(10)).await;
     }
-    hung_up.abort();
-    // The server learns of it: another request on a new connection is served meanwhile.
+    // A reset reaches the server at once, and its handler is dropped.
+    caller.set_zero_linger().unwrap();
+    drop(caller);
     app.call_as("GET", "/health/ready", None).await.expect(200);
     sleep(Duration::from_millis(200)).await;
     assert_eq!(expect_limited(&app.get("/v1/payments").await), 1);
