@@ -261,6 +261,58 @@ mod tests {
     }
 
     #[test]
+    fn callers_contradictions_are_told_all_at_once() {
+        let raw = complete()
+            .with("server.public_url", "http://127.0.0.1:8080")
+            .with("server.hsts_max_age_s", "31536000")
+            .with("server.trusted_proxies", serde_json::json!(["10.0.0.0/8", "0.0.0.0/0"]))
+            .with("server.cors_origins", "https://desk.kmic.kz,*")
+            .with("server.head_timeout_s", "0")
+            .with("cloudpayments.notification_networks", "91.142.84.0/33");
+        let faults = raw.check().unwrap_err().0;
+        for key in [
+            "server.hsts_max_age_s",
+            "server.trusted_proxies",
+            "server.cors_origins",
+            "server.head_timeout_s",
+            "cloudpayments.notification_networks",
+        ] {
+            assert_eq!(faults.iter().filter(|fault| fault.starts_with(key)).count(), 1, "{key} in {faults:?}");
+        }
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        let taken = |origin: &str| complete().with("server.cors_origins", origin).check().is_ok();
+        for origin in ["https://desk.kmic.kz", "https://desk.kmic.kz:8443", "http://localhost:3000", "http://127.0.0.1"]
+        {
+            assert!(taken(origin), "{origin}");
+        }
+        for origin in [
+            "http://desk.kmic.kz",
+            "https://",
+            "https://desk.kmic.kz/",
+            "https://Desk.kmic.kz",
+            "desk.kmic.kz",
+            "*",
+            "null",
+        ] {
+            assert!(!taken(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn notifications_behind_an_unnamed_proxy_are_a_contradiction() {
+        let fenced = |bind: &str, proxies: &str| {
+            let raw = complete().with("server.bind", bind).with("server.trusted_proxies", proxies);
+            raw.with("cloudpayments.notification_networks", "91.142.84.0/27").check()
+        };
+        let faults = fenced("127.0.0.1:8080", "").unwrap_err().0;
+        assert!(faults[0].contains("server.trusted_proxies"), "{faults:?}");
+        assert!(fenced("127.0.0.1:8080", "127.0.0.1").is_ok() && fenced("0.0.0.0:8080", "").is_ok());
+    }
+
+    #[test]
     fn secrets_are_not_printed() {
         let raw = complete().with("cloudpayments.api_secret", "very-secret");
         assert!(!raw.redacted().contains("very-secret"));
