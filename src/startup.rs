@@ -99,6 +99,11 @@ impl Running {
             ids: world.ids,
             metrics: Arc::clone(&metrics),
         };
+        if settings.server.public_url.starts_with("https:") && settings.server.trusted_proxies.is_empty() {
+            tracing::warn!(
+                "server.trusted_proxies is empty: all callers behind the proxy with TLS count as one address"
+            );
+        }
         let (address, server) = http::start(parts, &http_settings(settings))
             .map_err(|error| Error::internal(format!("cannot listen on {}: {error}", settings.server.bind)))?;
         let handle = server.handle();

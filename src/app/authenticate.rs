@@ -128,10 +128,10 @@ pub struct Outdated {
 pub(super) struct Uses(Mutex<HashMap<ApiKeyId, Timestamp>>);
 
 impl Uses {
-    /// Whether a use at `now` is to be written down; it then counts as written.
-    fn is_due(&self, id: &ApiKeyId, now: Timestamp) -> bool {
+    /// Whether a use at `now` is to be written down because none is after `before`; it then counts as written.
+    fn is_due(&self, id: &ApiKeyId, now: Timestamp, before: Timestamp) -> bool {
         let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if uses.get(id).is_some_and(|at| now.seconds_since(*at) < USE_PAUSE_S) {
+        if uses.get(id).is_some_and(|at| *at > before) {
             return false;
         }
         if uses.len() >= CACHE_LIMIT {
@@ -189,15 +189,18 @@ impl App {
         if outdated.is_some() {
             self.parts.metrics.outdated_key();
         }
-        if self.uses.is_due(&key.id, now) {
-            self.note_use(&key, now);
+        // The first use after a rotation is written down at once: it says that somebody still has the old key.
+        let rotated_at = key.rotated.as_ref().map(|(at, _)| *at).filter(|at| *at <= now);
+        let before = rotated_at.map_or(now.plus_seconds(-USE_PAUSE_S), |at| at.max(now.plus_seconds(-USE_PAUSE_S)));
+        if self.uses.is_due(&key.id, now, before) {
+            self.note_use(&key, now, before);
         }
         let caller = Caller { key_id: key.id, lineage: key.lineage, scopes: key.scopes, request_id: None };
         Authenticated { caller, outdated }
     }
 
     /// Writes the use down beside the request: a caller does not wait for it, and it fails no request.
-    fn note_use(&self, key: &ApiKey, now: Timestamp) {
+    fn note_use(&self, key: &ApiKey, now: Timestamp, before: Timestamp) {
         if let (Some((_, successor)), Some(until)) = (&key.rotated, key.expires_at) {
             tracing::warn!(
                 api_key.id = key.id.as_str(),
@@ -210,7 +213,7 @@ impl App {
         tokio::spawn(async move {
             let noted = id.clone();
             let lane = Lane::of(id.as_str());
-            if let Err(error) = store.write(lane, move |tx| api_keys::note_use(tx, &noted, now, USE_PAUSE_S)).await {
+            if let Err(error) = store.write(lane, move |tx| api_keys::note_use(tx, &noted, now, before)).await {
                 tracing::warn!(%error, ?error, api_key.id = id.as_str(), "the use of an API key could not be noted");
             }
         });

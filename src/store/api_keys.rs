@@ -118,9 +118,9 @@ pub fn succeed(
     }
 }
 
-/// Notes that a key was used, unless that was noted less than `pause_s` seconds before.
-pub fn note_use(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp, pause_s: i64) -> Result<()> {
-    let due = api_keys::last_used_at.is_null().or(api_keys::last_used_at.le(at.plus_seconds(-pause_s).naive_utc()));
+/// Notes that a key was used at `at`, unless a use after `before` is noted already.
+pub fn note_use(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp, before: Timestamp) -> Result<()> {
+    let due = api_keys::last_used_at.is_null().or(api_keys::last_used_at.le(before.naive_utc()));
     diesel::update(api_keys::table.find(id.as_str()).filter(due))
         .set(api_keys::last_used_at.eq(Some(at.naive_utc())))
         .execute(tx.db)?;
