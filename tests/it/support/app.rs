@@ -138,6 +138,7 @@ impl TestApp {
     /// Stops the service, does something to its database, and starts it again on the same address.
     pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
         self.running.stop().await;
+        self.database.come_to_rest().await;
         meanwhile(&self.database);
         let running = run(&self.settings, &self.clock).await;
         TestApp { running, ..self }
