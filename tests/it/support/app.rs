@@ -60,6 +60,7 @@ fn settings(url: &str, database: &TestDatabase, sandbox: &Sandbox) -> Raw {
         .with("server.bind", url.trim_start_matches("http://"))
         .with("server.public_url", url)
         .with("server.rate_per_second", "0")
+        .with("server.failed_authentications_per_minute", "0")
         .with("server.admin_bind", "")
         .with("server.workers", "1")
         .with("database.url", database.url.clone())
@@ -139,6 +140,7 @@ impl TestApp {
     /// Stops the service, does something to its database, and starts it again on the same address.
     pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
         self.running.stop().await;
+        self.database.come_to_rest().await;
         meanwhile(&self.database);
         let running = run(&self.settings, &self.clock).await;
         TestApp { running, ..self }
