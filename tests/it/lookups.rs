@@ -82,8 +82,10 @@ async fn a_bill_that_another_payment_has_paid_does_not_pay_this_one(engine: Engi
     let app = TestApp::start(engine).await;
     let paid = app.create(widget("L-1")).await.expect(201);
     let open = app.create(widget("L-1")).await.expect(201);
-    app.lose(NotificationKind::Pay);
+    // Not even the Check comes to us: whose the transaction is, only the provider tells.
+    app.let_others_answer().await;
     app.pay(order(&paid, APPROVED)).await;
+    app.answer_ourselves();
     assert_eq!(app.sync(open.id()).await.text("/status"), "awaiting_payer");
     let paid = app.sync(paid.id()).await;
     assert_eq!(paid.text("/status"), "paid");
