@@ -14,7 +14,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::domain::approval::{Actor, Approval, ApprovalKind, ApprovalState, Subject};
-use crate::domain::id::{ApiKeyId, ApprovalId, PaymentId};
+use crate::domain::id::{ApprovalId, PaymentId};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::state::CauseType;
@@ -219,12 +219,7 @@ impl App {
 
 /// The caller as one who asks or decides.
 pub(super) fn actor(caller: &Caller) -> Actor {
-    Actor { key_id: caller.key_id.clone(), line: line_of(caller).clone() }
-}
-
-/// The first key of the caller's line: a key that succeeds another one is the same operator.
-fn line_of(caller: &Caller) -> &ApiKeyId {
-    &caller.key_id
+    Actor { key_id: caller.key_id.clone(), line: caller.lineage.clone() }
 }
 
 fn need_scope(caller: &Caller, kind: ApprovalKind) -> Result<()> {

@@ -138,7 +138,7 @@ impl Draft {
         let at = self.recorder.at;
         let parent = record::counted_transaction(tx, &payment)?
             .ok_or_else(|| Error::internal("captured money without a transaction"))?;
-        let asked_by = approval.as_ref().map_or(&caller.key_id, |approval| &approval.requested_by.line);
+        let asked_by = approval.as_ref().map_or(&caller.lineage, |approval| &approval.requested_by.line);
         let refund = Refund {
             id: self.refund_id.clone(),
             payment_id: payment.id.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Reader;
+use super::reader::Reader;
 use crate::app::OperatorSettings;
 use crate::domain::money::{CURRENCIES, Currency, Money};
 

@@ -15,7 +15,11 @@ pub struct Operator {
 
 impl Operator {
     pub async fn new(app: &TestApp, scopes: &[Scope]) -> Operator {
-        let key = app.new_key(scopes).await;
+        Operator::of(app.new_key(scopes).await)
+    }
+
+    /// By the secret of a key.
+    pub fn of(key: String) -> Operator {
         let id = format!("key_{}", key.split('_').nth(1).unwrap());
         Operator { key, id }
     }
