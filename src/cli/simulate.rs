@@ -18,9 +18,9 @@ pub(super) struct SimulateArguments {
     /// How many payments to run.
     #[arg(long, default_value_t = 10_000)]
     payments: u64,
-    /// Worlds at a time, each on one core.
-    #[arg(long, default_value_t = 2)]
-    jobs: usize,
+    /// Worlds at a time, each on one core; by default as many as there are cores. Changes nothing but the run time.
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Plays one world again by its own seed (0x… as a failed run prints it) and tells all that happens in it.
     #[arg(long, value_name = "SEED", value_parser = world_seed)]
     world: Option<u64>,
@@ -53,9 +53,11 @@ fn all(arguments: &SimulateArguments) -> Outcome {
             eprintln!("{} of {} payments", before + payments, arguments.payments);
         }
     };
-    let summary = simulation::run(arguments.seed, arguments.payments, arguments.jobs, progress)?;
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = arguments.jobs.unwrap_or_else(cores);
+    let summary = simulation::run(arguments.seed, arguments.payments, jobs, progress)?;
     print!("{summary}");
-    for report in &summary.failed {
+    for report in summary.failed.values() {
         tell(report);
     }
     match summary.failures {
@@ -69,6 +71,12 @@ fn tell(report: &WorldReport) {
     println!("\nworld {:#018x}", report.seed);
     for violation in report.violations.iter().take(10) {
         println!("  {violation}");
+    }
+    for timeline in &report.timelines {
+        println!("  {}, in order:", timeline.payment_id);
+        for line in timeline.lines.iter().take(LAST_LINES) {
+            println!("    {line}");
+        }
     }
     println!("  again: {}", report.command());
 }

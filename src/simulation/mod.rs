@@ -23,13 +23,15 @@ mod order;
 mod post;
 mod promises;
 mod provider;
+mod register_laws;
 mod report;
 mod service;
 mod site;
+mod timeline;
 mod weather;
 mod world;
 
-pub use report::{Summary, Tally, Violation, WorldReport};
+pub use report::{Summary, Tally, Timeline, Violation, WorldReport};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +70,7 @@ pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(u64) + Sync)
             }
             let size = PAYMENTS_PER_WORLD.min(payments - number * PAYMENTS_PER_WORLD);
             let report = play(Chance::seed_of(seed, number), size, &fixed, false)?;
+            let report = if report.violations.is_empty() { report } else { with_timelines(report, &fixed)? };
             failures.fetch_add(u64::from(!report.violations.is_empty()), Ordering::Relaxed);
             lock(&summary).take(number, report);
             progress(size);
@@ -99,6 +102,17 @@ fn fixed() -> Result<Arc<Fixed>, String> {
     Ok(Arc::new(Fixed { vault: Arc::new(Vault::new(&[7; 32], &[])), metrics }))
 }
 
+/// A world that broke a law once more, to tell what happened to the payments at fault.
+fn with_timelines(report: WorldReport, fixed: &Arc<Fixed>) -> Result<WorldReport, String> {
+    let again = play(report.seed, report.payments, fixed, true)?;
+    let mut violations = report.violations;
+    if again.hash != report.hash {
+        let detail = format!("{:016x}, then {:016x}", report.hash, again.hash);
+        violations.push(Violation { law: "a seed gives the same world again", payment_id: None, detail });
+    }
+    Ok(WorldReport { violations, timelines: again.timelines, ..report })
+}
+
 /// A world; a panic in it is a violation.
 fn play(seed: u64, payments: u64, fixed: &Arc<Fixed>, told: bool) -> Result<WorldReport, String> {
     catch_unwind(AssertUnwindSafe(|| lifetime::run(seed, payments, fixed, told))).unwrap_or_else(|_| {
@@ -110,6 +124,7 @@ fn play(seed: u64, payments: u64, fixed: &Arc<Fixed>, told: bool) -> Result<Worl
             tally: Tally::default(),
             violations: vec![violation],
             journal: Vec::new(),
+            timelines: Vec::new(),
         })
     })
 }
@@ -122,8 +137,9 @@ impl Summary {
         self.tally.add(&report.tally);
         if !report.violations.is_empty() {
             self.failures += 1;
-            if self.failed.len() < KEPT_FAILURES {
-                self.failed.push(report);
+            self.failed.insert(number, report);
+            while self.failed.len() > KEPT_FAILURES {
+                self.failed.pop_last();
             }
         }
     }

@@ -42,7 +42,8 @@ impl World {
 
     /// One delivery and what the provider makes of it.
     pub(super) async fn send(self: &Arc<Self>, notification: &Notification) -> Reply {
-        let fault = self.fault(self.weather.post, |chance| {
+        let about = format!("{} of {}", notification.kind.name(), notification.transaction_id);
+        let fault = self.fault(self.weather.post, &about, |chance| {
             let fault = PostFault::draw(chance);
             (fault, fault.name())
         });

@@ -96,8 +96,8 @@ pub(super) enum Moment {
 
 /// A database that fails on purpose. Only the simulation has one.
 pub(super) trait Trouble: Send + Sync {
-    /// A connection for writes was opened.
-    fn opened(&self, conn: &mut DbConn) -> Result<()>;
+    /// A connection was opened.
+    fn opened(&self, conn: &mut DbConn, read_only: bool) -> Result<()>;
     /// What happens at a moment.
     fn at(&self, moment: Moment) -> Result<()>;
 }
@@ -157,8 +157,8 @@ impl Runner {
         }
         *connection = None;
         let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
-        if let Some(trouble) = self.trouble.as_ref().filter(|_| !self.read_only) {
-            trouble.opened(&mut fresh)?;
+        if let Some(trouble) = &self.trouble {
+            trouble.opened(&mut fresh, self.read_only)?;
         }
         begin(&mut fresh)?;
         *connection = Some(fresh);
