@@ -176,9 +176,7 @@ impl Life {
 
     fn end_process(&mut self) {
         self.executor.kill(Group::Service);
-        if let Some(stepper) = self.stepper.take() {
-            self.disk.close(stepper);
-        }
+        self.stepper = None;
     }
 
     fn boot(&mut self) {

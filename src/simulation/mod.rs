@@ -46,7 +46,7 @@ use crate::metrics::Metrics;
 use crate::vault::Vault;
 
 /// Payments of one world. Small worlds fit into memory and are quick to play again.
-pub const PAYMENTS_PER_WORLD: u64 = 60;
+pub const PAYMENTS_PER_WORLD: u64 = 100;
 /// So many failed worlds are kept for the report.
 const KEPT_FAILURES: usize = 5;
 /// After so many failed worlds a run stops.

@@ -105,6 +105,7 @@ impl World {
 
     async fn into_service(self: &Arc<Self>, raw: RawNotification) -> Result<NotificationReply, Reply> {
         let Some(app) = self.process() else { return Err(Reply::Unreachable) };
+        self.stir();
         let (answer, answered) = oneshot::channel();
         self.spawn(Group::Service, async move {
             // An error says that the provider no longer waits.

@@ -67,10 +67,10 @@ pub(super) async fn start(world: Arc<World>, store: Store) {
 /// As `worker::Workers` runs them, with pauses of the world's.
 fn run_workers(world: &Arc<World>, app: &Arc<App>) {
     worker(world, app, 1, |app| async move { app.settle_step().await });
-    worker(world, app, 5, |app| async move { app.expire_step().await });
-    worker(world, app, 5, |app| async move { app.seal_step().await });
-    worker(world, app, 60, |app| async move { app.retention_step().await });
-    worker(world, app, 1, |app| async move {
+    worker(world, app, 15, |app| async move { app.expire_step().await });
+    worker(world, app, 60, |app| async move { app.seal_step().await });
+    worker(world, app, 500, |app| async move { app.retention_step().await });
+    worker(world, app, 5, |app| async move {
         let mut steps = 0;
         while app.reconcile_step().await? > 0 {
             steps += 1;
@@ -86,9 +86,16 @@ where
 {
     let (pauses, app) = (Arc::clone(world), Arc::clone(app));
     world.spawn(Group::Service, async move {
-        let mut idle = 0u32;
+        let (mut idle, mut stirred) = (0u32, 0);
         loop {
-            idle = if matches!(step(Arc::clone(&app)).await, Ok(0)) { idle.saturating_add(1) } else { 0 };
+            let nothing = matches!(step(Arc::clone(&app)).await, Ok(0));
+            let quiet = pauses.stirred() == stirred;
+            stirred = pauses.stirred();
+            idle = match (nothing, quiet) {
+                (true, true) => idle.saturating_add(1),
+                (true, false) => idle / 2,
+                (false, _) => 0,
+            };
             pause_s(pauses.worker_pause_s(times, idle)).await;
         }
     });
@@ -170,6 +177,7 @@ impl World {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let work = work(self.process()?);
+        self.stir();
         let (answer, answered) = oneshot::channel();
         self.spawn(Group::Service, async move {
             // An error says that the caller hung up.

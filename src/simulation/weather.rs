@@ -46,7 +46,11 @@ impl Weather {
             disk: chance.pick(&[0, 5, 20], 0),
             crash: chance.pick(&[0, 200, 1_000, 3_000], 0),
             span_s,
-            worker_s: if span_s > 20_000 { chance.pick(&[60, 300], 60) } else { chance.pick(&[5, 20, 60], 20) },
+            worker_s: match span_s {
+                0..10_000 => chance.pick(&[5, 20, 60], 20),
+                10_000..50_000 => chance.pick(&[20, 60, 120], 60),
+                _ => chance.pick(&[60, 300], 60),
+            },
             check_off: chance.one_in(8),
             reserve_bank: chance.one_in(4),
             max_concurrent: chance.pick(&[2, 5, 30], 5),

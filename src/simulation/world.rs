@@ -21,6 +21,9 @@ use crate::http::Presenter;
 
 /// Worlds begin at some moment of this day: 2026-03-01T00:00:00Z.
 const BEGINNING_MICROS: i64 = 1_772_323_200_000_000;
+/// The longest pauses of workers with nothing to do, seconds.
+const LONGEST_PAUSE_IN_STORM_S: u64 = 600;
+const LONGEST_PAUSE_S: u64 = 3_600;
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
 
@@ -95,6 +98,7 @@ pub(super) struct World {
     calm: AtomicBool,
     stall: Mutex<Option<Stall>>,
     stories_left: AtomicU64,
+    stirred: AtomicU64,
     present: Presenter,
     journal: Mutex<Journal>,
     violations: Mutex<Vec<Violation>>,
@@ -121,6 +125,7 @@ impl World {
             calm: AtomicBool::new(false),
             stall: Mutex::default(),
             stories_left: AtomicU64::new(payments),
+            stirred: AtomicU64::new(0),
             present: Presenter::new(presenter_settings, Arc::clone(&fixed.vault)),
             fixed: Arc::clone(fixed),
             under_way: AtomicUsize::new(0),
@@ -204,11 +209,21 @@ impl World {
     }
 
     /// Seconds between two steps of a worker that works `times` as seldom as the busiest one and had nothing to do for
-    /// `idle` steps. Where only time has to pass, they get long.
+    /// `idle` steps while nothing else happened. Where only time has to pass, they get long.
     pub(super) fn worker_pause_s(&self, times: u64, idle: u32) -> u64 {
         let busy_s = times.saturating_mul(if self.is_calm() { 300 } else { self.weather.worker_s });
-        let longest_s = if self.is_calm() { 3_600 } else { busy_s.saturating_mul(8) };
+        let longest_s = if self.is_calm() { LONGEST_PAUSE_S } else { busy_s.max(LONGEST_PAUSE_IN_STORM_S) };
         busy_s.saturating_mul(2u64.saturating_pow(idle.min(10))).min(longest_s)
+    }
+
+    /// Something reached the service or left it.
+    pub(super) fn stir(&self) {
+        self.stirred.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something did.
+    pub(super) fn stirred(&self) -> u64 {
+        self.stirred.load(Ordering::Relaxed)
     }
 
     pub(super) fn crash_per_million(&self) -> usize {

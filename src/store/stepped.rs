@@ -16,7 +16,7 @@ use diesel::sql_types::{Integer, Text};
 use diesel::sqlite::Sqlite;
 
 use super::Tx;
-use super::conn::{DbConn, Target};
+use super::conn::{self, DbConn, Target};
 use super::lane::{Moment, Runner, Task, Trouble, Verdict};
 use super::migrate::migrate_connection;
 use super::pool::Store;
@@ -111,11 +111,22 @@ impl Plan {
 }
 
 #[derive(Clone, Default)]
-struct Faults(Arc<Mutex<Plan>>);
+struct Faults {
+    plan: Arc<Mutex<Plan>>,
+    /// Connections that were given up, for writes and for reads: what they had begun is undone, as it would be when they
+    /// broke. Opening a new one takes the time of a hundred transactions.
+    spare: Arc<Mutex<[Option<DbConn>; 2]>>,
+}
 
 impl Faults {
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_spare(&self, read_only: bool, change: impl FnOnce(&mut Option<DbConn>)) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let [writer, reader] = &mut *spare;
+        change(if read_only { reader } else { writer });
     }
 }
 
@@ -140,6 +151,18 @@ impl Trouble for Faults {
         let (before, after) =
             if read_only { ("PRAGMA query_only = OFF;", "PRAGMA query_only = ON;") } else { ("", "") };
         Ok(conn.batch_execute(&format!("{before}{sql}{after}"))?)
+    }
+
+    fn dropped(&self, mut conn: DbConn, read_only: bool) {
+        if conn::undo(&mut conn) {
+            self.at_spare(read_only, |spare| *spare = Some(conn));
+        }
+    }
+
+    fn spare(&self, read_only: bool) -> Option<DbConn> {
+        let mut found = None;
+        self.at_spare(read_only, |spare| found = spare.take());
+        found
     }
 
     fn at(&self, moment: Moment) -> Result<()> {
@@ -198,10 +221,6 @@ impl Task for Late {
 pub struct Disk {
     target: Target,
     faults: Faults,
-    /// Of the writer and of the reader, while no process has them. A process never ends within a transaction (that would
-    /// be one that is not committed, which `CommitLost` and crashes before a step already are), so its connections carry
-    /// nothing but prepared statements to the next one.
-    idle: [Option<DbConn>; 2],
     /// Keeps the database: it lives as long as one connection is open.
     _kept: DbConn,
 }
@@ -218,11 +237,11 @@ impl Disk {
         let target = Target::parse(&url).map_err(Error::internal)?;
         let mut kept = target.connect()?;
         migrate_connection(&mut kept)?;
-        Ok(Disk { target, faults: Faults::default(), idle: [None, None], _kept: kept })
+        Ok(Disk { target, faults: Faults::default(), _kept: kept })
     }
 
     /// What a process opens: the store, and what runs its tasks.
-    pub fn open(&mut self, vault: &Arc<Vault>, batch_limit: usize, queue_limit: usize) -> (Store, Stepper) {
+    pub fn open(&self, vault: &Arc<Vault>, batch_limit: usize, queue_limit: usize) -> (Store, Stepper) {
         let (writer, writes) = bounded(queue_limit);
         let (reader, reads) = bounded(queue_limit);
         let runner = |read_only: bool| Runner {
@@ -232,18 +251,12 @@ impl Disk {
             batch_limit: if read_only { 1 } else { batch_limit.max(1) },
             trouble: Some(Arc::new(self.faults.clone())),
         };
-        let lane = |runner: Runner, tasks, connection| SteppedLane { runner, tasks, connection };
-        let [for_writes, for_reads] = std::mem::take(&mut self.idle);
-        let (write, read) = (lane(runner(false), writes, for_writes), lane(runner(true), reads, for_reads));
+        let lane = |runner: Runner, tasks| SteppedLane { runner, tasks, connection: None };
+        let (write, read) = (lane(runner(false), writes), lane(runner(true), reads));
         (
             Store { writers: Arc::new(vec![writer]), reader, target: self.target.clone() },
             Stepper { write, read, faults: self.faults.clone() },
         )
-    }
-
-    /// The end of a process: what waits is gone.
-    pub fn close(&mut self, stepper: Stepper) {
-        self.idle = [stepper.write.connection, stepper.read.connection];
     }
 }
 
@@ -263,9 +276,15 @@ impl SteppedLane {
             batch = batch.into_iter().map(hold).collect();
         }
         if !self.runner.serve(&mut self.connection, batch) {
-            self.connection = None;
+            self.runner.give_up(&mut self.connection);
         }
         held
+    }
+}
+
+impl Drop for SteppedLane {
+    fn drop(&mut self) {
+        self.runner.give_up(&mut self.connection);
     }
 }
 
