@@ -12,6 +12,7 @@ mod conclude;
 mod create_payment;
 mod create_refund;
 mod expire_payments;
+mod findings;
 mod gap;
 mod idempotent;
 mod invariants;
