@@ -45,12 +45,18 @@ pub(super) fn run(arguments: &SimulateArguments) -> Outcome {
 }
 
 fn all(arguments: &SimulateArguments) -> Outcome {
-    let done = AtomicU64::new(0);
-    let step = (arguments.payments / 20).max(PAYMENTS_PER_WORLD);
-    let progress = |payments: u64| {
-        let before = done.fetch_add(payments, Ordering::Relaxed);
-        if before / step != (before + payments) / step {
-            eprintln!("{} of {} payments", before + payments, arguments.payments);
+    let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let step = (arguments.payments / 50).max(PAYMENTS_PER_WORLD);
+    let progress = |report: &WorldReport| {
+        for violation in report.violations.iter().take(1) {
+            failed.fetch_add(1, Ordering::Relaxed);
+            eprintln!("VIOLATED {violation}\n  again: {}", report.command());
+        }
+        let before = done.fetch_add(report.payments, Ordering::Relaxed);
+        let now = before + report.payments;
+        if before / step != now / step {
+            let failed = failed.load(Ordering::Relaxed);
+            eprintln!("{now} of {} payments, {failed} worlds with violations", arguments.payments);
         }
     };
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

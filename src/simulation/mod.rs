@@ -4,13 +4,16 @@
 //! production; the time, the order in which tasks run, the network, the database's disk and the provider are simulated
 //! and draw from one seed. Sites create payments and repeat after failures, payers pay in two tabs, browsers come back
 //! from the bank or do not, people refund in the provider's cabinet; requests, answers and notifications get lost, late,
-//! doubled, reordered or garbled; statements and commits fail; the process dies at any await and starts again.
+//! doubled, reordered or garbled, and some notifications never come; statements and commits fail, answers of the database
+//! come late; the process dies at any await and starts again.
 //!
-//! At the end faults stop, time goes on, and the books have to agree with the provider's ledger: see `laws`. The same seed
-//! gives the same world, event by event; [`WorldReport::command`] is the command that plays one again.
+//! At the end faults stop, time goes on until the workers have settled everything and compared it with the register, and
+//! the books have to agree with the provider's ledger: see `laws` and `register_laws`. The same seed gives the same world,
+//! event by event; [`WorldReport::command`] is the command that plays one again.
 //!
 //! Not simulated: HTTP between site and service (the use cases are called with what the handlers read), PostgreSQL, two
-//! processes on one database. Tests over HTTP, race tests and the crash campaign cover those.
+//! processes on one database, a database that was replaced by an older copy, power loss, erasure of payers. Tests over
+//! HTTP, race tests and the crash campaign cover those.
 
 mod calm;
 mod chance;
@@ -52,11 +55,11 @@ const KEPT_FAILURES: usize = 5;
 /// After so many failed worlds a run stops.
 const MAX_FAILURES: u64 = 20;
 
-/// Runs worlds until `payments` payments began, `jobs` worlds at a time. `progress` is called after each.
+/// Runs worlds until `payments` payments began, `jobs` worlds at a time. `progress` is called with each that is over.
 ///
 /// # Errors
 /// When the simulation itself cannot run.
-pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(u64) + Sync) -> Result<Summary, String> {
+pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(&WorldReport) + Sync) -> Result<Summary, String> {
     let began = Instant::now();
     let worlds = payments.div_ceil(PAYMENTS_PER_WORLD);
     let (next, failures) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -72,8 +75,8 @@ pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(u64) + Sync)
             let report = play(Chance::seed_of(seed, number), size, &fixed, false)?;
             let report = if report.violations.is_empty() { report } else { with_timelines(report, &fixed)? };
             failures.fetch_add(u64::from(!report.violations.is_empty()), Ordering::Relaxed);
+            progress(&report);
             lock(&summary).take(number, report);
-            progress(size);
         }
     };
     let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
