@@ -85,6 +85,8 @@ pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId
     let amount = match told {
         Some(told) if before.status < TransactionStatus::Authorized => asked.sum(fact, told),
         Some(told) if is_payment && asked.is_meant_by(fact, told) => asked.amount,
+        // The notification of a refund states no currency; the register does.
+        Some(told) if !is_payment && told.minor == before.amount.minor => told,
         _ => before.amount,
     };
     let fill = |known: &Option<String>, told: &Option<String>| known.clone().or_else(|| told.clone());
@@ -128,7 +130,8 @@ pub(super) fn contradicts(before: &Transaction, after: &Transaction, fact: &Fact
     if before.status < TransactionStatus::Authorized || !tells_money(fact) {
         return false;
     }
-    told.currency != after.amount.currency || told.minor > after.amount.minor
+    let held_in = if before.kind == TransactionKind::Refund { before.amount } else { after.amount }.currency;
+    told.currency != held_in || told.minor > after.amount.minor
 }
 
 pub(super) fn same(one: &Transaction, other: &Transaction) -> bool {

@@ -78,6 +78,8 @@ fn retention(chance: &mut Chance) -> RetentionSettings {
     let days = [None, Some(1), Some(2)];
     RetentionSettings {
         notification_bodies_days: chance.pick(&days, None),
+        // Before the register of the next day tells whose it is, the body of a stray one is needed.
+        unmatched_bodies_days: chance.pick(&[None, Some(3)], None),
         idempotency_answers_days: chance.pick(&days, None),
         quarantine_days: chance.pick(&days, None),
         access_records_days: chance.pick(&days, None),

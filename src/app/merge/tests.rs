@@ -47,6 +47,20 @@ fn refund(number: i64, parent: i64, minor: i64) -> Fact {
     }
 }
 
+#[test]
+fn the_register_tells_the_currency_of_a_refund() {
+    let rub = Currency::parse("RUB").unwrap();
+    let told = refund(2, 1, 500);
+    let by_register = Fact { amount: Some(Money::new(500, rub)), ..told.clone() };
+    let before = learned(&[told], asked(false)).remove(0);
+    let after = merge(before.clone(), &by_register, None, asked(false));
+    assert_eq!(after.amount, Money::new(500, rub));
+    assert!(contradicts(&before, &after, &by_register));
+    // Told again, it is nothing new.
+    let again = merge(after.clone(), &by_register, None, asked(false));
+    assert!(same(&after, &again) && !contradicts(&after, &again, &by_register));
+}
+
 /// As the record does it: [`begin`] for the first fact, [`merge`] for the others. Tells whether anything was new.
 fn learn(known: &mut Vec<Transaction>, fact: &Fact, asked: Asked) -> bool {
     match known.iter_mut().find(|known| known.transaction_id == fact.transaction_id) {
