@@ -104,8 +104,8 @@ impl App {
         mut compared: Compared,
         missing: Vec<i64>,
     ) -> Result<Compared> {
-        let held = self.held(missing).await?;
-        compared.findings.extend(held.values().map(Finding::missing_there));
+        let held = self.held(missing.clone()).await?;
+        compared.findings.extend(missing.iter().filter_map(|id| held.get(id)).map(Finding::missing_there));
         self.announce_findings(run, &compared).await?;
         Ok(compared)
     }
