@@ -93,7 +93,7 @@ where
             stirred = pauses.stirred();
             idle = match (nothing, quiet) {
                 (true, true) => idle.saturating_add(1),
-                (true, false) => idle / 2,
+                (true, false) => idle.saturating_add(1).min(3),
                 (false, _) => 0,
             };
             pause_s(pauses.worker_pause_s(times, idle)).await;

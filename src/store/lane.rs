@@ -97,11 +97,11 @@ pub(super) enum Moment {
 /// A database that fails on purpose. Only the simulation has one.
 pub(super) trait Trouble: Send + Sync {
     /// A connection was opened.
-    fn opened(&self, conn: &mut DbConn, read_only: bool) -> Result<()>;
+    fn opened(&self, conn: &mut DbConn) -> Result<()>;
     /// A connection is not to be used again.
-    fn dropped(&self, conn: DbConn, read_only: bool);
+    fn dropped(&self, conn: DbConn);
     /// A connection in the place of a new one.
-    fn spare(&self, read_only: bool) -> Option<DbConn>;
+    fn spare(&self) -> Option<DbConn>;
     /// What happens at a moment.
     fn at(&self, moment: Moment) -> Result<()>;
 }
@@ -167,12 +167,12 @@ impl Runner {
     }
 
     fn connect(&self) -> Result<DbConn> {
-        if let Some(spare) = self.trouble.as_ref().and_then(|trouble| trouble.spare(self.read_only)) {
+        if let Some(spare) = self.trouble.as_ref().and_then(|trouble| trouble.spare()) {
             return Ok(spare);
         }
         let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
         if let Some(trouble) = &self.trouble {
-            trouble.opened(&mut fresh, self.read_only)?;
+            trouble.opened(&mut fresh)?;
         }
         Ok(fresh)
     }
@@ -180,7 +180,7 @@ impl Runner {
     /// The connection is not used again; whatever it has begun is undone.
     pub(super) fn give_up(&self, connection: &mut Option<DbConn>) {
         if let (Some(conn), Some(trouble)) = (connection.take(), &self.trouble) {
-            trouble.dropped(conn, self.read_only);
+            trouble.dropped(conn);
         }
     }
 

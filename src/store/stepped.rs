@@ -5,6 +5,7 @@
 //! the tables for each row that a reader finds. Reads of a transaction that writes do not fail by themselves: such a
 //! transaction has no effect, as with a failed `BEGIN`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -95,6 +96,10 @@ impl Plan {
         Err(Error::database_unavailable("simulated: the database does not answer"))
     }
 
+    fn is_at_row(&self) -> bool {
+        matches!(self.fault, Some(DiskFault::Statement(_) | DiskFault::BrokenStatement(_)))
+    }
+
     fn at_row(&mut self) -> AtRow {
         self.rows = self.rows.saturating_add(1);
         let (row, error) = match self.fault {
@@ -113,9 +118,15 @@ impl Plan {
 #[derive(Clone, Default)]
 struct Faults {
     plan: Arc<Mutex<Plan>>,
-    /// Connections that were given up, for writes and for reads: what they had begun is undone, as it would be when they
-    /// broke. Opening a new one takes the time of a hundred transactions.
-    spare: Arc<Mutex<[Option<DbConn>; 2]>>,
+    spare: Arc<Mutex<BTreeMap<Kind, DbConn>>>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    read_only: bool,
+    /// Whether its statements can fail at a row. The triggers and views for it cost time, so others go without.
+    spoiled: bool,
 }
 
 impl Faults {
@@ -123,11 +134,17 @@ impl Faults {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn at_spare(&self, read_only: bool, change: impl FnOnce(&mut Option<DbConn>)) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let [writer, reader] = &mut *spare;
-        change(if read_only { reader } else { writer });
+    /// Connections that were given up: what they had begun is undone, as it would be when they broke. Opening a new one
+    /// takes the time of a hundred transactions.
+    fn spare(&self) -> MutexGuard<'_, BTreeMap<Kind, DbConn>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The trouble of connections of a kind.
+struct Troubled {
+    faults: Faults,
+    kind: Kind,
 }
 
 #[derive(QueryableByName)]
@@ -136,15 +153,16 @@ struct Table {
     name: String,
 }
 
-impl Trouble for Faults {
-    fn opened(&self, conn: &mut DbConn, read_only: bool) -> Result<()> {
-        let DbConn::Sqlite(conn) = conn else { return Ok(()) };
-        let faults = self.clone();
+impl Trouble for Troubled {
+    fn opened(&self, conn: &mut DbConn) -> Result<()> {
+        let (DbConn::Sqlite(conn), true) = (conn, self.kind.spoiled) else { return Ok(()) };
+        let faults = self.faults.clone();
         simulated_fault_utils::register_nondeterministic_impl(conn, move || faults.plan().at_row())?;
         let tables: Vec<Table> = diesel::sql_query(
             "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '__diesel%'",
         )
         .load(conn)?;
+        let read_only = self.kind.read_only;
         let spoiled = |table: &Table| if read_only { spoiled_view(&table.name) } else { spoiled_changes(&table.name) };
         let sql: String = tables.iter().map(spoiled).collect();
         // Views are made although the connection may not write.
@@ -153,20 +171,18 @@ impl Trouble for Faults {
         Ok(conn.batch_execute(&format!("{before}{sql}{after}"))?)
     }
 
-    fn dropped(&self, mut conn: DbConn, read_only: bool) {
+    fn dropped(&self, mut conn: DbConn) {
         if conn::undo(&mut conn) {
-            self.at_spare(read_only, |spare| *spare = Some(conn));
+            self.faults.spare().insert(self.kind, conn);
         }
     }
 
-    fn spare(&self, read_only: bool) -> Option<DbConn> {
-        let mut found = None;
-        self.at_spare(read_only, |spare| found = spare.take());
-        found
+    fn spare(&self) -> Option<DbConn> {
+        self.faults.spare().remove(&self.kind)
     }
 
     fn at(&self, moment: Moment) -> Result<()> {
-        self.plan().at(moment)
+        self.faults.plan().at(moment)
     }
 }
 
@@ -244,15 +260,20 @@ impl Disk {
     pub fn open(&self, vault: &Arc<Vault>, batch_limit: usize, queue_limit: usize) -> (Store, Stepper) {
         let (writer, writes) = bounded(queue_limit);
         let (reader, reads) = bounded(queue_limit);
-        let runner = |read_only: bool| Runner {
-            target: self.target.clone(),
-            vault: Arc::clone(vault),
-            read_only,
-            batch_limit: if read_only { 1 } else { batch_limit.max(1) },
-            trouble: Some(Arc::new(self.faults.clone())),
+        let door = |read_only: bool, spoiled: bool| {
+            let trouble = Troubled { faults: self.faults.clone(), kind: Kind { read_only, spoiled } };
+            let runner = Runner {
+                target: self.target.clone(),
+                vault: Arc::clone(vault),
+                read_only,
+                batch_limit: if read_only { 1 } else { batch_limit.max(1) },
+                trouble: Some(Arc::new(trouble)),
+            };
+            Door { runner, connection: None }
         };
-        let lane = |runner: Runner, tasks| SteppedLane { runner, tasks, connection: None };
-        let (write, read) = (lane(runner(false), writes), lane(runner(true), reads));
+        let lane =
+            |read_only, tasks| SteppedLane { plain: door(read_only, false), spoiled: door(read_only, true), tasks };
+        let (write, read) = (lane(false, writes), lane(true, reads));
         (
             Store { writers: Arc::new(vec![writer]), reader, target: self.target.clone() },
             Stepper { write, read, faults: self.faults.clone() },
@@ -260,31 +281,37 @@ impl Disk {
     }
 }
 
-struct SteppedLane {
+struct Door {
     runner: Runner,
-    tasks: Receiver<Box<dyn Task>>,
     connection: Option<DbConn>,
 }
 
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.runner.give_up(&mut self.connection);
+    }
+}
+
+struct SteppedLane {
+    plain: Door,
+    spoiled: Door,
+    tasks: Receiver<Box<dyn Task>>,
+}
+
 impl SteppedLane {
-    fn step(&mut self, late: bool) -> HeldBack {
+    fn step(&mut self, spoiled: bool, late: bool) -> HeldBack {
         let held = HeldBack::default();
         let Ok(first) = self.tasks.try_recv() else { return held };
-        let mut batch = self.runner.batch(first, &self.tasks);
+        let Door { runner, connection } = if spoiled { &mut self.spoiled } else { &mut self.plain };
+        let mut batch = runner.batch(first, &self.tasks);
         if late {
             let hold = |task| -> Box<dyn Task> { Box::new(Late(task, held.clone())) };
             batch = batch.into_iter().map(hold).collect();
         }
-        if !self.runner.serve(&mut self.connection, batch) {
-            self.runner.give_up(&mut self.connection);
+        if !runner.serve(connection, batch) {
+            runner.give_up(connection);
         }
         held
-    }
-}
-
-impl Drop for SteppedLane {
-    fn drop(&mut self) {
-        self.runner.give_up(&mut self.connection);
     }
 }
 
@@ -308,12 +335,14 @@ impl Stepper {
 
     /// Runs the writes that wait, as one commit. With `late` their answers are held back, save for errors.
     pub fn write(&mut self, late: bool) -> HeldBack {
-        self.write.step(late)
+        let spoiled = self.faults.plan().is_at_row();
+        self.write.step(spoiled, late)
     }
 
     /// Runs one read; `late` as for writes.
     pub fn read(&mut self, late: bool) -> HeldBack {
-        self.read.step(late)
+        let spoiled = self.faults.plan().is_at_row();
+        self.read.step(spoiled, late)
     }
 
     /// Lets the database fail; what was armed before and did not strike is forgotten. Returns how often the last one
@@ -329,7 +358,7 @@ impl Stepper {
     /// # Errors
     /// What `work` returns.
     pub fn look<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut db = self.read.runner.target.connect_read_only()?;
-        work(&mut Tx::new(&mut db, &self.read.runner.vault))
+        let mut db = self.read.plain.runner.target.connect_read_only()?;
+        work(&mut Tx::new(&mut db, &self.read.plain.runner.vault))
     }
 }
