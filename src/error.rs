@@ -69,6 +69,40 @@ impl Conflict {
     }
 }
 
+/// What a caller had too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Requests of one API key in a time.
+    Rate,
+    /// Requests of one API key at once.
+    Concurrency,
+    /// Requests of one address without a valid API key.
+    FailedAuthentication,
+}
+
+impl Limit {
+    /// Stable snake_case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Limit::Rate => "rate",
+            Limit::Concurrency => "concurrency",
+            Limit::FailedAuthentication => "failed_authentication",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Limit::Rate => "too many requests with this API key; wait and repeat",
+            Limit::Concurrency => {
+                "too many requests with this API key are under way; repeat when one of them is answered"
+            }
+            Limit::FailedAuthentication => {
+                "too many requests without a valid API key came from this address; wait and send a valid one"
+            }
+        }
+    }
+}
+
 /// The one error of the service. The text of each variant may be shown to the caller; what only we may read goes to
 /// `internal` and to the log.
 #[derive(Debug, thiserror::Error)]
@@ -113,15 +147,23 @@ pub enum Error {
     /// The body is not JSON by its Content-Type.
     #[error("send the body as application/json")]
     UnsupportedMediaType,
+    /// The body came too slowly or stopped.
+    #[error("the body did not arrive within {limit_s} seconds; send it whole, without pausing")]
+    TooSlow {
+        /// The limit, seconds.
+        limit_s: u64,
+    },
     /// The body is over the limit.
     #[error("the body is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit.
         limit_bytes: usize,
     },
-    /// Too many requests of this key.
-    #[error("too many requests with this API key; wait and repeat")]
+    /// Too many requests. Nothing was done.
+    #[error("{}", .limit.advice())]
     RateLimited {
+        /// Of what there were too many.
+        limit: Limit,
         /// When to try again.
         retry_after_s: u64,
     },

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 /// All figures of one process.
 pub struct Metrics {
@@ -17,6 +19,8 @@ pub struct Metrics {
     discrepancies: IntCounterVec,
     chargebacks: IntCounterVec,
     gap: IntGauge,
+    outdated_keys: IntCounter,
+    limited: IntCounterVec,
 }
 
 /// Upper bounds of the buckets of durations, seconds.
@@ -86,6 +90,15 @@ impl Metrics {
                     "kmic_payments_register_gap",
                     "0: money may move. 1: what the provider did before the start is being read. 2: the database is too old.",
                 )?,
+                outdated_keys: IntCounter::new(
+                    "kmic_payments_outdated_key_requests_total",
+                    "Requests with an API key that was rotated; `keys list` shows which keys are still in use.",
+                )?,
+                limited: counts(
+                    "kmic_payments_limited_requests_total",
+                    "Requests answered with 429, by limit: rate, concurrency, failed_authentication.",
+                    &["limit"],
+                )?,
             };
             metrics.registry.register(Box::new(metrics.requests.clone()))?;
             metrics.registry.register(Box::new(metrics.provider.clone()))?;
@@ -97,6 +110,8 @@ impl Metrics {
             metrics.registry.register(Box::new(metrics.discrepancies.clone()))?;
             metrics.registry.register(Box::new(metrics.chargebacks.clone()))?;
             metrics.registry.register(Box::new(metrics.gap.clone()))?;
+            metrics.registry.register(Box::new(metrics.outdated_keys.clone()))?;
+            metrics.registry.register(Box::new(metrics.limited.clone()))?;
             Ok(metrics)
         };
         build().map_err(|error| format!("the metrics cannot be set up: {error}"))
@@ -150,6 +165,16 @@ impl Metrics {
     /// Whether what the provider did before is read back, see [`crate::app::Gap`].
     pub fn gap(&self, level: i64) {
         self.gap.set(level);
+    }
+
+    /// A request came with an API key that was rotated.
+    pub fn outdated_key(&self) {
+        self.outdated_keys.inc();
+    }
+
+    /// A request was refused because a caller had too much of something, see [`crate::error::Limit`].
+    pub fn limited(&self, limit: &str) {
+        self.limited.with_label_values(&[limit]).inc();
     }
 
     /// All figures as text.

@@ -99,6 +99,11 @@ impl Running {
             ids: world.ids,
             metrics: Arc::clone(&metrics),
         };
+        if settings.server.public_url.starts_with("https:") && settings.server.trusted_proxies.is_empty() {
+            tracing::warn!(
+                "server.trusted_proxies is empty: all callers behind the proxy with TLS count as one address"
+            );
+        }
         let (address, server) = http::start(parts, &http_settings(settings))
             .map_err(|error| Error::internal(format!("cannot listen on {}: {error}", settings.server.bind)))?;
         let handle = server.handle();
@@ -242,8 +247,17 @@ fn http_settings(settings: &Settings) -> HttpSettings {
         body_limit_bytes: server.body_limit_bytes,
         rate_per_second: server.rate_per_second,
         rate_burst: server.rate_burst,
+        max_concurrent_requests: server.max_concurrent_requests,
+        failed_authentications_per_minute: server.failed_authentications_per_minute,
+        trusted_proxies: server.trusted_proxies.clone(),
+        notification_networks: settings.cloudpayments.notification_networks.clone(),
+        cors_origins: server.cors_origins.clone(),
+        hsts_max_age_s: server.hsts_max_age_s,
         shutdown_timeout_s: server.shutdown_timeout_s,
-        ..HttpSettings::default()
+        head_timeout_s: server.head_timeout_s,
+        body_timeout_s: server.body_timeout_s,
+        keep_alive_s: server.keep_alive_s,
+        max_connections: server.max_connections,
     }
 }
 

@@ -46,6 +46,7 @@ impl Settings {
             ("SERVER__ADMIN_BIND", "127.0.0.1:0".to_owned()),
             ("SERVER__PUBLIC_URL", format!("http://{address}")),
             ("SERVER__RATE_PER_SECOND", "0".to_owned()),
+            ("SERVER__MAX_CONCURRENT_REQUESTS", "0".to_owned()),
             ("DATABASE__URL", database_url.to_owned()),
             ("CLOUDPAYMENTS__BASE_URL", provider.base_url.clone()),
             ("CLOUDPAYMENTS__PUBLIC_ID", provider.public_id.clone()),

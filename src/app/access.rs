@@ -1,6 +1,6 @@
 //! Who may see a payment's payer, and the record of those who did.
 //!
-//! The key that created a payment sees what it sent. A key with `personal_data:write` sees every payer, and each reading is
+//! The key that created a payment sees what it sent, and so do the other keys of its line. A key with `personal_data:write` sees every payer, and each reading is
 //! written down before the answer goes out: once for each key, payment and hour, so that a poll costs one write an hour.
 
 use std::collections::HashSet;
@@ -40,12 +40,12 @@ impl Readings {
 
 impl Caller {
     fn created(&self, payment: &Payment) -> bool {
-        self.key_id == payment.created_by
+        self.lineage == payment.created_by
     }
 }
 
 impl PaymentDetails {
-    /// As the answer to an action of this caller shows it: the payer to the key that created the payment alone.
+    /// As the answer to an action of this caller shows it: the payer to the line of keys that created the payment alone.
     pub(super) fn answered_to(self, caller: &Caller) -> PaymentDetails {
         if caller.created(&self.payment) { self } else { self.without_payer() }
     }
@@ -57,7 +57,7 @@ impl PaymentDetails {
 }
 
 impl App {
-    /// Payments as this caller may see them. Where that shows payers of payments that the caller's key did not create, it
+    /// Payments as this caller may see them. Where that shows payers of payments that the caller's line did not create, it
     /// is recorded first.
     ///
     /// # Errors

@@ -177,7 +177,7 @@ impl App {
                     let details =
                         recorder.settle(tx, payment, Note { rest_in: Some(Status::Cancelled), ..Note::default() })?;
                     let answer = present.payment(&details.answered_to(&keyed.caller), false);
-                    idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&id), &answer)?;
+                    idempotency::finish(tx, &keyed.caller, &keyed.idempotency, Some(&id), &answer)?;
                     Ok(Begun::Answer(answer))
                 }
                 Status::Authorized => {

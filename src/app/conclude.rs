@@ -365,13 +365,13 @@ fn keep(
     failed: bool,
     at: Timestamp,
 ) -> Result<()> {
-    let (key_id, idempotency) = (&keyed.caller.key_id, &keyed.idempotency);
+    let (caller, idempotency) = (&keyed.caller, &keyed.idempotency);
     if failed {
-        idempotency::release(tx, key_id, idempotency)
+        idempotency::release(tx, caller, idempotency)
     } else if is_final {
-        idempotency::finish(tx, key_id, idempotency, Some(payment_id), answer)
+        idempotency::finish(tx, caller, idempotency, Some(payment_id), answer)
     } else {
-        idempotency::unlock(tx, key_id, idempotency, at)
+        idempotency::unlock(tx, caller, idempotency, at)
     }
 }
 

@@ -89,7 +89,7 @@ impl App {
             attention: None,
             attention_raised: Vec::new(),
             test_mode: None,
-            created_by: caller.key_id.clone(),
+            created_by: caller.lineage.clone(),
             erased: false,
             created_at: now,
             updated_at: now,
@@ -154,7 +154,7 @@ impl App {
                 }
                 let answer =
                     present.payment(&PaymentDetails { payment: payment.clone(), transactions: Vec::new() }, true);
-                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&payment.id), &answer)?;
+                idempotency::finish(tx, &keyed.caller, &keyed.idempotency, Some(&payment.id), &answer)?;
                 Ok(Begun::Answer(answer))
             })
             .await

@@ -102,7 +102,7 @@ impl App {
                 reason: new.reason.clone(),
                 failure: None,
                 transaction_id: None,
-                created_by: keyed.caller.key_id.clone(),
+                created_by: keyed.caller.lineage.clone(),
                 created_at: recorder.at,
                 updated_at: recorder.at,
             };

@@ -56,7 +56,7 @@ pub(super) fn claim(
     deadline_s: i64,
 ) -> Result<Option<Repeat>> {
     let request = Request {
-        api_key_id: &keyed.caller.key_id,
+        caller: &keyed.caller,
         idempotency: &keyed.idempotency,
         resource_id,
         payment_id,

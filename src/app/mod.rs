@@ -27,6 +27,7 @@ mod record;
 mod resolve;
 mod resolve_attention;
 mod retention;
+mod rotate_key;
 mod run_phases;
 mod seal_history;
 mod settle_operations;
@@ -36,12 +37,13 @@ mod told_sums;
 mod types;
 mod verify_history;
 
-pub use authenticate::{NewKey, create_api_key};
+pub use authenticate::{Authenticated, NewKey, Outdated, create_api_key};
 pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
 pub use prove_history::{Proof, Proven, prove_history};
 pub use reconcile::ReconciliationSettings;
 pub use retention::RetentionSettings;
+pub use rotate_key::{Rotated, Rotation, rotate_api_key};
 pub use seal_history::{DailyRoot, find_daily_root, list_daily_roots};
 pub use settle_operations::PROVIDER_MEMORY_S;
 pub use types::*;
@@ -105,6 +107,7 @@ pub struct Parts {
 pub struct App {
     parts: Parts,
     keys: authenticate::KeyCache,
+    uses: authenticate::Uses,
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
     asking: settle_operations::Asking,
@@ -120,6 +123,7 @@ impl App {
         App {
             parts,
             keys: authenticate::KeyCache::default(),
+            uses: authenticate::Uses::default(),
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
             asking: settle_operations::Asking::default(),

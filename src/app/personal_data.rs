@@ -39,7 +39,7 @@ impl App {
                 let empty = Erasure { id: id.clone(), at: now, payers: 0, payments: 0, notifications: 0 };
                 let erasure = personal_data::erase(tx, &payers, Some(&keyed.caller), empty)?;
                 let stored = present.erasure(&erasure);
-                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, None, &stored)?;
+                idempotency::finish(tx, &keyed.caller, &keyed.idempotency, None, &stored)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await?;

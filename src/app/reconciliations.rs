@@ -60,7 +60,7 @@ impl App {
                 }
                 reconciliations::insert(tx, &run)?;
                 let stored = present.reconciliation(&details(tx, run.clone())?);
-                idempotency::finish(tx, &caller.key_id, &key, None, &stored)?;
+                idempotency::finish(tx, &caller, &key, None, &stored)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await?;
@@ -149,7 +149,7 @@ impl App {
                     return Err(Error::conflict(Conflict::InvalidState, "the discrepancy is closed already; read it"));
                 }
                 let stored = present.discrepancy(&discrepancies::get(tx, &id)?);
-                idempotency::finish(tx, &caller.key_id, &key, None, &stored)?;
+                idempotency::finish(tx, &caller, &key, None, &stored)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await

@@ -52,7 +52,7 @@ impl App {
                     .with("reason", reason.as_str());
                 let details = recorder.settle(tx, payment, note)?.answered_to(&keyed.caller);
                 let answer = present.payment(&details, false);
-                idempotency::finish(tx, &keyed.caller.key_id, &keyed.idempotency, Some(&id), &answer)?;
+                idempotency::finish(tx, &keyed.caller, &keyed.idempotency, Some(&id), &answer)?;
                 Ok(Done::Answer(answer))
             })
             .await?;

@@ -17,6 +17,9 @@ use crate::domain::state::{Cause, Status};
 pub struct Caller {
     /// The key.
     pub key_id: ApiKeyId,
+    /// The first key of its line. What belongs to a caller belongs to the line, so that a successor (`keys rotate`) finds
+    /// it; two keys of one line are one caller.
+    pub lineage: ApiKeyId,
     /// What it may do.
     pub scopes: Vec<Scope>,
     /// The request it makes, for the history.
@@ -92,7 +95,7 @@ pub enum Access {
         /// The payer's key; `None` when nothing is held.
         payer: Option<String>,
     },
-    /// Of a payment that another key created.
+    /// Of a payment that another line of keys created.
     Payment(PaymentId),
 }
 

@@ -6,13 +6,18 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{Outcome, report, text};
-use crate::app::create_api_key;
+use crate::app::{NewKey, Rotation, create_api_key, rotate_api_key};
 use crate::clock::{Clock, SystemClock, SystemIds, Timestamp};
 use crate::config::Raw;
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::Scope;
-use crate::store::{Lane, Store, StoreSettings, api_keys, migrate};
+use crate::store::api_keys::{self, ApiKey};
+use crate::store::{Lane, Store, StoreSettings, migrate};
 use crate::vault::Vault;
+
+/// Longest overlap of a key and its successor, seconds.
+const MAX_OVERLAP_S: i64 = 90 * 86_400;
+const NO_ID: &str = "not the id of a key: it begins with key_, see `keys list`";
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -31,7 +36,22 @@ pub(super) enum KeysCommand {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Lists the keys, without their secrets.
+    /// Makes the successor of a key: same name, scopes and memory, so that a request begun with the old key is safely repeated
+    /// with the new one. The old key works on for a while.
+    Rotate {
+        /// key_…, as `keys list` shows it.
+        id: String,
+        /// How long the old key works on: 7d, 12h; 0d ends it at once. At most 90d.
+        #[arg(long, default_value = "7d", value_parser = parse_overlap)]
+        overlap: i64,
+        /// When the successor stops to work: 365d, 12h. As long as the old key was made for when left out.
+        #[arg(long, value_parser = parse_span)]
+        expires_in: Option<i64>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Lists the keys, without their secrets: what became of each and when it was last used.
     List {
         /// How to print them.
         #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -74,10 +94,25 @@ pub(super) fn parse_span(text: &str) -> Result<i64, String> {
     Ok(i64::from(number) * seconds)
 }
 
+/// Seconds for which an old key works on.
+fn parse_overlap(text: &str) -> Result<i64, String> {
+    if matches!(text, "0d" | "0h" | "0m") {
+        return Ok(0);
+    }
+    match parse_span(text)? {
+        seconds if seconds <= MAX_OVERLAP_S => Ok(seconds),
+        _ => Err("an old key may work on for at most 90d".to_owned()),
+    }
+}
+
 pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
     match command {
         KeysCommand::Create { name, scopes, expires_in, format } => {
             create(&open(&raw, true)?, &name, &scopes, expires_in, format).await
+        }
+        KeysCommand::Rotate { id, overlap, expires_in, format } => {
+            let rotation = Rotation { overlap_s: overlap, lifetime_s: expires_in };
+            rotate(&open(&raw, false)?, &id, rotation, format).await
         }
         KeysCommand::List { format } => list(&open(&raw, false)?, format).await,
         KeysCommand::Revoke { id } => revoke(&open(&raw, false)?, &id).await,
@@ -115,6 +150,24 @@ async fn create(store: &Store, name: &str, scopes: &[String], expires_in: Option
     let new = create_api_key(name, scopes, now, expires_in.map(|seconds| now.plus_seconds(seconds)), &SystemIds);
     let key = new.key.clone();
     store.write(Lane::of(key.id.as_str()), move |tx| api_keys::insert(tx, &key)).await.map_err(report)?;
+    print_new(&new, format);
+    Ok(())
+}
+
+async fn rotate(store: &Store, id: &str, rotation: Rotation, format: Format) -> Outcome {
+    let id = ApiKeyId::parse(id).ok_or(NO_ID)?;
+    let rotated = rotate_api_key(store, id.clone(), rotation, SystemClock.now(), &SystemIds).await.map_err(report)?;
+    print_new(&rotated.new, format);
+    if let Format::Text = format {
+        match rotated.old_works_until {
+            Some(until) => println!("{id} works until {until}; `keys list` shows whether it is still in use."),
+            None => println!("{id} does not work any more."),
+        }
+    }
+    Ok(())
+}
+
+fn print_new(new: &NewKey, format: Format) {
     match format {
         Format::Json => println!("{}", describe(&new.key, Some(&new.secret))),
         Format::Text => {
@@ -123,7 +176,6 @@ async fn create(store: &Store, name: &str, scopes: &[String], expires_in: Option
             println!("secret  {}\n\nThe secret is not shown again: keep it now.", new.secret);
         }
     }
-    Ok(())
 }
 
 async fn list(store: &Store, format: Format) -> Outcome {
@@ -132,11 +184,7 @@ async fn list(store: &Store, format: Format) -> Outcome {
         Format::Json => println!("{}", serde_json::Value::Array(keys.iter().map(|key| describe(key, None)).collect())),
         Format::Text => {
             for key in &keys {
-                let state = match key.revoked_at {
-                    Some(at) => format!("revoked {at}"),
-                    None => format!("expires {}", expiry(key.expires_at)),
-                };
-                println!("{}  {}  {}  {state}", key.id, key.name, scope_names(key).join(" "));
+                println!("{}  {}  {}  {}  {}", key.id, key.name, scope_names(key).join(" "), state(key), last_use(key));
             }
         }
     }
@@ -144,7 +192,7 @@ async fn list(store: &Store, format: Format) -> Outcome {
 }
 
 async fn revoke(store: &Store, id: &str) -> Outcome {
-    let id = ApiKeyId::parse(id).ok_or("not the id of a key: it begins with key_, see `keys list`")?;
+    let id = ApiKeyId::parse(id).ok_or(NO_ID)?;
     let now = SystemClock.now();
     let shown = id.clone();
     let revoked = store.write(Lane::of(id.as_str()), move |tx| api_keys::revoke(tx, &id, now)).await.map_err(report)?;
@@ -155,7 +203,7 @@ async fn revoke(store: &Store, id: &str) -> Outcome {
     Ok(())
 }
 
-fn scope_names(key: &api_keys::ApiKey) -> Vec<&'static str> {
+fn scope_names(key: &ApiKey) -> Vec<&'static str> {
     key.scopes.iter().map(|scope| scope.as_str()).collect()
 }
 
@@ -163,7 +211,21 @@ fn expiry(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "never".to_owned(), |at| at.to_string())
 }
 
-fn describe(key: &api_keys::ApiKey, secret: Option<&str>) -> serde_json::Value {
+fn state(key: &ApiKey) -> String {
+    let rotated = key.rotated.as_ref().map(|(at, successor)| format!("rotated {at} to {successor}, "));
+    match key.revoked_at {
+        Some(at) => format!("{}revoked {at}", rotated.unwrap_or_default()),
+        None => format!("{}expires {}", rotated.unwrap_or_default(), expiry(key.expires_at)),
+    }
+}
+
+fn last_use(key: &ApiKey) -> String {
+    let Some(at) = key.last_used_at else { return "never used".to_owned() };
+    let late = key.rotated.as_ref().is_some_and(|(rotated_at, _)| at >= *rotated_at);
+    format!("last used {at}{}", if late { ", after its rotation" } else { "" })
+}
+
+fn describe(key: &ApiKey, secret: Option<&str>) -> serde_json::Value {
     let mut value = json!({
         "id": key.id.as_str(),
         "name": key.name,
@@ -173,7 +235,15 @@ fn describe(key: &api_keys::ApiKey, secret: Option<&str>) -> serde_json::Value {
     let more = match secret {
         Some(secret) => json!({ "secret": secret }),
         None => {
-            json!({ "created_at": key.created_at.to_string(), "revoked_at": key.revoked_at.map(|at| at.to_string()) })
+            let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+            json!({
+                "created_at": key.created_at.to_string(),
+                "revoked_at": text(key.revoked_at),
+                "last_used_at": text(key.last_used_at),
+                "rotated_at": text(key.rotated.as_ref().map(|(at, _)| *at)),
+                "successor_id": key.rotated.as_ref().map(|(_, successor)| successor.as_str()),
+                "lineage": key.lineage.as_str(),
+            })
         }
     };
     if let (Some(object), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {

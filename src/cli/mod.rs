@@ -61,7 +61,7 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Makes, lists and revokes API keys; moves personal data under a new encryption key.
+    /// Makes, rotates, lists and revokes API keys; moves personal data under a new encryption key.
     Keys {
         #[command(subcommand)]
         command: keys::KeysCommand,

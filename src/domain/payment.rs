@@ -201,7 +201,7 @@ pub struct Payment {
     pub attention_raised: Vec<String>,
     /// Whether the provider's terminal was in test mode; unknown before its first transaction.
     pub test_mode: Option<bool>,
-    /// The key that created it.
+    /// The first key of the line of API keys that created it; which key did is in the history.
     pub created_by: ApiKeyId,
     /// The payer's data was erased: `payer`, the texts and the return address are gone for good.
     pub erased: bool,

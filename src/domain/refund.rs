@@ -58,7 +58,7 @@ pub struct Refund {
     pub failure: Option<String>,
     /// The provider's number of the refund.
     pub transaction_id: Option<i64>,
-    /// The key that asked for it.
+    /// The first key of the line of API keys that asked for it; which key did is in the history.
     pub created_by: ApiKeyId,
     /// When it was asked for.
     pub created_at: Timestamp,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use secrecy::zeroize::Zeroize as _;
 use tracing::Instrument as _;
 
 use super::json::{self, Json};
+use super::limits::Slot;
 use super::problem::Problem;
 use super::server::Shared;
 use super::text;
-use crate::app::{Answer, Caller, Idempotency};
+use crate::app::{Answer, Authenticated, Caller, Idempotency, Outdated};
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::Scope;
 use crate::error::{Error, Fault, Result};
@@ -34,6 +36,10 @@ pub(super) struct RequestContext {
     pub recorded_id: String,
     /// The key, once it is verified.
     pub key_id: Option<ApiKeyId>,
+    /// Where it comes from, past the proxies that are trusted.
+    pub client: Option<IpAddr>,
+    /// When that key was rotated.
+    pub outdated: Option<Outdated>,
 }
 
 /// A scope as a type, so that a handler's signature says what its caller must be allowed to do.
@@ -60,11 +66,20 @@ grant!(Operate, OpsWrite);
 grant!(ReadReports, ReportsRead);
 grant!(ManagePersonalData, PersonalDataWrite);
 
-/// A caller whose key is valid, holds the scope and is within its rate.
+/// A caller whose key is valid, holds the scope and is within its limits.
 pub(super) struct Key<G: Grant> {
     /// Who calls.
     pub caller: Caller,
+    slot: Option<Slot>,
     grant: PhantomData<G>,
+}
+
+/// A use case that goes on when its caller hangs up takes the key along, and with it the caller's place. Nothing can be
+/// moved out of a type that implements `Drop`, so an `async move` that uses the caller takes the key as a whole.
+impl<G: Grant> Drop for Key<G> {
+    fn drop(&mut self) {
+        self.slot = None;
+    }
 }
 
 impl<G: Grant> FromRequest for Key<G> {
@@ -77,18 +92,47 @@ impl<G: Grant> FromRequest for Key<G> {
             let shared = request
                 .app_data::<Data<Shared>>()
                 .ok_or_else(|| Error::internal("the server was started without its state"))?;
-            let mut caller = shared.app.authenticate(bearer(request.headers())?).await?;
-            if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
-                context.key_id = Some(caller.key_id.clone());
-                caller.request_id = Some(context.recorded_id.clone());
-            }
-            shared.limits.count(&caller.key_id)?;
+            let caller = caller(&request, shared).await?;
+            let slot = admit(shared, &caller).inspect_err(|error| note_refusal(shared, error))?;
             if !caller.scopes.contains(&G::SCOPE) {
                 return Err(Error::MissingScope(G::SCOPE).into());
             }
-            Ok(Key { caller, grant: PhantomData })
+            Ok(Key { caller, slot: Some(slot), grant: PhantomData })
         })
     }
+}
+
+/// Who calls. A key that was found valid before is looked at in any case; every other attempt is counted for its address
+/// first, so that guessing reaches no database and holds up nobody who has a key.
+async fn caller(request: &HttpRequest, shared: &Shared) -> Result<Caller> {
+    let secret = bearer(request.headers());
+    let is_known = secret.as_ref().is_ok_and(|secret| shared.app.recognises(secret));
+    if !is_known && let Some(address) = client_address(request) {
+        shared.limits.attempt(address).inspect_err(|error| note_refusal(shared, error))?;
+    }
+    let Authenticated { mut caller, outdated } = shared.app.authenticate(secret?).await?;
+    if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
+        context.key_id = Some(caller.key_id.clone());
+        context.outdated = outdated;
+        caller.request_id = Some(context.recorded_id.clone());
+    }
+    Ok(caller)
+}
+
+fn admit(shared: &Shared, caller: &Caller) -> Result<Slot> {
+    shared.limits.count(&caller.key_id)?;
+    shared.limits.enter(&caller.key_id)
+}
+
+fn note_refusal(shared: &Shared, error: &Error) {
+    if let Error::RateLimited { limit, .. } = error {
+        shared.metrics.limited(limit.as_str());
+    }
+}
+
+/// Where the request comes from, past the proxies that are trusted.
+pub(super) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
+    request.extensions().get::<RequestContext>().and_then(|context| context.client)
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str> {
@@ -209,17 +253,12 @@ pub(super) async fn body(request: &HttpRequest, payload: Payload, limit_bytes: u
         return Err(Error::TooLarge { limit_bytes });
     }
     let timeout = request.app_data::<Data<Shared>>().map_or(Duration::from_secs(30), |shared| shared.body_timeout);
-    let cut_off = || {
-        Error::Malformed(vec![Fault::new(
-            "",
-            "incomplete_body",
-            "the body broke off or did not arrive in time; send it whole",
-        )])
-    };
+    let cut_off = || Error::Malformed(vec![Fault::new("", "incomplete_body", "the body broke off; send it whole")]);
     match rt::time::timeout(timeout, payload.to_bytes_limited(limit_bytes)).await {
         Ok(Ok(Ok(bytes))) => Ok(Body(bytes)),
         Ok(Err(_)) => Err(Error::TooLarge { limit_bytes }),
-        Ok(Ok(Err(_))) | Err(_) => Err(cut_off()),
+        Ok(Ok(Err(_))) => Err(cut_off()),
+        Err(_) => Err(Error::TooSlow { limit_s: timeout.as_secs() }),
     }
 }
 

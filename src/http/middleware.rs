@@ -9,53 +9,96 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody as _};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpMessage as _, HttpResponse, ResponseError};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
+use super::answer_headers::{self, AnswerHeaders, REQUEST_ID};
 use super::extract::RequestContext;
 use super::problem::{self, Problem};
 use super::server::Shared;
-use super::text;
+use super::{routes, text};
 use crate::domain::id::RequestId;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
+
+/// Longest address, bytes: a notification by GET has all of its fields there.
+const MAX_ADDRESS: usize = 16_384;
+/// Names and values of all headers together, bytes. The server itself takes at most 96 headers.
+const MAX_HEADERS: usize = 32_768;
+/// Methods that are named in logs and figures.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"];
 
 /// The outermost layer.
 pub(super) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
-    let id = request_id(&request);
-    let method = request.method().clone();
-    let no_store = request.path().starts_with("/v1");
-    let recorded_id = recorded_id(&request, &id);
+    let (headers, span) = begin(&request);
+    let method = name_of(request.method());
+    let handled = match refuse_oversized(&request) {
+        Some(problem) => Ok(Ok(request.into_response(problem.answer(headers.id())))),
+        None => {
+            read_head_as_get(&mut request);
+            contain_panics(next.call(request)).instrument(span.clone()).await
+        }
+    };
+    let _in_span = span.entered();
+    match handled {
+        Ok(Ok(response)) => {
+            let response = finish(response, &headers);
+            log(&response, method, started.elapsed());
+            Ok(response)
+        }
+        Ok(Err(error)) => Err(unrouted(&error, &headers, method, started.elapsed())),
+        Err(Panicked) => Err(unrouted(
+            &Problem::from(crate::error::Error::internal("a handler panicked")).into(),
+            &headers,
+            method,
+            started.elapsed(),
+        )),
+    }
+}
+
+/// Notes who asks and under which ids.
+fn begin(request: &ServiceRequest) -> (AnswerHeaders, Span) {
+    let shared = request.app_data::<Data<Shared>>();
+    let id = request_id(request);
+    let recorded_id = recorded_id(request, &id);
     // Of the highest level, so that no filter takes the ids from the lines of the request.
     let span = tracing::error_span!("request", request.id = id.as_str(), request.recorded_as = tracing::field::Empty);
     if recorded_id != id {
         span.record("request.recorded_as", recorded_id.as_str());
     }
-    request.extensions_mut().insert(RequestContext { recorded_id, key_id: None });
-    let handled = contain_panics(next.call(request)).instrument(span.clone()).await;
-    let _in_span = span.entered();
-    match handled {
-        Ok(Ok(response)) => {
-            let response = finish(response, &id, no_store);
-            log(&response, &method, started.elapsed());
-            Ok(response)
-        }
-        Ok(Err(error)) => Err(unrouted(&error, &id, &method, started.elapsed())),
-        Err(Panicked) => Err(unrouted(
-            &Problem::from(crate::error::Error::internal("a handler panicked")).into(),
-            &id,
-            &method,
-            started.elapsed(),
-        )),
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let client = peer.zip(shared).map(|(peer, shared)| shared.trusted_proxies.client(peer, request.headers()));
+    request.extensions_mut().insert(RequestContext { recorded_id, key_id: None, client, outdated: None });
+    (AnswerHeaders::new(id, request.path(), shared.map(|shared| shared.get_ref())), span)
+}
+
+/// A made-up method would be a figure of its own, and may be a card number.
+fn name_of(method: &Method) -> &'static str {
+    METHODS.into_iter().find(|known| method.as_str() == *known).unwrap_or("(other)")
+}
+
+fn refuse_oversized(request: &ServiceRequest) -> Option<Problem> {
+    let address = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    if address > MAX_ADDRESS {
+        return Some(Problem::new("uri_too_long", format!("the address is longer than {MAX_ADDRESS} bytes")));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (headers > MAX_HEADERS)
+        .then(|| Problem::new("headers_too_large", format!("the headers have more than {MAX_HEADERS} bytes together")))
+}
+
+/// HEAD is answered like GET; the server itself leaves the body out.
+fn read_head_as_get(request: &mut ServiceRequest) {
+    if *request.method() == Method::HEAD && routes::takes_head(request.path()) {
+        request.head_mut().method = Method::GET;
     }
 }
 
@@ -108,17 +151,21 @@ async fn contain_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicke
 }
 
 /// Writes errors as problem documents and sets the headers that every answer has.
-fn finish(response: ServiceResponse<BoxBody>, id: &str, no_store: bool) -> ServiceResponse<BoxBody> {
+fn finish(response: ServiceResponse<BoxBody>, headers: &AnswerHeaders) -> ServiceResponse<BoxBody> {
     let problem = match response.response().error() {
-        Some(error) => Some(answer_to(error, id)),
-        None if is_bare_error(&response) => Some(Problem::from_status(response.status()).answer(id)),
+        Some(error) => Some(answer_to(error, headers.id())),
+        None if is_bare_error(&response) => Some(Problem::from_status(response.status()).answer(headers.id())),
         None => None,
     };
     let mut response = match problem {
         Some(answer) => response.into_response(answer),
         None => response,
     };
-    set_headers(response.headers_mut(), id, no_store);
+    let outdated = response.request().extensions().get::<RequestContext>().and_then(|context| context.outdated);
+    headers.write_to(response.headers_mut());
+    if let Some(outdated) = outdated {
+        answer_headers::announce_end(response.headers_mut(), outdated);
+    }
     response
 }
 
@@ -136,36 +183,25 @@ fn is_bare_error(response: &ServiceResponse<BoxBody>) -> bool {
         && response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != problem::CONTENT_TYPE)
 }
 
-fn set_headers(headers: &mut HeaderMap, id: &str, no_store: bool) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, value);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if no_store {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-}
-
 /// One line per request. The pattern of the route, never the address: ids and query strings stay out.
-fn log(response: &ServiceResponse<BoxBody>, method: &Method, took: Duration) {
+fn log(response: &ServiceResponse<BoxBody>, method: &str, took: Duration) {
     let route = response.request().match_pattern();
     let extensions = response.request().extensions();
     let key = extensions.get::<RequestContext>().and_then(|context| context.key_id.as_ref());
     if let Some(shared) = response.request().app_data::<Data<Shared>>() {
         // Unknown addresses are one route: a scanner must not make a figure of each.
         let route = route.as_deref().unwrap_or("(unknown)");
-        shared.metrics.request(method.as_str(), route, response.status().as_u16(), took);
+        shared.metrics.request(method, route, response.status().as_u16(), took);
     }
     write_line(method, route.as_deref(), response.status(), took, key.map_or("", |key| key.as_str()));
 }
 
-fn write_line(method: &Method, route: Option<&str>, status: StatusCode, took: Duration, key: &str) {
+fn write_line(method: &str, route: Option<&str>, status: StatusCode, took: Duration, key: &str) {
     let route = route.unwrap_or("(unknown)");
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let status = status.as_u16();
     tracing::info!(
-        http.method = method.as_str(),
+        http.method = method,
         http.route = route,
         http.status = status,
         duration_ms,
@@ -175,9 +211,9 @@ fn write_line(method: &Method, route: Option<&str>, status: StatusCode, took: Du
 }
 
 /// An answer to a request that is gone: the framework sends it as it is.
-fn unrouted(error: &actix_web::Error, id: &str, method: &Method, took: Duration) -> actix_web::Error {
-    let mut response = answer_to(error, id);
-    set_headers(response.headers_mut(), id, true);
+fn unrouted(error: &actix_web::Error, headers: &AnswerHeaders, method: &str, took: Duration) -> actix_web::Error {
+    let mut response = answer_to(error, headers.id());
+    headers.write_to(response.headers_mut());
     write_line(method, None, response.status(), took, "");
     let (head, body) = response.into_parts();
     let headers = head.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect();

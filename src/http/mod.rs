@@ -4,6 +4,7 @@
 //! `problem` the only place that knows which error has which status, `presenter` the only one that knows what a
 //! payment looks like in JSON.
 
+mod answer_headers;
 mod audit;
 mod bodies;
 mod cursor;
@@ -23,6 +24,7 @@ mod json;
 mod limits;
 mod metadata;
 mod middleware;
+mod networks;
 mod notifications;
 mod openapi;
 mod parameters;
@@ -43,6 +45,7 @@ mod three_ds;
 mod view;
 
 pub use actix_web::dev::ServerHandle;
+pub use networks::Networks;
 pub use openapi::document;
 pub use presenter::{Presenter, PresenterSettings, SupportContacts};
 pub use server::{HttpSettings, Parts, start, start_admin};

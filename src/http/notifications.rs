@@ -7,8 +7,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Payload};
 
 use super::cursor::{self, Binding};
-use super::examples;
-use super::extract::{Answered, Key, Operate, body, path_id, shown, to_the_end};
+use super::extract::{Answered, Key, Operate, body, client_address, path_id, shown, to_the_end};
 use super::parameters::Paging;
 use super::problem::Problem;
 use super::query::{self, QueryReader};
@@ -16,6 +15,7 @@ use super::records::{NotificationList, NotificationView, ReplyView};
 use super::schemas::NotificationKindName;
 use super::server::Shared;
 use super::view::Moment;
+use super::{examples, networks};
 use crate::app::{NotificationKind, NotificationRecord, NotificationReply, Page, RawNotification};
 use crate::domain::id::NotificationId;
 use crate::error::Error;
@@ -38,6 +38,7 @@ const BODY_LIMIT_BYTES: usize = 262_144;
     responses((status = 200, description = "Taken; `code` as the provider wants it.", body = ReplyView, example = json!({"code": 0}))))]
 pub(super) async fn receive_notification(request: HttpRequest, payload: Payload, shared: Data<Shared>) -> Answered {
     let kind = kind(&request)?;
+    refuse_foreign(&request, kind, &shared)?;
     let signed = body(&request, payload, BODY_LIMIT_BYTES).await?.to_vec();
     take(&request, kind, signed, is_json(request.headers()), &shared).await
 }
@@ -54,12 +55,30 @@ pub(super) async fn receive_notification(request: HttpRequest, payload: Payload,
     responses((status = 200, description = "Taken; `code` as the provider wants it.", body = ReplyView, example = json!({"code": 0}))))]
 pub(super) async fn receive_notification_by_get(request: HttpRequest, shared: Data<Shared>) -> Answered {
     let kind = kind(&request)?;
+    refuse_foreign(&request, kind, &shared)?;
     take(&request, kind, request.query_string().as_bytes().to_vec(), false, &shared).await
 }
 
 fn kind(request: &HttpRequest) -> Result<NotificationKind, Problem> {
     let kind = request.match_info().get("kind").and_then(NotificationKind::parse);
     kind.ok_or_else(|| Problem::new("not_found", "there is no such kind of notification"))
+}
+
+/// A notification from outside the provider's networks, where they are set. The provider repeats what is refused.
+fn refuse_foreign(request: &HttpRequest, kind: NotificationKind, shared: &Shared) -> Result<(), Problem> {
+    let allowed = &shared.notification_networks;
+    let source = client_address(request);
+    if allowed.is_empty() || source.is_some_and(|source| allowed.contain(source)) {
+        return Ok(());
+    }
+    shared.metrics.notification(kind.as_str(), "source_not_allowed");
+    let from = source.map(networks::vicinity).unwrap_or_default();
+    tracing::warn!(
+        notification.kind = kind.as_str(),
+        from,
+        "a notification was refused: cloudpayments.notification_networks does not hold its source"
+    );
+    Err(Problem::new("source_not_allowed", "notifications are taken from the provider's networks only"))
 }
 
 async fn take(

@@ -18,6 +18,7 @@ use super::{
         title = "kmic-payments",
         description = "Payments between the site of an insurer and CloudPayments (TipTop Pay). Money is a decimal string with its currency. \
             Errors are problem documents (RFC 9457) with a stable `code`. Unknown fields and query parameters are refused by name. \
+            HEAD is answered like GET, without the body. Addresses over 16 KiB are answered with 414, headers over 32 KiB with 431. \
             Whatever moves money takes an `Idempotency-Key`: repeat a request whose answer you did not get with the same key."
     ),
     paths(
@@ -91,7 +92,10 @@ fn complete() -> OpenApi {
 fn add_security(components: &mut Components) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key. Each operation names the scope it needs."))
+        .description(Some(
+            "An API key. Each operation names the scope it needs. A key that was rotated works on for a time: answers then have \
+             `Deprecation` (since when) and `Sunset` (until when).",
+        ))
         .build();
     components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
 }
@@ -103,8 +107,8 @@ fn add_errors(components: &mut Components) {
         if codes.first().is_none_or(|first| first.code != row.code) {
             continue;
         }
-        let description =
-            codes.iter().map(|row| format!("`{}`: {}.", row.code, row.title)).collect::<Vec<_>>().join(" ");
+        let titles = codes.iter().map(|row| format!("`{}`: {}.", row.code, row.title));
+        let description = titles.chain(advice(row.status).map(str::to_owned)).collect::<Vec<_>>().join(" ");
         let mut content = Content::new(Some(Ref::from_schema_name("Problem")));
         content.example = Some(examples::problem(row.code, row.status, row.title));
         let mut response = Response::new(description);
@@ -120,6 +124,22 @@ fn add_errors(components: &mut Components) {
             _ => {}
         }
         components.responses.insert(error_name(row.status), RefOr::T(response));
+    }
+}
+
+/// What the codes of a status do not tell.
+fn advice(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some("The key is missing, unknown, revoked or expired: `detail` tells. Nothing was done."),
+        403 => Some(
+            "The key is valid, but its scopes do not allow this: `detail` names the one that is missing. Nothing was done.",
+        ),
+        429 => Some(
+            "More requests of one API key than it may make in a second or have under way at once, or too many without a \
+             valid key from one address. Nothing was done: wait `Retry-After` seconds, then send the same request with \
+             the same `Idempotency-Key`.",
+        ),
+        _ => None,
     }
 }
 
@@ -292,13 +312,14 @@ impl Sends {
         }
     }
 
-    fn errors(&self) -> [(u16, bool); 12] {
+    fn errors(&self) -> [(u16, bool); 13] {
         let json = self.idempotency_key;
         [
             (400, self.body),
             (401, self.key || self.signature),
-            (403, self.key || self.link),
+            (403, self.key || self.link || self.signature),
             (404, self.path_id),
+            (408, self.body),
             (409, self.conflict || self.idempotency_key),
             (412, self.precondition),
             (413, self.body),

@@ -38,6 +38,7 @@ pub(super) const TABLE: &[Row] = &[
     row("invalid_signature", 401, "The signature does not hold"),
     row("missing_scope", 403, "The API key lacks a scope"),
     row("invalid_link", 403, "The link is not valid"),
+    row("source_not_allowed", 403, "Notifications are not taken from this address"),
     row("not_found", 404, "There is no such thing"),
     row("method_not_allowed", 405, "The path does not take this method"),
     row("request_timeout", 408, "The body did not arrive in time"),
@@ -60,10 +61,12 @@ pub(super) const TABLE: &[Row] = &[
     row("idempotency_in_progress", 409, "The first request with this Idempotency-Key is still running"),
     row("refundable_differs", 412, "What is refundable differs from what was expected"),
     row("body_too_large", 413, "The body is too large"),
+    row("uri_too_long", 414, "The address is too long"),
     row("unsupported_media_type", 415, "The body is not JSON by its Content-Type"),
     row("invalid_request", 422, "The request has faulty values"),
     row("idempotency_key_reused", 422, "The Idempotency-Key was used for another request"),
     row("rate_limited", 429, "Too many requests"),
+    row("headers_too_large", 431, "The headers are too large"),
     INTERNAL,
     row("register_gap_unread", 503, "What CloudPayments did before is not read back yet; nothing was done"),
     row("unavailable", 503, "Not available right now; nothing was done"),
@@ -227,8 +230,9 @@ impl From<Error> for Problem {
                 Problem { retry_after_s: Some(1), ..Problem::new("idempotency_in_progress", detail) }
             }
             Error::UnsupportedMediaType => Problem::new("unsupported_media_type", detail),
+            Error::TooSlow { .. } => Problem::new("request_timeout", detail),
             Error::TooLarge { .. } => Problem::new("body_too_large", detail),
-            Error::RateLimited { retry_after_s } => {
+            Error::RateLimited { retry_after_s, .. } => {
                 Problem { retry_after_s: Some(retry_after_s), ..Problem::new("rate_limited", detail) }
             }
             Error::GapUnread { behind } => Problem {
@@ -266,7 +270,7 @@ impl ResponseError for Problem {
 mod tests {
     use super::*;
     use crate::domain::scope::Scope;
-    use crate::error::Conflict;
+    use crate::error::{Conflict, Limit};
 
     #[test]
     fn codes_are_unique_and_statuses_are_errors() {
@@ -310,7 +314,8 @@ mod tests {
             (Error::IdempotencyInProgress, 409),
             (Error::UnsupportedMediaType, 415),
             (Error::TooLarge { limit_bytes: 1 }, 413),
-            (Error::RateLimited { retry_after_s: 1 }, 429),
+            (Error::TooSlow { limit_s: 1 }, 408),
+            (Error::RateLimited { limit: Limit::Rate, retry_after_s: 1 }, 429),
             (Error::GapUnread { behind: true }, 503),
             (Error::database_unavailable("x"), 503),
             (Error::internal("x"), 500),

@@ -77,7 +77,11 @@ pub(super) const TABLE: &[Endpoint] = &[
 pub(super) fn configure(service: &mut ServiceConfig) {
     for endpoints in TABLE.chunk_by(|one, other| one.path == other.path) {
         let Some(first) = endpoints.first() else { continue };
-        let allow = endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect::<Vec<_>>().join(", ");
+        let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect();
+        if methods.contains(&"GET") && takes_head(first.path) {
+            methods.push("HEAD");
+        }
+        let allow = methods.join(", ");
         let refuse = move || {
             let problem = Problem::method_not_allowed(&allow);
             async move { Err::<HttpResponse, Problem>(problem) }
@@ -87,6 +91,11 @@ pub(super) fn configure(service: &mut ServiceConfig) {
         service.service(resource.default_service(web::route().to(refuse)));
     }
     service.default_service(web::route().to(nothing_here));
+}
+
+/// Whether HEAD is answered like GET: everywhere but where GET does something.
+pub(super) fn takes_head(path: &str) -> bool {
+    !path.starts_with("/v1/notifications/cloudpayments/")
 }
 
 async fn nothing_here() -> Answered {

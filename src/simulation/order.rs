@@ -21,6 +21,7 @@ const SUMS: [u64; 4] = [1_00, 1_250_000, 1_250_000, 700_050];
 pub(super) fn caller(request_id: &str) -> Caller {
     Caller {
         key_id: ApiKeyId::from_stored("key_simulated_site".to_owned()),
+        lineage: ApiKeyId::from_stored("key_simulated_site".to_owned()),
         scopes: Scope::ALL.to_vec(),
         request_id: Some(request_id.to_owned()),
     }

@@ -8,7 +8,7 @@ use super::types::{NaiveDateTime, known, moment};
 use crate::clock::Timestamp;
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::Scope;
-use crate::error::Result;
+use crate::error::{Conflict, Error, Result};
 
 /// A key as it is kept.
 #[derive(Debug, Clone)]
@@ -27,6 +27,12 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The first key of its line: itself, or the one that its predecessors began with.
+    pub lineage: ApiKeyId,
+    /// When it was succeeded, and by which key; it works on until `expires_at`.
+    pub rotated: Option<(Timestamp, ApiKeyId)>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -39,6 +45,10 @@ struct Row {
     created_at: NaiveDateTime,
     expires_at: Option<NaiveDateTime>,
     revoked_at: Option<NaiveDateTime>,
+    lineage: Option<String>,
+    rotated_at: Option<NaiveDateTime>,
+    successor_id: Option<String>,
+    last_used_at: Option<NaiveDateTime>,
 }
 
 /// Writes a new key.
@@ -52,6 +62,10 @@ pub fn insert(tx: &mut Tx<'_>, key: &ApiKey) -> Result<()> {
         created_at: key.created_at.naive_utc(),
         expires_at: key.expires_at.map(Timestamp::naive_utc),
         revoked_at: key.revoked_at.map(Timestamp::naive_utc),
+        lineage: (key.lineage != key.id).then(|| key.lineage.to_string()),
+        rotated_at: key.rotated.as_ref().map(|(at, _)| at.naive_utc()),
+        successor_id: key.rotated.as_ref().map(|(_, successor)| successor.to_string()),
+        last_used_at: key.last_used_at.map(Timestamp::naive_utc),
     };
     diesel::insert_into(api_keys::table).values(row).execute(tx.db)?;
     Ok(())
@@ -78,19 +92,58 @@ pub fn revoke(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp) -> Result<bool> {
     Ok(changed == 1)
 }
 
+/// Writes the successor of a key and ends the key at `works_until`.
+///
+/// # Errors
+/// [`Conflict::InvalidState`] when it has a successor already.
+pub fn succeed(
+    tx: &mut Tx<'_>,
+    id: &ApiKeyId,
+    successor: &ApiKey,
+    at: Timestamp,
+    works_until: Timestamp,
+) -> Result<()> {
+    insert(tx, successor)?;
+    let changed = diesel::update(api_keys::table.find(id.as_str()))
+        .filter(api_keys::successor_id.is_null())
+        .set((
+            api_keys::successor_id.eq(Some(successor.id.as_str())),
+            api_keys::rotated_at.eq(Some(at.naive_utc())),
+            api_keys::expires_at.eq(Some(works_until.naive_utc())),
+        ))
+        .execute(tx.db)?;
+    match changed {
+        1 => Ok(()),
+        _ => Err(Error::conflict(Conflict::InvalidState, format!("{id} was rotated already; see `keys list`"))),
+    }
+}
+
+/// Notes that a key was used at `at`, unless a use after `before` is noted already.
+pub fn note_use(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp, before: Timestamp) -> Result<()> {
+    let due = api_keys::last_used_at.is_null().or(api_keys::last_used_at.le(before.naive_utc()));
+    diesel::update(api_keys::table.find(id.as_str()).filter(due))
+        .set(api_keys::last_used_at.eq(Some(at.naive_utc())))
+        .execute(tx.db)?;
+    Ok(())
+}
+
 fn from_row(row: Row) -> Result<ApiKey> {
     let scopes = row
         .scopes
         .split_whitespace()
         .map(|scope| known("api_keys.scopes", Scope::parse(scope)))
         .collect::<Result<_>>()?;
+    let id = ApiKeyId::from_stored(row.id);
     Ok(ApiKey {
-        id: ApiKeyId::from_stored(row.id),
+        lineage: row.lineage.map_or_else(|| id.clone(), ApiKeyId::from_stored),
+        id,
         name: row.name,
         secret_hash: row.secret_hash,
         scopes,
         created_at: moment(row.created_at),
         expires_at: row.expires_at.map(moment),
         revoked_at: row.revoked_at.map(moment),
+        rotated: row.rotated_at.map(moment).zip(row.successor_id.map(ApiKeyId::from_stored)),
+        last_used_at: row.last_used_at.map(moment),
     })
 }

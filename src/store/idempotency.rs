@@ -1,4 +1,7 @@
 //! Idempotency keys: which request was made under which key, and its answer.
+//!
+//! They belong to the caller's line of API keys (the column `api_key_id` holds its first key): whoever repeats a request
+//! with the successor of the key that made it must meet it, or it would have a second effect.
 
 use diesel::prelude::*;
 
@@ -7,7 +10,7 @@ use super::payer_keys;
 use super::schema::{idempotency_keys, payments};
 use super::types::{NaiveDateTime, known, moment};
 use super::{Tx, rotation};
-use crate::app::{Idempotency, StoredAnswer};
+use crate::app::{Caller, Idempotency, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::domain::id::{ApiKeyId, OperationId, PaymentId};
 use crate::domain::state::Status;
@@ -57,8 +60,8 @@ struct Row {
 /// A request that wants its key.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// Whose key it is: keys of two callers do not meet.
-    pub api_key_id: &'a ApiKeyId,
+    /// Whose key it is: keys of two callers do not meet, those of a key and its successors do.
+    pub caller: &'a Caller,
     /// The key and the digest of the request.
     pub idempotency: &'a Idempotency,
     /// The payment or refund that the request makes or changes.
@@ -74,9 +77,9 @@ pub struct Request<'a> {
 }
 
 /// What is known of a key, without taking it.
-pub fn look(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency) -> Result<Option<Claim>> {
+pub fn look(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> Result<Option<Claim>> {
     let row: Option<Row> = idempotency_keys::table
-        .find((api_key_id.as_str(), idempotency.key.as_str()))
+        .find((caller.lineage.as_str(), idempotency.key.as_str()))
         .select(Row::as_select())
         .get_result(tx.db)
         .optional()?;
@@ -86,10 +89,10 @@ pub fn look(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency) -
 /// Takes the key, or tells what it was used for.
 pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
     let row = Row {
-        api_key_id: request.api_key_id.to_string(),
+        api_key_id: request.caller.lineage.to_string(),
         idempotency_key: request.idempotency.key.clone(),
         fingerprint: tx.vault.seal(
-            &fingerprint_context(request.api_key_id.as_str(), &request.idempotency.key),
+            &fingerprint_context(request.caller.lineage.as_str(), &request.idempotency.key),
             &request.idempotency.fingerprint,
         ),
         resource_id: request.resource_id.to_owned(),
@@ -109,26 +112,26 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
     if inserted == 1 {
         return Ok(Claim::Fresh);
     }
-    look(tx, request.api_key_id, request.idempotency)?.ok_or_else(|| Error::internal("an idempotency key vanished"))
+    look(tx, request.caller, request.idempotency)?.ok_or_else(|| Error::internal("an idempotency key vanished"))
 }
 
 /// Keeps the final answer for repeats, sealed by the key of the payer of `payment_id`, or by the vault when it is about no
 /// payment and holds no personal data.
 pub fn finish(
     tx: &mut Tx<'_>,
-    api_key_id: &ApiKeyId,
+    caller: &Caller,
     idempotency: &Idempotency,
     payment_id: Option<&PaymentId>,
     answer: &StoredAnswer,
 ) -> Result<()> {
-    let context = context(api_key_id, &idempotency.key);
+    let context = context(&caller.lineage, &idempotency.key);
     let body = match payment_id {
         Some(id) => payer_keys::of_payment(tx, id)?.seal(tx.vault, &context, &answer.body),
         None => Some(tx.vault.seal(&context, &answer.body)),
     };
     // Of an erased payer nothing is kept: a repeat gets the live payment.
     let Some(body) = body else { return Ok(()) };
-    diesel::update(idempotency_keys::table.find((api_key_id.as_str(), idempotency.key.as_str())))
+    diesel::update(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str())))
         .set((
             idempotency_keys::status.eq(Some(i32::from(answer.status))),
             idempotency_keys::location.eq(answer.location.as_deref()),
@@ -139,8 +142,8 @@ pub fn finish(
 }
 
 /// The work is over without a final answer: repeats get the live thing at once.
-pub fn unlock(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency, at: Timestamp) -> Result<()> {
-    diesel::update(idempotency_keys::table.find((api_key_id.as_str(), idempotency.key.as_str())))
+pub fn unlock(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency, at: Timestamp) -> Result<()> {
+    diesel::update(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str())))
         .filter(idempotency_keys::body.is_null())
         .set(idempotency_keys::locked_until.eq(at.naive_utc()))
         .execute(tx.db)?;
@@ -148,8 +151,8 @@ pub fn unlock(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency,
 }
 
 /// Gives the key back: nothing was sent, the same request may be made anew.
-pub fn release(tx: &mut Tx<'_>, api_key_id: &ApiKeyId, idempotency: &Idempotency) -> Result<()> {
-    diesel::delete(idempotency_keys::table.find((api_key_id.as_str(), idempotency.key.as_str()))).execute(tx.db)?;
+pub fn release(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> Result<()> {
+    diesel::delete(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str()))).execute(tx.db)?;
     Ok(())
 }
 

@@ -10,6 +10,10 @@ diesel::table! {
         created_at -> Timestamp,
         expires_at -> Nullable<Timestamp>,
         revoked_at -> Nullable<Timestamp>,
+        lineage -> Nullable<Text>,
+        rotated_at -> Nullable<Timestamp>,
+        successor_id -> Nullable<Text>,
+        last_used_at -> Nullable<Timestamp>,
     }
 }
 

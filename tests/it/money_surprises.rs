@@ -11,6 +11,7 @@ crate::on_both!(
     a_pay_in_another_currency_does_not_pay,
     a_pay_wins_over_expired_and_cancelled,
     a_pay_wins_over_declined,
+    a_pay_wins_over_a_released_hold,
     a_refund_from_the_cabinet_is_booked,
     a_refund_from_the_cabinet_may_overtake_its_pay,
     a_refund_is_in_the_currency_of_what_it_gives_back,
@@ -128,6 +129,22 @@ async fn a_pay_wins_over_declined(engine: Engine) {
     assert!(seen.json["decline"].is_null(), "a paid payment shows no decline: {}", seen.json);
     assert_eq!(app.events(payment.id()).await, ["payment.declined", "payment.paid"]);
     assert_eq!(app.surprises("money_after_end"), 1);
+    app.stop().await;
+}
+
+async fn a_pay_wins_over_a_released_hold(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let mut body = widget("KM-1");
+    body["capture"] = json!("manual");
+    let payment = app.create(body).await.expect(201);
+    let mut hold = pay_fields("KM-1", "5000000001", "12500.00", "KZT");
+    hold[6] = ("Status", "Authorized");
+    app.notify("pay", &hold).await;
+    app.notify("cancel", &[("TransactionId", "5000000001"), ("InvoiceId", "KM-1"), ("Amount", "12500.00")]).await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "cancelled");
+    pay(&app, "KM-1", "5000000002", "12500.00", "KZT").await;
+    let seen = app.payment(payment.id()).await;
+    assert_eq!((seen.text("/status"), seen.text("/captured/value")), ("paid", "12500.00"), "{}", seen.json);
     app.stop().await;
 }
 

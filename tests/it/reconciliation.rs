@@ -471,7 +471,7 @@ async fn requests_are_checked(engine: Engine) {
 /// A payment by somebody else who shares the terminal.
 fn foreign_charge(number: usize) -> Body {
     json!({
-        "Amount": 10, "Currency": "KZT", "IpAddress": "203.0.113.7", "InvoiceId": format!("SHOP-{number}"),
+        "Amount": 10, "Currency": "KZT", "IpAddress": "198.51.100.42", "InvoiceId": format!("SHOP-{number}"),
         "CardCryptogramPacket": cloudpayments_sandbox::cryptogram(APPROVED, "3012"),
     })
 }

@@ -14,6 +14,7 @@ crate::on_both!(
     a_record_that_tells_nothing_keeps_the_gate_shut,
     a_request_that_passed_the_gate_is_stopped_before_its_write,
     what_was_in_flight_when_the_copy_was_put_back_is_noticed_later,
+    a_copy_that_was_reading_its_own_gap_reads_it_anew,
     an_ordinary_start_refuses_nothing,
     a_start_without_the_provider_refuses_money_only,
     others_at_the_same_terminal_refuse_nothing,
@@ -159,6 +160,29 @@ async fn what_was_in_flight_when_the_copy_was_put_back_is_noticed_later(engine: 
     let purposes: Vec<&str> =
         runs.json["data"].as_array().unwrap().iter().map(|run| run["purpose"].as_str().unwrap()).collect();
     assert_eq!(purposes[..3], ["gap", "recheck", "gap"]);
+    app.stop().await;
+}
+
+/// How far the copy had read, and since when it waited, says nothing of what was in flight when it was put back.
+async fn a_copy_that_was_reading_its_own_gap_reads_it_anew(engine: Engine) {
+    let (app, kept, ..) = with_older_copy(engine).await;
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    let mut copy = None;
+    let app = app.restart(|database| copy = Some(database.copy())).await;
+    app.step_runs().await;
+    app.advance(600);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    paid(&app, "KM-4").await;
+    let app = app.restart(|database| database.restore(copy.as_ref().unwrap())).await;
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    expect_refused(&app.refund(kept.id(), "1.00").await);
+    app.advance(600);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.create(card("KM-4", APPROVED)).await.expect_problem(409, "paid_before_restore");
     app.stop().await;
 }
 

@@ -42,6 +42,9 @@ async fn card_data_is_in_no_log_and_no_file() {
     for path in [NUMBER, "v1/payments/4242424242424242", "docs/4242424242424242", "v1/payments?card=4242424242424242"] {
         assert!(Reply::receive(authorized(http.get(format!("{url}/{path}")))).await.status >= 400, "{path}");
     }
+    let method = reqwest::Method::from_bytes(NUMBER.as_bytes()).unwrap();
+    let forwarded = authorized(http.request(method, format!("{url}/v1/payments"))).header("X-Forwarded-For", NUMBER);
+    assert_eq!(Reply::receive(forwarded).await.status, 405);
     assert_eq!(post("/v1/payments", NUMBER, card("KM-1", CARD_THREE_DS).to_string()).await.status, 422);
     for field in ["/description", "/capture", "/method/cryptogram", "/method/type", "/surprise", "/payer/ip_address"] {
         let body = with_at(card("KM-1", CARD_THREE_DS), field, json!(NUMBER));

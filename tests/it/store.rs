@@ -21,6 +21,7 @@ use crate::support::{Engine, Options, PostgresServer, Sql, TestApp, TestDatabase
 crate::on_both!(
     waiting_writes_share_a_commit,
     a_write_that_fails_fails_alone,
+    a_commit_that_fails_fails_all_of_its_writes,
     a_full_queue_is_unavailable,
     reads_cannot_write,
     a_panic_is_survived,
@@ -170,6 +171,43 @@ async fn a_write_that_fails_fails_alone(engine: Engine) {
     let left: Vec<String> =
         (0..30).filter(|number| ![7, 12, 20].contains(number)).map(|number| format!("{number:02}")).collect();
     assert_eq!(names(&store).await, [left, vec!["taken".to_owned()]].concat());
+}
+
+/// Every statement goes well; the database refuses at the commit.
+async fn a_commit_that_fails_fails_all_of_its_writes(engine: Engine) {
+    let (database, mut sql) = Sql::fresh(engine);
+    sql.run_all(
+        "CREATE TABLE wanted (id INTEGER PRIMARY KEY);
+         CREATE TABLE wishes (id INTEGER REFERENCES wanted (id) DEFERRABLE INITIALLY DEFERRED)",
+    );
+    sql.run_all(match engine {
+        Engine::Sqlite => "CREATE TRIGGER wish AFTER INSERT ON api_keys BEGIN INSERT INTO wishes VALUES (1); END",
+        Engine::Postgres => {
+            "CREATE FUNCTION wish() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN INSERT INTO wishes VALUES (1); RETURN NULL; END $$;
+             CREATE TRIGGER wish AFTER INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION wish()"
+        }
+    });
+    let store = store(&database, 100);
+    let write = |name: &str| {
+        let (store, key) = (store.clone(), key(name));
+        async move { store.write(Lane::of(LANE), move |tx| api_keys::insert(tx, &key)).await }
+    };
+    assert!(write("alone").await.is_err());
+    let (release, held) = hold(&store).await;
+    let mut together = Vec::new();
+    for number in 0..5 {
+        together.push(queued(write(&format!("{number}"))).await);
+    }
+    release.send(()).unwrap();
+    held.await.unwrap().unwrap();
+    for write in together {
+        assert!(write.await.is_err());
+    }
+    assert_eq!(names(&store).await, Vec::<String>::new());
+    sql.run("INSERT INTO wanted VALUES (1)").unwrap();
+    write("wanted").await.unwrap();
+    assert_eq!(names(&store).await, ["wanted"]);
 }
 
 async fn a_full_queue_is_unavailable(engine: Engine) {

@@ -13,6 +13,7 @@ use kmic_payments::startup::{Running, World};
 use kmic_payments::store::{Lane, api_keys};
 use serde_json::{Value, json};
 
+use super::canaries::{self, ACCOUNT, CARDHOLDER, EMAIL, IP, NAME, PHONE};
 use super::database::{Engine, TestDatabase};
 use super::form::{Form, form_of};
 use super::http::Reply;
@@ -40,8 +41,8 @@ pub fn money(value: &str) -> Body {
 pub fn card(invoice: &str, number: &str) -> Body {
     json!({
         "amount": money("12500.00"), "invoice_id": invoice, "description": "Policy",
-        "payer": { "account_id": "user-42", "email": "payer@example.test", "ip_address": "203.0.113.7" },
-        "method": { "type": "card_cryptogram", "cryptogram": cryptogram(number, "3012"), "cardholder_name": "TEST CARDHOLDER" },
+        "payer": { "account_id": ACCOUNT, "email": EMAIL, "phone": PHONE, "name": NAME, "ip_address": IP },
+        "method": { "type": "card_cryptogram", "cryptogram": cryptogram(number, "3012"), "cardholder_name": CARDHOLDER },
     })
 }
 
@@ -49,7 +50,7 @@ pub fn card(invoice: &str, number: &str) -> Body {
 pub fn widget(invoice: &str) -> Body {
     json!({
         "amount": money("12500.00"), "invoice_id": invoice, "description": "Policy",
-        "payer": { "account_id": "user-42", "email": "payer@example.test" },
+        "payer": { "account_id": ACCOUNT, "email": EMAIL },
     })
 }
 
@@ -59,6 +60,7 @@ fn settings(url: &str, database: &TestDatabase, sandbox: &Sandbox) -> Raw {
         .with("server.bind", url.trim_start_matches("http://"))
         .with("server.public_url", url)
         .with("server.rate_per_second", "0")
+        .with("server.failed_authentications_per_minute", "0")
         .with("server.admin_bind", "")
         .with("server.workers", "1")
         .with("database.url", database.url.clone())
@@ -115,6 +117,7 @@ impl TestApp {
 
     /// Against another sandbox than usual.
     pub async fn start_against(engine: Engine, config: SandboxConfig, adjust: impl Fn(Raw) -> Raw) -> TestApp {
+        canaries::watch();
         let sandbox = Sandbox::start(config).await.unwrap();
         let database = TestDatabase::create(engine);
         let port = free_port().unwrap();
@@ -137,6 +140,7 @@ impl TestApp {
     /// Stops the service, does something to its database, and starts it again on the same address.
     pub async fn restart(self, meanwhile: impl FnOnce(&TestDatabase)) -> TestApp {
         self.running.stop().await;
+        self.database.come_to_rest().await;
         meanwhile(&self.database);
         let running = run(&self.settings, &self.clock).await;
         TestApp { running, ..self }
@@ -267,6 +271,7 @@ impl TestApp {
     /// Ends a test whose books cannot agree: money that belongs to no payment of ours. The money laws hold all the same.
     pub async fn stop(self) {
         super::books::obey_the_laws(&self).await;
+        canaries::expect_none_seen(&self);
         self.stop_with_broken_books().await;
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use kmic_payments::store::{Target, migrate};
 
@@ -90,6 +91,18 @@ impl TestDatabase {
                 create_from(name, copy);
             }
             _ => panic!("the copy is of another kind"),
+        }
+    }
+}
+
+impl TestDatabase {
+    /// Waits until the threads of a service that has stopped have closed SQLite's files: the last one removes the log, and
+    /// must not remove the one of a copy that was put in its place.
+    pub async fn come_to_rest(&self) {
+        let Some(path) = self.url.strip_prefix("sqlite://") else { return };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while std::path::Path::new(&format!("{path}-wal")).exists() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }

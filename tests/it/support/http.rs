@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::canaries::search;
+
 /// An answer of the service.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -25,6 +27,9 @@ impl Reply {
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
         let bytes = response.bytes().await.unwrap().to_vec();
+        if status >= 400 {
+            search("an error", &String::from_utf8_lossy(&bytes));
+        }
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Reply { status, headers, bytes, json }
     }

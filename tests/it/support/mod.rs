@@ -2,6 +2,7 @@
 
 mod app;
 mod books;
+mod canaries;
 mod database;
 mod form;
 mod http;

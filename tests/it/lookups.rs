@@ -1,0 +1,111 @@
+//! What asking the provider proves, and what it does not.
+
+use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
+use serde_json::json;
+
+use crate::support::{APPROVED, CARD_THREE_DS, Engine, Reply, TestApp, card, expect_sums, order, widget, with};
+
+crate::on_both!(
+    a_lost_charge_on_a_later_page_of_the_register_is_found,
+    what_cannot_be_read_may_be_the_lost_charge,
+    a_charge_of_another_payment_is_not_taken_for_the_lost_one,
+    a_bill_that_another_payment_has_paid_does_not_pay_this_one,
+    an_unpaid_payment_does_not_end_while_the_provider_does_not_answer,
+);
+
+const CHARGE: &str = "/payments/cards/charge";
+/// After so many seconds the provider can no longer be working on a charge.
+const OVER_S: u32 = 15 * 60;
+
+/// A charge whose answer and notification are lost.
+async fn lost_charge(app: &TestApp, kind: ApiFaultKind) -> Reply {
+    app.break_answer(CHARGE, kind);
+    app.create(card("L-1", APPROVED)).await.expect(202)
+}
+
+/// Asks about every call that is due; what the payment shows then.
+async fn settled(app: &TestApp, payment: &Reply, seconds: u32) -> (String, String) {
+    app.advance(seconds);
+    app.running.app.settle_step().await.unwrap();
+    let seen = app.payment(payment.id()).await;
+    (seen.text("/status").to_owned(), seen.text("/outcome/certainty").to_owned())
+}
+
+fn expected(status: &str, certainty: &str) -> (String, String) {
+    (status.to_owned(), certainty.to_owned())
+}
+
+/// A full page of the register: payers of others, who wait at their bank, so nobody is notified.
+async fn a_page_of_others(app: &TestApp) {
+    let other =
+        json!({ "amount": "100.00", "currency": "KZT", "invoice_id": "other", "card": CARD_THREE_DS }).to_string();
+    for _ in 0..4 {
+        let pay = || app.http.post(format!("{}/sandbox/pay", app.sandbox.base_url())).body(other.clone());
+        app.at_once((0..25).map(|_| pay()).collect()).await;
+    }
+}
+
+async fn a_lost_charge_on_a_later_page_of_the_register_is_found(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    // Before it and after it: whichever end the register begins at, it is not on the first page.
+    a_page_of_others(&app).await;
+    app.lose(NotificationKind::Pay);
+    let lost = lost_charge(&app, ApiFaultKind::DropAfter).await;
+    a_page_of_others(&app).await;
+    // The bill tells nothing.
+    app.break_answer("/payments/find", ApiFaultKind::StatusBefore { status: 500 });
+    assert_eq!(settled(&app, &lost, OVER_S).await, expected("paid", "proven"));
+    app.finish().await;
+}
+
+async fn what_cannot_be_read_may_be_the_lost_charge(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let lost = lost_charge(&app, ApiFaultKind::DropBefore).await;
+    let page = json!({ "Model": [{ "TransactionId": "of a kind to come" }], "Success": true, "Message": null });
+    let page = ApiFaultKind::StatusAfter { status: 200, body: Some(page.to_string()) };
+    app.break_answer("/v2/payments/list", page);
+    assert_eq!(settled(&app, &lost, OVER_S).await, expected("processing", "undetermined"));
+    assert_eq!(settled(&app, &lost, 60).await, expected("expired", "proven"));
+    app.finish().await;
+}
+
+async fn a_charge_of_another_payment_is_not_taken_for_the_lost_one(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let other = app.create(card("L-1", APPROVED)).await.expect(201);
+    let lost = lost_charge(&app, ApiFaultKind::DropBefore).await;
+    assert_eq!(settled(&app, &lost, OVER_S).await, expected("expired", "proven"));
+    assert_eq!(app.payment(other.id()).await.text("/status"), "paid");
+    app.finish().await;
+}
+
+async fn a_bill_that_another_payment_has_paid_does_not_pay_this_one(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let paid = app.create(widget("L-1")).await.expect(201);
+    let open = app.create(widget("L-1")).await.expect(201);
+    // Not even the Check comes to us: whose the transaction is, only the provider tells.
+    app.let_others_answer().await;
+    app.pay(order(&paid, APPROVED)).await;
+    app.answer_ourselves();
+    assert_eq!(app.sync(open.id()).await.text("/status"), "awaiting_payer");
+    let paid = app.sync(paid.id()).await;
+    assert_eq!(paid.text("/status"), "paid");
+    expect_sums(&paid, "12500.00", "0.00", "12500.00");
+    app.finish().await;
+}
+
+async fn an_unpaid_payment_does_not_end_while_the_provider_does_not_answer(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(with(widget("L-1"), "expires_in", 60)).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay(order(&created, APPROVED)).await;
+    // Longer than a Check holds it.
+    app.advance(400);
+    for asked in ["/payments/get", "/payments/find"] {
+        app.break_answer(asked, ApiFaultKind::StatusBefore { status: 500 });
+        app.running.app.expire_step().await.unwrap();
+        assert_eq!(app.payment(created.id()).await.text("/status"), "awaiting_payer", "{asked}");
+    }
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
+    app.finish().await;
+}
