@@ -1,7 +1,8 @@
 //! The comparison with the provider's register: its runs, what they find, and chargebacks. Pure.
 
 use crate::clock::Timestamp;
-use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::business_day::BusinessDay;
+use crate::domain::evidence::{Fact, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{ChargebackId, DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
 
@@ -271,9 +272,24 @@ impl Claim {
 }
 
 /// Whether the register tells something of a transaction that we did not know: a state further on, the refund of ours that
-/// it is. Details of the card alone are not worth a change.
+/// it is, a fee or a payout, or that it belongs to another business day. Details of the card alone are not worth a change.
 pub fn is_news(transaction: &Transaction, fact: &Fact) -> bool {
-    fact.status > transaction.status || (transaction.refund_id.is_none() && fact.refund_id.is_some())
+    fact.status > transaction.status
+        || (transaction.refund_id.is_none() && fact.refund_id.is_some())
+        || (fact.status == transaction.status && is_news_for_the_accountant(transaction.settlement, fact.settlement))
+}
+
+fn is_news_for_the_accountant(known: Settlement, told: Settlement) -> bool {
+    let other_day = match (known.moved_at, told.moved_at) {
+        // We hear of an outcome when it is there: of two moments the earlier one holds.
+        (Some(known), Some(told)) => told < known && BusinessDay::of(known) != BusinessDay::of(told),
+        _ => false,
+    };
+    let differs = |known: Option<i64>, told: Option<i64>| told.is_some() && told != known;
+    other_day
+        || differs(known.fee, told.fee)
+        || differs(known.payout, told.payout)
+        || (told.payout_at.is_some() && told.payout_at != known.payout_at)
 }
 
 /// What a transaction that we hold and the register's record of it do not agree about. `asked_for` is the payment's sum.
@@ -321,6 +337,7 @@ mod tests {
             refund_id: None,
             reason_code: None,
             card: Card::default(),
+            settlement: Settlement::default(),
             created_at: Timestamp::from_micros(10),
             updated_at: Timestamp::from_micros(10),
         }
@@ -342,6 +359,7 @@ mod tests {
             account_id: None,
             subscription_id: None,
             test_mode: None,
+            settlement: Settlement::default(),
         }
     }
 

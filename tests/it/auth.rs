@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 27] = [
+const SCOPES: [(&str, &str, Scope); 29] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -54,6 +54,8 @@ const SCOPES: [(&str, &str, Scope); 27] = [
     ("GET", "/v1/chargebacks", Scope::OpsWrite),
     ("GET", "/v1/invariants", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
+    ("GET", "/v1/reports/summary", Scope::ReportsRead),
+    ("GET", "/v1/reports/register", Scope::ReportsRead),
     ("GET", "/v1/audit/roots", Scope::ReportsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
     ("GET", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),

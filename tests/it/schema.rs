@@ -17,7 +17,7 @@ crate::on_both!(
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 /// Every migration, as SQLite and as PostgreSQL has it.
-const UPS: [(&str, &str); 4] = [
+const UPS: [(&str, &str); 5] = [
     (
         include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql"),
         include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql"),
@@ -33,6 +33,10 @@ const UPS: [(&str, &str); 4] = [
     (
         include_str!("../../migrations/sqlite/2026-11-25-000004_history_proofs/up.sql"),
         include_str!("../../migrations/postgres/2026-11-25-000004_history_proofs/up.sql"),
+    ),
+    (
+        include_str!("../../migrations/sqlite/2026-11-25-000006_reports/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-25-000006_reports/up.sql"),
     ),
 ];
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::evidence::{Known, RefundShare, derive};
+use crate::domain::evidence::{Known, RefundShare, Settlement, derive};
 use crate::domain::money::Currency;
 use crate::domain::payment::Sums;
 use crate::domain::refund::RefundStatus;
@@ -32,6 +32,7 @@ fn fact(number: i64, status: TransactionStatus, minor: Option<i64>) -> Fact {
         account_id: None,
         subscription_id: None,
         test_mode: None,
+        settlement: Settlement::default(),
     }
 }
 
@@ -51,7 +52,7 @@ fn refund(number: i64, parent: i64, minor: i64) -> Fact {
 fn learn(known: &mut Vec<Transaction>, fact: &Fact, asked: Asked) -> bool {
     match known.iter_mut().find(|known| known.transaction_id == fact.transaction_id) {
         Some(before) => {
-            let after = merge(before.clone(), fact, None, asked);
+            let after = merge(before.clone(), fact, None, asked, Timestamp::from_micros(0));
             let changed = !same(before, &after);
             *before = after;
             changed
