@@ -27,7 +27,7 @@ impl BusinessDay {
     /// Reads `2026-11-25`.
     pub fn parse(text: &str) -> Option<BusinessDay> {
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-        (date.to_string() == text).then_some(BusinessDay(date))
+        (text.len() == 10 && date.to_string() == text).then_some(BusinessDay(date))
     }
 
     /// Its first moment.
@@ -106,7 +106,17 @@ mod tests {
 
     #[test]
     fn only_dates_are_days() {
-        for text in ["2026-02-29", "2026-2-1", "26-02-01", "2026-02-01T00:00:00Z", "", "today", " 2026-02-01"] {
+        for text in [
+            "2026-02-29",
+            "2026-2-1",
+            "26-02-01",
+            "2026-02-01T00:00:00Z",
+            "",
+            "today",
+            " 2026-02-01",
+            "-2026-02-01",
+            "+12026-02-01",
+        ] {
             assert_eq!(BusinessDay::parse(text), None, "{text}");
         }
         assert_eq!(day("2026-03-01").days_since(day("2026-02-27")), 2);

@@ -173,9 +173,12 @@ pub struct Line {
     pub tally: Tally,
 }
 
+/// A group's parts as they are, by dimension and name.
+type Divisions = BTreeMap<Dimension, BTreeMap<String, Tally>>;
+
 /// What may be published of a day.
 pub fn publish(lines: &[Line]) -> BTreeMap<GroupKey, Group> {
-    let mut whole: BTreeMap<GroupKey, (Tally, BTreeMap<Dimension, BTreeMap<String, Tally>>)> = BTreeMap::new();
+    let mut whole: BTreeMap<GroupKey, (Tally, Divisions)> = BTreeMap::new();
     for line in lines {
         let (total, dimensions) = whole.entry((line.currency, line.outcome)).or_default();
         *total = total.plus(line.tally);

@@ -6,10 +6,10 @@ use actix_web::http::header;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::examples;
 use super::extract::{Answered, Key, ReadReports};
 use super::query::QueryReader;
 use super::register_writer::{Form, RegisterView, Writer};
+use super::report_examples;
 use super::server::Shared;
 use super::streamed::{Source, Streamed};
 use crate::app::App;
@@ -31,8 +31,8 @@ use crate::error::{Fault, Result};
         ("bom" = Option<bool>, Query, description = "With CSV: begin with a byte order mark, by which Excel knows UTF-8."),
     ),
     responses((status = 200, description = "The register.", content(
-        (RegisterView = "application/json", example = json!(examples::register())),
-        (String = "text/csv", example = json!(examples::register_csv())),
+        (RegisterView = "application/json", example = json!(report_examples::register())),
+        (String = "text/csv", example = json!(report_examples::register_csv())),
     ))))]
 pub(super) async fn get_register(_key: Key<ReadReports>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let mut query = QueryReader::new(request.query_string());

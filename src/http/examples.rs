@@ -6,12 +6,8 @@ use serde_json::{Value, json};
 
 use super::presenter::{Presenter, PresenterSettings, SupportContacts, refund_view, transition_view};
 use super::register_views::{chargeback_view, discrepancy_view, reconciliation_view};
-use super::register_writer;
-use super::summary::summary_view;
-use crate::app::{PaymentDetails, PublishedDay, ReconciliationDetails, Summary, Transition};
+use crate::app::{PaymentDetails, ReconciliationDetails, Transition};
 use crate::clock::Timestamp;
-use crate::domain::business_day::BusinessDay;
-use crate::domain::day_register::{Entry, EntryKind, Totals};
 use crate::domain::evidence::{Card, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{
     ApiKeyId, ChargebackId, DiscrepancyId, PaymentId, ReconciliationId, RefundId, TransactionRecordId,
@@ -24,20 +20,19 @@ use crate::domain::register::{
     RunState, Side,
 };
 use crate::domain::state::{Cause, CauseType, Certainty, Status};
-use crate::domain::summary::{Dimension, Line, Outcome, Tally, publish};
 use crate::vault::Vault;
 
-const PAYMENT_ID: &str = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed";
-const REFUND_ID: &str = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa";
+pub(super) const PAYMENT_ID: &str = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed";
+pub(super) const REFUND_ID: &str = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa";
 const EVENT_ID: &str = "evt_01kaq0j9p4n7c2x5v8b1m6t3re";
 const NOTIFICATION_ID: &str = "ntf_01kaq0j8t6v3b9m2c5x7n1p4ae";
 const RECONCILIATION_ID: &str = "rec_01kaq0m4d8s2f6g1h9j3k7p5va";
 const DISCREPANCY_ID: &str = "dis_01kaq0m5c3v7b1n6m2x8z4a9qe";
-const TRANSACTION_ID: i64 = 3_541_977_847;
+pub(super) const TRANSACTION_ID: i64 = 3_541_977_847;
 /// 2026-03-02T05:14:07Z, microseconds.
 const CREATED: i64 = 1_772_428_447_000_000;
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(CREATED).plus_seconds(seconds)
 }
 
@@ -337,90 +332,6 @@ pub(super) fn create_reconciliation_of_day() -> Value {
 /// Why a discrepancy is closed.
 pub(super) fn close_discrepancy() -> Value {
     json!({"reason": "The payer paid the rest in cash"})
-}
-
-/// Rows of a register: a payment with its fee, a refund of it, a chargeback.
-pub(super) fn register_rows() -> Vec<Entry> {
-    let payment = Entry {
-        kind: EntryKind::Payment,
-        at: at(41),
-        record_id: "trn_01kaq0j7r5y2w9f4h8k1s6d3ma".to_owned(),
-        payment_id: Some(PAYMENT_ID.to_owned()),
-        refund_id: None,
-        transaction_id: TRANSACTION_ID,
-        parent_transaction_id: None,
-        invoice_id: Some("KM-2026-000123".to_owned()),
-        amount: Some(Money::new(1_250_000, Currency::KZT)),
-        fee: Some(31_250),
-        payout: None,
-        payout_at: None,
-        card_brand: Some("visa".to_owned()),
-        card_last_four: Some("4242".to_owned()),
-        dispute: None,
-        test_mode: Some(false),
-    };
-    let refund = Entry {
-        kind: EntryKind::Refund,
-        at: at(3601),
-        record_id: "trn_01kaq0k7d9x1c4v8b2n5m7z3qe".to_owned(),
-        refund_id: Some(REFUND_ID.to_owned()),
-        transaction_id: TRANSACTION_ID + 1,
-        parent_transaction_id: Some(TRANSACTION_ID),
-        amount: Some(Money::new(250_000, Currency::KZT)),
-        fee: None,
-        ..payment.clone()
-    };
-    let chargeback = Entry {
-        kind: EntryKind::Chargeback,
-        at: at(7200),
-        record_id: "cbk_01kaq0m2h7s4d9f1g6j3k8m5ze".to_owned(),
-        fee: None,
-        card_brand: None,
-        card_last_four: None,
-        dispute: Some("Chargeback Presentment".to_owned()),
-        ..payment.clone()
-    };
-    vec![payment, refund, chargeback]
-}
-
-fn register_totals(rows: &[Entry]) -> Totals {
-    let mut totals = Totals::default();
-    // Three small sums fit.
-    rows.iter().filter_map(|row| totals.add(row).err()).for_each(drop);
-    totals
-}
-
-/// A day's register.
-pub(super) fn register() -> Value {
-    let rows = register_rows();
-    serde_json::to_value(register_writer::view(BusinessDay::of(at(0)), true, &rows, &register_totals(&rows)))
-        .unwrap_or_default()
-}
-
-/// The same as CSV.
-pub(super) fn register_csv() -> Value {
-    let rows = register_rows();
-    let mut writer =
-        register_writer::Writer::new(register_writer::Form::Csv { bom: false }, BusinessDay::of(at(0)), true);
-    let mut text = writer.rows(&rows).unwrap_or_default();
-    text.extend(writer.end(&register_totals(&rows)).unwrap_or_default());
-    json!(String::from_utf8_lossy(&text))
-}
-
-/// What is published of two days, of which the second is not over for long enough.
-pub(super) fn summary() -> Value {
-    let line = |brand: &str, count: i64| Line {
-        currency: Currency::KZT,
-        outcome: Outcome::Paid,
-        parts: vec![(Dimension::Brand, brand.to_owned()), (Dimension::Method, "widget".to_owned())],
-        tally: Tally { count, minor: count * 1_250_000 },
-    };
-    let day = BusinessDay::of(at(0));
-    let groups = publish(&[line("visa", 120), line("mastercard", 41), line("maestro", 3)]);
-    let totals = groups.iter().map(|(key, group)| (*key, (group.clone(), 1))).collect();
-    let days = vec![PublishedDay { day, published_at: at(2 * 86_400), groups }];
-    let summary = Summary { days, totals, not_published: vec![day.plus_days(1)] };
-    serde_json::to_value(summary_view(day, day.plus_days(1), &summary)).unwrap_or_default()
 }
 
 /// The root of a day.

@@ -37,6 +37,7 @@ mod records;
 mod refunds;
 mod register_views;
 mod register_writer;
+mod report_examples;
 mod routes;
 mod schemas;
 mod server;

@@ -226,7 +226,7 @@ impl Writer {
             }
             Form::Csv { bom } => {
                 let mark = if bom { BYTE_ORDER_MARK } else { "" };
-                csv_lines(mark.as_bytes().to_vec(), [COLUMNS.map(|name| Cow::Borrowed(name))].into_iter())
+                csv_lines(mark.as_bytes().to_vec(), [COLUMNS.map(Cow::Borrowed)].into_iter())
             }
         }
     }

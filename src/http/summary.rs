@@ -7,9 +7,9 @@ use actix_web::web::Data;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::examples;
 use super::extract::{Answered, Key, ReadReports, shown};
 use super::query::QueryReader;
+use super::report_examples;
 use super::schemas::OutcomeName;
 use super::server::Shared;
 use super::view::{Moment, MoneyView};
@@ -129,7 +129,7 @@ pub(super) struct SummaryView {
         ("from" = String, Query, description = "The first business day, as `2026-03-01`."),
         ("to" = String, Query, description = "The last business day, included; at most 92 days with the first."),
     ),
-    responses((status = 200, description = "What is published.", body = SummaryView, example = json!(examples::summary()))))]
+    responses((status = 200, description = "What is published.", body = SummaryView, example = json!(report_examples::summary()))))]
 pub(super) async fn get_summary(_key: Key<ReadReports>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let mut query = QueryReader::new(request.query_string());
     let window = window(&mut query, &shared.app);

@@ -92,6 +92,8 @@ fn concrete(path: &str) -> String {
     path.replace("{id}", &format!("{id}01kaq0j5m8x2v9c4t7b1n6r3ed"))
         .replace("{kind}", "pay")
         .replace("{account_id}", "user-42")
+        .replace("/reports/summary", "/reports/summary?from=2026-03-01&to=2026-03-02")
+        .replace("/reports/register", "/reports/register?date=2026-03-02")
 }
 
 #[track_caller]
