@@ -486,12 +486,14 @@ impl Reader<'_> {
 
     fn retention(&mut self) -> Option<RetentionSettings> {
         let notification_bodies_days = self.days("retention.notification_bodies_days");
+        let unmatched_bodies_days = self.days("retention.unmatched_bodies_days");
         let idempotency_answers_days = self.days("retention.idempotency_answers_days");
         let quarantine_days = self.days("retention.quarantine_days");
         let access_records_days = self.days("retention.access_records_days");
         let payer_data_days = self.days("retention.payer_data_days");
         Some(RetentionSettings {
             notification_bodies_days: notification_bodies_days?,
+            unmatched_bodies_days: unmatched_bodies_days?,
             idempotency_answers_days: idempotency_answers_days?,
             quarantine_days: quarantine_days?,
             access_records_days: access_records_days?,

@@ -119,11 +119,12 @@ impl App {
         let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let template = self.operation_template(OperationKind::Capture, id);
-        let (keyed, id) = (keyed.clone(), id.clone());
+        let (keyed, id, door) = (keyed.clone(), id.clone(), self.door());
         self.write_payment(&id.clone(), move |tx| {
             if let Some(repeat) = claim(tx, &keyed, &id, &template, recorder.at, deadline_s)? {
                 return Ok(Begun::Repeat(repeat));
             }
+            door.pass()?;
             let payment = payments::hold(tx, &id)?;
             if payment.status != Status::Authorized {
                 return Err(Error::conflict(
@@ -162,11 +163,12 @@ impl App {
         let deadline_s = self.parts.settings.call_deadline_s;
         let template = self.operation_template(OperationKind::Void, id);
         let present = std::sync::Arc::clone(&self.parts.present);
-        let (keyed, id) = (keyed.clone(), id.clone());
+        let (keyed, id, door) = (keyed.clone(), id.clone(), self.door());
         self.write_payment(&id.clone(), move |tx| {
             if let Some(repeat) = claim(tx, &keyed, &id, &template, recorder.at, deadline_s)? {
                 return Ok(Begun::Repeat(repeat));
             }
+            door.pass()?;
             let payment = payments::hold(tx, &id)?;
             refuse_while_open(tx, &payment)?;
             match payment.status {
@@ -214,6 +216,7 @@ impl App {
             state: crate::domain::payment::OperationState::Started,
             started_at: now,
             lookups: 0,
+            refused_at: None,
         }
     }
 }

@@ -5,162 +5,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::App;
+use super::findings::{Compared, Finding, note_booked};
 use super::reconcile::WORKER;
 use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, is_lost, payment_of};
 use crate::clock::Timestamp;
-use crate::domain::card_data::contains_card_number;
+use crate::cloudpayments::Unreadable;
 use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
-use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId, RefundId};
-use crate::domain::register::{
-    Closing, Discrepancy, DiscrepancyKind, Reconciliation, Resolution, Side, disagreement, is_news,
-};
+use crate::domain::id::{PaymentId, RefundId};
+use crate::domain::register::{DiscrepancyKind, Reconciliation, disagreement, is_news};
 use crate::domain::state::CauseType;
 use crate::error::Result;
 use crate::store::transactions::Held;
 use crate::store::{Tx, discrepancies, payments, refunds, transactions};
-
-/// Longest bill number of the provider that is kept.
-const MAX_INVOICE: usize = 100;
-
-/// Something that the two books do not agree about, not written yet.
-#[derive(Debug, Clone)]
-struct Finding {
-    kind: DiscrepancyKind,
-    transaction_id: i64,
-    payment_id: Option<PaymentId>,
-    named_payment_id: Option<String>,
-    invoice_id: Option<String>,
-    lost: bool,
-    ours: Option<Side>,
-    theirs: Option<Side>,
-}
-
-impl Finding {
-    /// What the register holds and we do not.
-    fn missing_here(fact: &Fact, payment_id: Option<PaymentId>, lost: bool) -> Finding {
-        let in_cabinet = fact.kind == TransactionKind::Refund && fact.refund_id.is_none();
-        let kind = if in_cabinet { DiscrepancyKind::RefundInCabinet } else { DiscrepancyKind::MissingHere };
-        Finding { payment_id, lost, ..Finding::told(kind, fact) }
-    }
-
-    /// A difference between both.
-    fn between(kind: DiscrepancyKind, held: &Held, fact: &Fact) -> Finding {
-        // Where the transaction is as the provider has it, it is the payment that asks for another sum.
-        let ours = Side::of_transaction(&held.transaction);
-        let sum_of_payment = ours.amount == fact.amount && held.transaction.kind == TransactionKind::Payment;
-        let ours = if sum_of_payment { Side { amount: Some(held.asked_for), ..ours } } else { ours };
-        Finding { payment_id: Some(held.payment_id.clone()), ours: Some(ours), ..Finding::told(kind, fact) }
-    }
-
-    fn told(kind: DiscrepancyKind, fact: &Fact) -> Finding {
-        Finding {
-            kind,
-            transaction_id: fact.transaction_id,
-            payment_id: None,
-            named_payment_id: fact.payment_id.as_deref().and_then(PaymentId::parse).map(|id| id.to_string()),
-            invoice_id: fact.invoice_id.as_deref().and_then(kept_invoice),
-            lost: false,
-            ours: None,
-            theirs: Some(Side::of_fact(fact)),
-        }
-    }
-
-    fn missing_there(held: &Held) -> Finding {
-        Finding {
-            kind: DiscrepancyKind::MissingThere,
-            transaction_id: held.transaction.transaction_id,
-            payment_id: Some(held.payment_id.clone()),
-            named_payment_id: None,
-            invoice_id: None,
-            lost: false,
-            ours: Some(Side::of_transaction(&held.transaction)),
-            theirs: None,
-        }
-    }
-
-    fn is(&self, other: &Discrepancy) -> bool {
-        self.kind == other.kind && self.transaction_id == other.transaction_id
-    }
-
-    fn says_the_same(&self, other: &Discrepancy) -> bool {
-        self.is(other) && self.ours == other.ours && self.theirs == other.theirs
-    }
-
-    /// Whether it is open already, or a person settled exactly this.
-    fn is_known(&self, recorded: &[Discrepancy]) -> bool {
-        recorded.iter().any(|other| {
-            let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
-            self.says_the_same(other) && other.closing.as_ref().is_none_or(by_hand)
-        })
-    }
-
-    fn into_discrepancy(self, recorder: &Recorder, run: &ReconciliationId, closing: Option<Closing>) -> Discrepancy {
-        Discrepancy {
-            id: DiscrepancyId::generate(recorder.at, recorder.ids.as_ref()),
-            kind: self.kind,
-            transaction_id: self.transaction_id,
-            payment_id: self.payment_id,
-            named_payment_id: self.named_payment_id,
-            invoice_id: self.invoice_id,
-            lost: self.lost,
-            ours: self.ours,
-            theirs: self.theirs,
-            opened_by: run.clone(),
-            opened_at: recorder.at,
-            closing,
-        }
-    }
-}
-
-/// The provider's bill number, if it may be kept.
-fn kept_invoice(text: &str) -> Option<String> {
-    (text.chars().count() <= MAX_INVOICE && !contains_card_number(text)).then(|| text.to_owned())
-}
-
-/// What a page came to.
-#[derive(Default)]
-pub(super) struct Compared {
-    seen: Vec<i64>,
-    findings: Vec<Finding>,
-}
-
-impl Compared {
-    /// How many transactions were compared.
-    pub(super) fn count(&self) -> i64 {
-        i64::try_from(self.seen.len()).unwrap_or(i64::MAX)
-    }
-
-    /// The transactions that were compared.
-    pub(super) fn seen(&self) -> &[i64] {
-        &self.seen
-    }
-
-    /// Opens what is new, closes what is gone. What is lost stays open until a person has looked at it.
-    pub(super) fn write(&self, tx: &mut Tx<'_>, recorder: &Recorder, run: &ReconciliationId) -> Result<()> {
-        let mut subjects = self.seen.clone();
-        subjects.extend(self.findings.iter().map(|finding| finding.transaction_id));
-        let recorded = discrepancies::of_transactions(tx, &subjects)?;
-        for open in recorded.iter().filter(|one| one.closing.is_none()) {
-            let found = self.findings.iter().find(|finding| finding.is(open));
-            let resolution = match found {
-                Some(finding) if finding.says_the_same(open) => continue,
-                Some(_) => Resolution::Superseded,
-                None if open.lost => continue,
-                None => Resolution::Agrees,
-            };
-            discrepancies::close(tx, &open.id, &closing(recorder, run, resolution))?;
-        }
-        for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
-            discrepancies::insert(tx, &finding.clone().into_discrepancy(recorder, run, None))?;
-        }
-        Ok(())
-    }
-}
-
-fn closing(recorder: &Recorder, run: &ReconciliationId, resolution: Resolution) -> Closing {
-    Closing { resolution, by: run.to_string(), reason: None, at: recorder.at }
-}
 
 /// What became of a transaction that we did not hold.
 enum Missing {
@@ -208,6 +65,34 @@ impl App {
             }
         }
         compared.findings.extend(self.duplicates(&facts, &held).await?);
+        self.announce_findings(run, &compared).await?;
+        Ok(compared)
+    }
+
+    /// Adds items of the register that could not be read and name payments or refunds which this database does not hold.
+    pub(super) async fn lost_unreadable(
+        &self,
+        run: &Reconciliation,
+        mut compared: Compared,
+        items: Vec<Unreadable>,
+    ) -> Result<Compared> {
+        let lost = self
+            .parts
+            .store
+            .read(move |tx| {
+                let mut lost = Vec::new();
+                for item in &items {
+                    let Some(id) = item.transaction_id else { continue };
+                    if is_lost(tx, item.payment_id.as_deref(), item.refund_id.as_deref())? {
+                        // A refund may be lost of a payment that is not.
+                        let payment = payment_of(tx, &Traces::of_unreadable(item))?;
+                        lost.push(Finding::lost_unreadable(item, id, payment.map(|payment| payment.id)));
+                    }
+                }
+                Ok(lost)
+            })
+            .await?;
+        compared.findings.extend(lost);
         self.announce_findings(run, &compared).await?;
         Ok(compared)
     }
@@ -267,7 +152,10 @@ impl App {
         let (lost, payment) = self
             .parts
             .store
-            .read(move |tx| Ok((is_lost(tx, &looked)?, payment_of(tx, &Traces::of_fact(&looked))?)))
+            .read(move |tx| {
+                let lost = is_lost(tx, looked.payment_id.as_deref(), looked.refund_id.as_deref())?;
+                Ok((lost, payment_of(tx, &Traces::of_fact(&looked))?))
+            })
             .await?;
         let Some(payment_id) = payment.map(|payment| payment.id) else {
             let money = fact.status >= TransactionStatus::Authorized;
@@ -403,19 +291,4 @@ fn with_parent(tx: &mut Tx<'_>, fact: &Fact) -> Result<Fact> {
         fact.parent_transaction_id = refund.map(|refund| refund.parent_transaction_id);
     }
     Ok(fact)
-}
-
-/// Notes what was missing here and is booked now: an open discrepancy about it is closed, else a closed one is written. A
-/// refund whose request is lost stays open: the site may repeat that request, and its key is lost, too.
-fn note_booked(tx: &mut Tx<'_>, recorder: &Recorder, run: &ReconciliationId, finding: Finding) -> Result<()> {
-    let closing = closing(recorder, run, Resolution::Booked);
-    let recorded = discrepancies::of_transactions(tx, &[finding.transaction_id])?;
-    if finding.lost {
-        let discrepancy = finding.clone().into_discrepancy(recorder, run, None);
-        return if finding.is_known(&recorded) { Ok(()) } else { discrepancies::insert(tx, &discrepancy) };
-    }
-    match recorded.iter().find(|one| one.closing.is_none() && finding.is(one)) {
-        Some(open) => discrepancies::close(tx, &open.id, &closing).map(drop),
-        None => discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, Some(closing))),
-    }
 }

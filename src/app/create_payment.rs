@@ -37,7 +37,10 @@ impl App {
         let operation = card.as_ref().map(|_| self.charge_operation(&payment));
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         match self.begin_payment(&keyed, &payment, operation.as_ref()).await? {
-            Begun::Repeat(repeat) => self.repeat(caller, repeat, true).await,
+            Begun::Repeat(repeat) => {
+                self.refuse_other_bill(&repeat, &payment).await?;
+                self.repeat(caller, repeat, true).await
+            }
             Begun::Answer(stored) => Ok(Answer { stored, replayed: false }),
             Begun::Charge => {
                 let (Some(card), Some(operation)) = (card, operation) else {
@@ -48,6 +51,14 @@ impl App {
                 Ok(Answer { stored, replayed: false })
             }
         }
+    }
+
+    /// Of an erased payer the key no longer tells what was asked for: the payment itself does, as far as it has to.
+    async fn refuse_other_bill(&self, repeat: &Repeat, asked: &Payment) -> Result<()> {
+        let Some(id) = repeat.live().and_then(PaymentId::parse) else { return Ok(()) };
+        let live = self.payment(id).await?.payment;
+        let same = live.invoice_id == asked.invoice_id && live.amount == asked.amount;
+        if same { Ok(()) } else { Err(Error::IdempotencyKeyReused) }
     }
 
     fn draft(&self, caller: &Caller, new: NewPayment) -> (Payment, Option<CardData>) {
@@ -113,6 +124,7 @@ impl App {
             state: OperationState::Started,
             started_at: now,
             lookups: 0,
+            refused_at: None,
         }
     }
 
@@ -122,7 +134,7 @@ impl App {
         let deadline_s = self.parts.settings.call_deadline_s;
         let present = std::sync::Arc::clone(&self.parts.present);
         let (keyed, payment, operation) = (keyed.clone(), payment.clone(), operation.cloned());
-        let lane = Lane::of(&keyed.idempotency.key);
+        let (lane, door) = (Lane::of(&keyed.idempotency.key), self.door());
         self.parts
             .store
             .write(lane, move |tx| {
@@ -133,6 +145,7 @@ impl App {
                 {
                     return Ok(Begun::Repeat(repeat));
                 }
+                door.pass()?;
                 refuse_if_paid_and_lost(tx, &payment.invoice_id)?;
                 recorder.create(tx, &payment)?;
                 if let Some(operation) = &operation {

@@ -35,8 +35,12 @@ impl App {
         self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
         self.settle_open(&id, caller).await?;
+        let asked = new.amount;
         match self.begin_refund(&keyed, &id, new).await? {
-            Begun::Repeat(repeat) => self.repeat(caller, repeat, true).await,
+            Begun::Repeat(repeat) => {
+                self.refuse_other_amount(&repeat, asked).await?;
+                self.repeat(caller, repeat, true).await
+            }
             Begun::Call(begun) => {
                 let (operation, refund) = *begun;
                 let outcome = self
@@ -49,6 +53,12 @@ impl App {
         }
     }
 
+    /// As for payments: of an erased payer only the refund itself tells what was asked for.
+    async fn refuse_other_amount(&self, repeat: &Repeat, asked: Option<Money>) -> Result<()> {
+        let (Some(id), Some(asked)) = (repeat.live().and_then(RefundId::parse), asked) else { return Ok(()) };
+        if self.refund(id).await?.amount == asked { Ok(()) } else { Err(Error::IdempotencyKeyReused) }
+    }
+
     /// One durable step: the key, the refund that reserves its amount, and the intent to call.
     async fn begin_refund(&self, keyed: &Keyed, id: &PaymentId, new: NewRefund) -> Result<Begun> {
         let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
@@ -56,7 +66,7 @@ impl App {
         let refund_id = RefundId::generate(recorder.at, self.parts.ids.as_ref());
         let template =
             Operation { refund_id: Some(refund_id.clone()), ..self.operation_template(OperationKind::Refund, id) };
-        let (keyed, id) = (keyed.clone(), id.clone());
+        let (keyed, id, door) = (keyed.clone(), id.clone(), self.door());
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::hold(tx, &id)?;
             if let Some(repeat) = idempotent::claim(
@@ -70,6 +80,7 @@ impl App {
             )? {
                 return Ok(Begun::Repeat(repeat));
             }
+            door.pass()?;
             refuse_if_refunded_and_lost(tx, &id)?;
             let amount = amount_to_refund(&payment, &new)?;
             if refunds::of_payment(tx, &id)?.len() >= MAX_REFUNDS {

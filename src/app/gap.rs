@@ -55,6 +55,22 @@ impl Gap {
     }
 }
 
+/// Asks the gate once more within the write that begins something: it may have closed since the request passed it.
+#[derive(Clone)]
+pub(super) struct Door(watch::Receiver<Gap>);
+
+impl Door {
+    /// # Errors
+    /// [`Error::GapUnread`].
+    pub(super) fn pass(&self) -> Result<()> {
+        match *self.0.borrow() {
+            Gap::Read => Ok(()),
+            Gap::BeingRead => Err(Error::GapUnread { behind: false }),
+            Gap::Behind => Err(Error::GapUnread { behind: true }),
+        }
+    }
+}
+
 /// Lets money through, or not.
 pub(super) struct Gate {
     state: watch::Sender<Gap>,
@@ -121,11 +137,12 @@ impl App {
         let mut gap = self.gate.state.subscribe();
         // The sender lives as long as we do; on a timeout the value tells.
         let _ = tokio::time::timeout(PATIENCE, gap.wait_for(|gap| *gap != Gap::BeingRead)).await;
-        match self.gap() {
-            Gap::Read => Ok(()),
-            Gap::BeingRead => Err(Error::GapUnread { behind: false }),
-            Gap::Behind => Err(Error::GapUnread { behind: true }),
-        }
+        self.door().pass()
+    }
+
+    /// For the write that follows.
+    pub(super) fn door(&self) -> Door {
+        Door(self.gate.state.subscribe())
     }
 
     /// Opens or closes the gate by the runs under way. One of another process that found nothing closes nothing here.

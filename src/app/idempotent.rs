@@ -17,6 +17,16 @@ pub(super) enum Repeat {
     Live(String),
 }
 
+impl Repeat {
+    /// The id of the live thing.
+    pub(super) fn live(&self) -> Option<&str> {
+        match self {
+            Repeat::Live(id) => Some(id),
+            Repeat::Answered(_) => None,
+        }
+    }
+}
+
 impl App {
     /// The answer to a repeat. `created` tells whether the request creates what it answers with.
     pub(super) async fn repeat(&self, caller: &Caller, repeat: Repeat, created: bool) -> Result<Answer> {

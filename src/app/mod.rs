@@ -13,6 +13,7 @@ mod create_payment;
 mod create_refund;
 mod day_register;
 mod expire_payments;
+mod findings;
 mod gap;
 mod idempotent;
 mod invariants;

@@ -31,7 +31,8 @@ impl App {
                 match idempotent::claim(tx, &keyed, None, id.as_str(), None, now, 0)? {
                     None => {}
                     Some(Repeat::Answered(stored)) => return Ok(Answer { stored, replayed: true }),
-                    Some(Repeat::Live(_)) => return Err(Error::internal("an erasure without its answer")),
+                    // An erasure has its answer at once: this was another request, of a payer who is erased.
+                    Some(Repeat::Live(_)) => return Err(Error::IdempotencyKeyReused),
                 }
                 let payers = personal_data::hold_account(tx, &account_id)?;
                 refuse_while_needed(tx, &account_id, &payers)?;

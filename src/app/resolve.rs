@@ -1,6 +1,6 @@
 //! Whose payment it is that the provider speaks of.
 
-use crate::cloudpayments::Notification;
+use crate::cloudpayments::{Notification, Unreadable};
 use crate::domain::evidence::Fact;
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::money::Money;
@@ -41,6 +41,16 @@ impl<'a> Traces<'a> {
             sum: fact.amount,
         }
     }
+
+    pub(super) fn of_unreadable(item: &'a Unreadable) -> Traces<'a> {
+        Traces {
+            payment_id: item.payment_id.as_deref(),
+            refund_id: item.refund_id.as_deref(),
+            transaction_ids: [None, item.transaction_id],
+            invoice_id: item.invoice_id.as_deref(),
+            sum: None,
+        }
+    }
 }
 
 /// The payment that the traces lead to: by our own id, by a transaction that we know, by a refund of ours, or by the bill
@@ -75,13 +85,13 @@ pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<
 
 /// Whether a record of the register names a payment or a refund of ours that this database does not hold: both are
 /// written before anything is sent, so the database is older than what the service did.
-pub(super) fn is_lost(tx: &mut Tx<'_>, fact: &Fact) -> Result<bool> {
-    if let Some(id) = fact.payment_id.as_deref().and_then(PaymentId::parse)
+pub(super) fn is_lost(tx: &mut Tx<'_>, payment_id: Option<&str>, refund_id: Option<&str>) -> Result<bool> {
+    if let Some(id) = payment_id.and_then(PaymentId::parse)
         && !payments::is_there(tx, &id)?
     {
         return Ok(true);
     }
-    match fact.refund_id.as_deref().and_then(RefundId::parse) {
+    match refund_id.and_then(RefundId::parse) {
         Some(id) => Ok(refunds::find(tx, &id)?.is_none()),
         None => Ok(false),
     }

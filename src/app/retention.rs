@@ -14,8 +14,10 @@ const DAY_S: i64 = 86_400;
 /// After how many days each kind ends; `None` keeps it.
 #[derive(Debug, Clone, Default)]
 pub struct RetentionSettings {
-    /// Bodies of notifications, after they came.
+    /// Bodies of notifications of our payments, after they came.
     pub notification_bodies_days: Option<i64>,
+    /// Bodies of notifications that belong to no payment, after they came: evidence of money that nobody booked.
+    pub unmatched_bodies_days: Option<i64>,
     /// Kept answers to repeats, after their payment was over. A repeat then gets the live payment.
     pub idempotency_answers_days: Option<i64>,
     /// Notifications whose signature did not hold.
@@ -45,7 +47,10 @@ impl App {
             .write(Lane::of("retention"), move |tx| {
                 let mut ended = 0;
                 if let Some(before) = before(settings.notification_bodies_days) {
-                    ended += notifications::end_bodies(tx, before, STEP_LIMIT)?;
+                    ended += notifications::end_bodies(tx, false, before, STEP_LIMIT)?;
+                }
+                if let Some(before) = before(settings.unmatched_bodies_days) {
+                    ended += notifications::end_bodies(tx, true, before, STEP_LIMIT)?;
                 }
                 if let Some(before) = before(settings.idempotency_answers_days) {
                     ended += idempotency::end_answers(tx, before, STEP_LIMIT)?;

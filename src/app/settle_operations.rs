@@ -212,21 +212,30 @@ impl App {
         let age_s = self.now().seconds_since(operation.started_at);
         // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
         let may_send = self.gap() == Gap::Read;
-        if may_send && operation.kind.can_be_asked_again() && age_s < self.last_repeat_s() {
-            match self.ask_again(payment, operation).await {
+        let mut operation = operation.clone();
+        let may_repeat = operation.kind.can_be_asked_again() && operation.refused_at.is_none();
+        if may_send && may_repeat && age_s < self.last_repeat_s() {
+            match self.ask_again(payment, &operation).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.
-                Conclusion::Refused(_) => {}
+                Conclusion::Refused(_) => operation.refused_at = self.note_refusal(&operation).await,
                 conclusion => return Some(conclusion),
             }
         }
         match operation.kind {
-            OperationKind::Charge | OperationKind::Authorize => self.ask_for_charge(payment, operation, age_s).await,
+            OperationKind::Charge | OperationKind::Authorize => self.ask_for_charge(payment, &operation, age_s).await,
             OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => {
-                self.ask_for_target(operation, age_s).await
+                self.ask_for_target(&operation, age_s).await
             }
-            OperationKind::Refund => self.ask_for_refund(payment, operation, age_s).await,
+            OperationKind::Refund => self.ask_for_refund(payment, &operation, age_s).await,
         }
+    }
+
+    /// From here on nothing is sent for the call. `None` when that could not be written: then it is repeated once more.
+    async fn note_refusal(&self, operation: &Operation) -> Option<Timestamp> {
+        let (id, now) = (operation.id.clone(), self.now());
+        let noted = self.write_payment(&operation.payment_id, move |tx| operations::note_refusal(tx, &id, now)).await;
+        noted.inspect_err(|error| tracing::error!(%error, ?error, "a refusal could not be noted")).ok().map(|()| now)
     }
 
     async fn ask_again(&self, payment: &Payment, operation: &Operation) -> Conclusion {
@@ -282,7 +291,7 @@ impl App {
         if !unchanged {
             return Some(Conclusion::Fact(Box::new(fact)));
         }
-        (age_s > self.silent_after_s(operation.kind))
+        (age_s > self.silent_after_s(operation))
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -318,7 +327,7 @@ impl App {
             }
             return None;
         }
-        (age_s > self.silent_after_s(operation.kind))
+        (age_s > self.silent_after_s(operation))
             .then(|| Conclusion::Refused(Some("the provider's register shows that it did not happen".to_owned())))
     }
 
@@ -345,8 +354,12 @@ impl App {
 
     /// After so many seconds the provider can no longer be working on anything that was sent for a call, its last repeat
     /// included.
-    fn silent_after_s(&self, kind: OperationKind) -> i64 {
-        let last_sent_s = if kind.can_be_asked_again() { self.last_repeat_s() } else { 0 };
+    fn silent_after_s(&self, operation: &Operation) -> i64 {
+        let last_sent_s = match operation.refused_at {
+            Some(refused_at) => refused_at.seconds_since(operation.started_at),
+            None if operation.kind.can_be_asked_again() => self.last_repeat_s(),
+            None => 0,
+        };
         last_sent_s + self.provider_works_s()
     }
 
@@ -375,7 +388,7 @@ impl App {
             {
                 best = Some(fact);
             }
-            unreadable += page.unreadable;
+            unreadable += page.unreadable.len();
             if page.last {
                 // Money that is seen is proof by itself. What cannot be read may be money, too: beside it neither a refusal
                 // nor nothing at all proves anything.

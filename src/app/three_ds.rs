@@ -81,13 +81,14 @@ impl App {
         let recorder = self.recorder(CauseType::Api, request_id, actor);
         let deadline_s = self.parts.settings.call_deadline_s;
         let operation = Operation { transaction_id: Some(md), ..self.operation_template(OperationKind::ThreeDs, id) };
-        let (keyed, id) = (keyed.cloned(), id.clone());
+        let (keyed, id, door) = (keyed.cloned(), id.clone(), self.door());
         self.write_payment(&id.clone(), move |tx| {
             if let Some(keyed) = &keyed
                 && let Some(repeat) = claim(tx, keyed, &id, &operation, recorder.at, deadline_s)?
             {
                 return Ok(Begun::Repeat(repeat));
             }
+            door.pass()?;
             let payment = payments::hold(tx, &id)?;
             refuse_while_open(tx, &payment)?;
             check_waits(tx, &payment, md)?;

@@ -28,6 +28,8 @@ pub struct Caller {
 pub struct Idempotency {
     /// `Idempotency-Key`, 1 to 255 printable ASCII characters.
     pub key: String,
+    /// Method and path, without what names a person.
+    pub endpoint: String,
     /// SHA-256 over method, path and body.
     pub fingerprint: [u8; 32],
 }

@@ -4,9 +4,9 @@ use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::payment::ThreeDs;
 use crate::domain::register::Claim;
 
-use super::convert::{NoFact, claim, shown_text, transaction, transaction_id};
+use super::convert::{NoFact, claim, our_data, shown_text, transaction, transaction_id};
 use super::fields::{Fields, json_items, lossy_text};
-use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
+use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer, Unreadable};
 
 /// Items on a full page of the register (contract section 4.12).
 const PAGE_SIZE: usize = 100;
@@ -174,7 +174,7 @@ pub fn parse_list(status: u16, body: &[u8]) -> Outcome<Page> {
         match transaction(&model, None) {
             Ok(fact) => page.facts.push(fact),
             Err(NoFact::Payout) => {}
-            Err(NoFact::Unreadable(_)) => page.unreadable += 1,
+            Err(NoFact::Unreadable(_)) => page.unreadable.push(what_is_left(&model)),
         }
     }
     Outcome::Answered(page)
@@ -192,6 +192,17 @@ pub fn parse_chargebacks(status: u16, body: &[u8]) -> Outcome<ClaimPage> {
     };
     let claims: Vec<Claim> = items.iter().filter_map(|item| claim(&Fields::from_json(item.get())?)).collect();
     Outcome::Answered(ClaimPage { last: items.len() < PAGE_SIZE, unreadable: items.len() - claims.len(), claims })
+}
+
+/// Whose an item is can often be told although what it is cannot.
+fn what_is_left(model: &Fields) -> Unreadable {
+    let data = our_data(model.json("jsondata"));
+    Unreadable {
+        transaction_id: transaction_id(model, "transactionid"),
+        invoice_id: model.owned("invoiceid"),
+        payment_id: data.payment_id,
+        refund_id: data.refund_id,
+    }
 }
 
 fn unreadable<T>(no_fact: NoFact) -> Outcome<T> {

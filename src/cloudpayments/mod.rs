@@ -27,7 +27,7 @@ mod transport;
 pub use breaker::{BreakerSettings, Trouble};
 pub use client::{Client, ClientSettings};
 pub use notification::{Notification, NotificationData, NotificationFact, parse};
-pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer};
+pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer, Unreadable};
 pub use request::{CardCharge, Written};
 pub use signature::Signatures;
 pub use transport::{Exchange, Failure, Raw, Request, Wire};

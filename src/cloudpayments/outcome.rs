@@ -97,8 +97,21 @@ pub struct Page {
     pub facts: Vec<Fact>,
     /// Whether no page follows. Not to be told from the number of `facts`, as some items are left out of them.
     pub last: bool,
-    /// How many items could not be read, or are in a state that we do not know.
-    pub unreadable: usize,
+    /// The items that could not be read, or are in a state that we do not know.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// What is still to be made out of an item of the register that is no fact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its number.
+    pub transaction_id: Option<i64>,
+    /// The bill.
+    pub invoice_id: Option<String>,
+    /// Our payment, from the data we sent along.
+    pub payment_id: Option<String>,
+    /// Our refund, from the data we sent along.
+    pub refund_id: Option<String>,
 }
 
 /// One page of the list of chargebacks (contract section 4.14).

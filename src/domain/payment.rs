@@ -351,4 +351,6 @@ pub struct Operation {
     pub started_at: Timestamp,
     /// How often a lookup looked for its outcome.
     pub lookups: i32,
+    /// When a repeat of it was refused; nothing was sent for it since.
+    pub refused_at: Option<Timestamp>,
 }

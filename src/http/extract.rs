@@ -30,8 +30,8 @@ const LOOK_AGAIN_S: u64 = 1;
 
 /// What the middleware knows of the request under way.
 pub(super) struct RequestContext {
-    /// `X-Request-Id`.
-    pub id: String,
+    /// What the history keeps of `X-Request-Id`: see [`super::middleware::recorded_id`].
+    pub recorded_id: String,
     /// The key, once it is verified.
     pub key_id: Option<ApiKeyId>,
 }
@@ -80,7 +80,7 @@ impl<G: Grant> FromRequest for Key<G> {
             let mut caller = shared.app.authenticate(bearer(request.headers())?).await?;
             if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
                 context.key_id = Some(caller.key_id.clone());
-                caller.request_id = Some(context.id.clone());
+                caller.request_id = Some(context.recorded_id.clone());
             }
             shared.limits.count(&caller.key_id)?;
             if !caller.scopes.contains(&G::SCOPE) {
@@ -122,7 +122,7 @@ impl Submission {
             return Err(Error::UnsupportedMediaType);
         }
         let fingerprint = vault::digest(&[request.method().as_str().as_bytes(), request.path().as_bytes(), &body]);
-        Ok(Submission { idempotency: Idempotency { key, fingerprint }, body })
+        Ok(Submission { idempotency: Idempotency { key, endpoint: endpoint(request), fingerprint }, body })
     }
 
     /// The body, which must be there.
@@ -140,6 +140,12 @@ impl Submission {
     pub(super) fn json_or_nothing(&self) -> Result<Json> {
         if self.body.is_empty() { Ok(Json::Object(Vec::new())) } else { self.json() }
     }
+}
+
+/// Method and path; the account of a payer stays out.
+fn endpoint(request: &HttpRequest) -> String {
+    let pattern = request.match_pattern().filter(|pattern| pattern.contains("{account_id}"));
+    format!("{} {}", request.method(), pattern.as_deref().unwrap_or(request.path()))
 }
 
 pub(super) fn is_json(headers: &HeaderMap) -> bool {

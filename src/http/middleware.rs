@@ -34,9 +34,13 @@ pub(super) async fn observe(
     let id = request_id(&request);
     let method = request.method().clone();
     let no_store = request.path().starts_with("/v1");
-    request.extensions_mut().insert(RequestContext { id: id.clone(), key_id: None });
-    // Of the highest level, so that no filter takes the id from the lines of the request.
-    let span = tracing::error_span!("request", request.id = id.as_str());
+    let recorded_id = recorded_id(&request, &id);
+    // Of the highest level, so that no filter takes the ids from the lines of the request.
+    let span = tracing::error_span!("request", request.id = id.as_str(), request.recorded_as = tracing::field::Empty);
+    if recorded_id != id {
+        span.record("request.recorded_as", recorded_id.as_str());
+    }
+    request.extensions_mut().insert(RequestContext { recorded_id, key_id: None });
     let handled = contain_panics(next.call(request)).instrument(span.clone()).await;
     let _in_span = span.entered();
     match handled {
@@ -58,10 +62,30 @@ pub(super) async fn observe(
 /// The caller's id when it is harmless in a log, else a new one.
 fn request_id(request: &ServiceRequest) -> String {
     let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
-    match (sent, request.app_data::<Data<Shared>>()) {
-        (Some(id), _) => id.to_owned(),
-        (None, Some(shared)) => RequestId::generate(shared.clock.now(), shared.ids.as_ref()).as_str().to_owned(),
-        (None, None) => String::new(),
+    sent.map_or_else(|| new_id(request), str::to_owned)
+}
+
+/// What goes into the history under a request's id. History is never erased, so a name or a number that a caller chose
+/// must not get there: only ids that cannot hold one are kept, the others are replaced and the log line has both.
+fn recorded_id(request: &ServiceRequest, id: &str) -> String {
+    let is_ours = RequestId::parse(id).is_some();
+    if is_ours || is_random_number(id) { id.to_owned() } else { new_id(request) }
+}
+
+/// A UUID or a trace id: 32 hexadecimal digits, of which some are letters.
+fn is_random_number(id: &str) -> bool {
+    let digits: Vec<u8> = id.bytes().filter(|byte| *byte != b'-').collect();
+    let dashes = id.len().saturating_sub(digits.len());
+    digits.len() == 32
+        && matches!(dashes, 0 | 4)
+        && digits.iter().all(u8::is_ascii_hexdigit)
+        && digits.iter().any(u8::is_ascii_alphabetic)
+}
+
+fn new_id(request: &ServiceRequest) -> String {
+    match request.app_data::<Data<Shared>>() {
+        Some(shared) => RequestId::generate(shared.clock.now(), shared.ids.as_ref()).as_str().to_owned(),
+        None => String::new(),
     }
 }
 
@@ -227,6 +251,16 @@ mod tests {
         assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
         let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
         assert!(body.contains("malformed_request") && !body.contains("quoted"), "{body}");
+    }
+
+    #[test]
+    fn only_random_numbers_are_recorded() {
+        for id in ["0f8fad5b-d9cb-469f-a165-70867728950e", "4bf92f3577b34da6a3ce929d0e0e4736"] {
+            assert!(is_random_number(id), "{id}");
+        }
+        for id in ["", "a.akhmetova", "77011234567", "8c3e", &"7".repeat(32), &"-".repeat(36)] {
+            assert!(!is_random_number(id), "{id}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn caller(request_id: &str) -> Caller {
 
 /// The mark of a request that says `what`.
 pub(super) fn mark(key: &str, what: &str) -> Idempotency {
-    Idempotency { key: key.to_owned(), fingerprint: vault::digest(&[what.as_bytes()]) }
+    Idempotency { key: key.to_owned(), endpoint: what.to_owned(), fingerprint: vault::digest(&[what.as_bytes()]) }
 }
 
 /// A payment that the site wants.

@@ -101,12 +101,12 @@ pub fn close(tx: &mut Tx<'_>, id: &DiscrepancyId, closing: &Closing) -> Result<b
     Ok(changed == 1)
 }
 
-/// A transaction with money for this bill whose payment is lost and that nobody has settled yet.
+/// A transaction with money, or in a state that we do not know, for this bill whose payment is lost and that nobody has settled yet.
 pub fn lost_money(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Option<i64>> {
     let found = discrepancies::table
         .filter(diesel::dsl::sql::<Bool>(UNSETTLED_LOSS))
         .filter(discrepancies::invoice_id.eq(invoice_id))
-        .filter(diesel::dsl::sql::<Bool>("theirs_status IN ('authorized', 'completed')"))
+        .filter(diesel::dsl::sql::<Bool>("(theirs_status IS NULL OR theirs_status IN ('authorized', 'completed'))"))
         // A payment that we hold answers for itself.
         .filter(discrepancies::payment_id.is_null())
         .select(discrepancies::transaction_id)

@@ -51,6 +51,7 @@ struct Row {
     body: Option<Vec<u8>>,
     created_at: NaiveDateTime,
     payment_id: Option<String>,
+    endpoint: Option<String>,
 }
 
 /// A request that wants its key.
@@ -99,6 +100,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
         body: None,
         created_at: request.at.naive_utc(),
         payment_id: request.payment_id.map(ToString::to_string),
+        endpoint: Some(request.idempotency.endpoint.clone()),
     };
     let inserted = on_each!(tx.db, |conn| diesel::insert_into(idempotency_keys::table)
         .values(&row)
@@ -278,12 +280,12 @@ fn from_row(tx: &mut Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Clai
     })
 }
 
-/// Whether the key was used for this very request. Of an erased payer the fingerprint is gone, too: the repeat gets the
-/// live payment, and nothing is done twice.
+/// Whether the key was used for this very request. Of an erased payer the fingerprint is gone, too; what is left is where
+/// the request went. Whoever answers with the live thing compares what else is left: sums and bills.
 fn is_of(vault: &Vault, row: &Row, idempotency: &Idempotency) -> Result<bool> {
     let context = fingerprint_context(&row.api_key_id, &row.idempotency_key);
     let kept = match row.fingerprint.len() {
-        0 => return Ok(true),
+        0 => return Ok(row.endpoint.as_ref().is_none_or(|endpoint| *endpoint == idempotency.endpoint)),
         PLAIN_FINGERPRINT => row.fingerprint.clone(),
         _ => vault.open(&context, &row.fingerprint).map_err(|error| Error::internal(format!("{context}: {error}")))?,
     };

@@ -320,10 +320,12 @@ pub(super) fn rotate_quarantined(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Ends the bodies of notifications from before `before`, at most `limit`. Returns how many. What they did stays.
-pub fn end_bodies(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
+/// Ends the bodies of notifications from before `before`, at most `limit`: of those that belong to no payment
+/// (`unmatched`), or of the others. Returns how many. What they did stays.
+pub fn end_bodies(tx: &mut Tx<'_>, unmatched: bool, before: Timestamp, limit: i64) -> Result<usize> {
     let due: Vec<(String, Option<String>)> = notifications::table
         .filter(notifications::payer_key_id.is_not_null())
+        .filter(notifications::payment_id.is_null().eq(unmatched))
         .filter(notifications::received_at.lt(before.naive_utc()))
         .order(notifications::received_at.asc())
         .limit(limit)

@@ -24,6 +24,7 @@ struct Row {
     started_at: NaiveDateTime,
     due_at: Option<NaiveDateTime>,
     lookups: i32,
+    refused_at: Option<NaiveDateTime>,
 }
 
 /// Writes the intent. `due_at` is when somebody should ask what became of it, should the answer stay out.
@@ -39,6 +40,7 @@ pub fn insert(tx: &mut Tx<'_>, operation: &Operation, due_at: Timestamp) -> Resu
         started_at: operation.started_at.naive_utc(),
         due_at: Some(due_at.naive_utc()),
         lookups: operation.lookups,
+        refused_at: operation.refused_at.map(Timestamp::naive_utc),
     };
     diesel::insert_into(operations::table).values(row).execute(tx.db)?;
     Ok(())
@@ -106,6 +108,16 @@ pub fn claim(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, until: Timestamp) 
     Ok(changed == 1)
 }
 
+/// Notes that a repeat was refused at `at`: no more are sent.
+pub fn note_refusal(tx: &mut Tx<'_>, id: &OperationId, at: Timestamp) -> Result<()> {
+    diesel::update(operations::table.find(id.as_str()))
+        .filter(operations::due_at.is_not_null())
+        .filter(operations::refused_at.is_null())
+        .set(operations::refused_at.eq(Some(at.naive_utc())))
+        .execute(tx.db)?;
+    Ok(())
+}
+
 /// Operations that somebody should ask about now, longest waiting first.
 pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>> {
     let rows = operations::table
@@ -136,5 +148,6 @@ fn from_row(row: Row) -> Result<Operation> {
         state: known("operations.state", OperationState::parse(&row.state))?,
         started_at: moment(row.started_at),
         lookups: row.lookups,
+        refused_at: row.refused_at.map(moment),
     })
 }

@@ -112,6 +112,7 @@ diesel::table! {
         due_at -> Nullable<Timestamp>,
         lookups -> Integer,
         note -> Nullable<Text>,
+        refused_at -> Nullable<Timestamp>,
     }
 }
 
@@ -158,6 +159,7 @@ diesel::table! {
         body -> Nullable<Binary>,
         created_at -> Timestamp,
         payment_id -> Nullable<Text>,
+        endpoint -> Nullable<Text>,
     }
 }
 

@@ -11,6 +11,7 @@ crate::on_both!(
     answers_are_not_stored_or_sniffed,
     one_key_cannot_take_all,
     views_keep_their_form,
+    the_history_holds_no_name_that_a_caller_chose,
 );
 
 async fn asked(app: &TestApp, method: &str, path: &str) -> Reply {
@@ -237,6 +238,21 @@ async fn views_keep_their_form(engine: Engine) {
     app.all_events().await;
     for path in paths {
         check_form(&app.get(&path).await.expect(200).json, &path);
+    }
+    app.finish().await;
+}
+
+async fn the_history_holds_no_name_that_a_caller_chose(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    for (number, (sent, kept)) in
+        [("a5d3c9e1-bf2a-4abc-8242-42424242424f", true), ("planted.person", false)].into_iter().enumerate()
+    {
+        let key = format!("key-{number}");
+        let request = app.posting("/v1/payments", &key, &widget(&key)).header("X-Request-Id", sent);
+        let payment = Reply::receive(request).await.expect(201);
+        assert_eq!(payment.header("x-request-id"), sent);
+        let cause = app.rows(payment.id()).await[0]["cause"]["id"].as_str().unwrap().to_owned();
+        assert_eq!((cause == sent, cause.starts_with("req_")), (kept, !kept), "{cause}");
     }
     app.finish().await;
 }

@@ -4,8 +4,8 @@ use cloudpayments_sandbox::{ApiFaultKind, NotificationFaultKind, NotificationKin
 use serde_json::json;
 
 use crate::support::{
-    APPROVED, Body, CARD_THREE_DS, Engine, Reply, TestApp, card, expect_sums, money, order, transaction_id, widget,
-    with,
+    APPROVED, Body, CARD_THREE_DS, Engine, Reply, Sql, TestApp, card, expect_sums, money, order, transaction_id,
+    widget, with,
 };
 
 crate::on_both!(
@@ -21,6 +21,7 @@ crate::on_both!(
     a_lost_refund_reserves_its_sum_and_happens_once,
     a_later_refund_settles_the_lost_one_first,
     a_refund_that_never_arrived_is_sent_once_more,
+    a_lost_refund_whose_repeat_is_refused_is_over_soon,
     a_lost_refund_is_not_taken_for_an_earlier_one_of_the_cabinet,
     a_lost_refund_that_time_will_not_settle_calls_for_a_person,
     a_lost_capture_is_asked_for_again,
@@ -249,6 +250,30 @@ async fn a_refund_that_never_arrived_is_sent_once_more(engine: Engine) {
     assert_eq!(app.get(&format!("/v1/refunds/{}", lost.id())).await.text("/status"), "succeeded");
     assert_eq!(app.refunds(), 1);
     assert_eq!(app.events(payment.id()).await, ["payment.paid", "refund.succeeded"]);
+    app.finish().await;
+}
+
+/// The refusal of a repeat proves nothing of what was sent before, but nothing is sent after it: when the provider can no
+/// longer be working on any of it, its register decides.
+async fn a_lost_refund_whose_repeat_is_refused_is_over_soon(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid(&app).await;
+    let lost = forgotten_refund(&app, &payment).await;
+    let status = async |app: &TestApp| app.get(&format!("/v1/refunds/{}", lost.id())).await.text("/status").to_owned();
+    // Less is left at the provider than the refund asks for.
+    app.refund_in_cabinet(transaction_id(&payment), 10_001).await;
+    settle(&app, 6).await;
+    assert_eq!(status(&app).await, "pending");
+    let mut sql = Sql::open(&app.database.url);
+    assert_eq!(sql.number("SELECT count(*) AS value FROM operations WHERE refused_at IS NOT NULL"), 1);
+    // Should the sum be there again, nothing is sent for it any more.
+    let calls = app.calls_to_provider().await;
+    settle(&app, 300).await;
+    assert_eq!((status(&app).await.as_str(), app.refunds()), ("pending", 1));
+    assert_eq!(app.calls_to_provider().await - calls, 2, "the register is read twice");
+    settle(&app, 600).await;
+    assert_eq!(status(&app).await, "failed");
+    expect_sums(&app.payment(payment.id()).await, "12500.00", "10001.00", "2499.00");
     app.finish().await;
 }
 

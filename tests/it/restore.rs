@@ -10,6 +10,9 @@ use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, m
 
 crate::on_both!(
     an_older_copy_is_noticed_and_nobody_is_charged_twice,
+    a_record_in_an_unknown_state_can_be_a_loss,
+    a_record_that_tells_nothing_keeps_the_gate_shut,
+    a_request_that_passed_the_gate_is_stopped_before_its_write,
     what_was_in_flight_when_the_copy_was_put_back_is_noticed_later,
     an_ordinary_start_refuses_nothing,
     a_start_without_the_provider_refuses_money_only,
@@ -257,6 +260,84 @@ async fn a_copy_put_back_under_a_running_service_is_noticed(engine: Engine) {
     app.step_runs().await;
     assert_eq!(gap(&app).await, "read");
     app.create(card("KM-2", APPROVED)).await.expect_problem(409, "paid_before_restore");
+    app.stop().await;
+}
+
+/// A page of the register instead of the true one.
+fn page(items: Value) -> ApiFaultKind {
+    let body = json!({ "Model": items, "Success": true, "Message": null }).to_string();
+    ApiFaultKind::StatusAfter { status: 200, body: Some(body) }
+}
+
+async fn a_record_in_an_unknown_state_can_be_a_loss(engine: Engine) {
+    let app = started(engine).await;
+    let kept = paid(&app, "KM-1").await;
+    let data = |ids: Value| ids.to_string();
+    let app = app.restart(|_| {}).await;
+    app.break_answer(
+        LIST,
+        page(json!([
+            { "TransactionId": 7_000_000_001_i64, "Type": 0, "Status": "Pending", "InvoiceId": "KM-3",
+              "JsonData": data(json!({ "payment_id": "pay_01kaq0j5m8x2v9c4t7b1n6r3ed" })) },
+            { "TransactionId": 7_000_000_002_i64, "Type": 1, "Status": "Pending", "InvoiceId": "KM-1",
+              "JsonData": data(json!({ "payment_id": kept.id(), "refund_id": "ref_01kaq0j5m8x2v9c4t7b1n6r3ed" })) },
+            { "TransactionId": 7_000_000_003_i64, "Type": 0, "Status": "Pending", "InvoiceId": "KM-1",
+              "JsonData": data(json!({ "payment_id": kept.id() })) },
+        ])),
+    );
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    let rows = app.discrepancies().await;
+    assert!(rows.iter().all(|row| row["lost"] == true && row.get("theirs").is_none()), "{rows:?}");
+    assert_eq!(rows.len(), 2);
+    app.advance(600);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.create(card("KM-3", APPROVED)).await.expect_problem(409, "paid_before_restore");
+    app.refund(kept.id(), "1.00").await.expect_problem(409, "refunded_before_restore");
+    paid(&app, "KM-4").await;
+    app.stop().await;
+}
+
+async fn a_record_that_tells_nothing_keeps_the_gate_shut(engine: Engine) {
+    let app = started(engine).await;
+    let kept = paid(&app, "KM-1").await;
+    let app = app.restart(|_| {}).await;
+    for _ in 0..3 {
+        app.break_answer(LIST, page(json!([7])));
+        app.step_runs().await;
+        assert_eq!(gap(&app).await, "being_read");
+        app.advance(30);
+    }
+    expect_refused(&app.refund(kept.id(), "1.00").await);
+    let runs = app.get("/v1/reconciliations").await.expect(200);
+    assert!(runs.text("/data/0/reason").contains("check_at_start"), "{}", runs.json);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    app.refund(kept.id(), "1.00").await.expect(201);
+    app.finish().await;
+}
+
+async fn a_request_that_passed_the_gate_is_stopped_before_its_write(engine: Engine) {
+    let app = started(engine).await;
+    let kept = paid(&app, "KM-1").await;
+    app.break_answer("/payments/refund", ApiFaultKind::DropAfter);
+    app.refund(kept.id(), "1.00").await.expect(202);
+    app.sandbox.flush_notifications().await;
+    let gone = paid(&app, "KM-2").await;
+    app.step_runs().await;
+    app.break_answer("/payments/refund", ApiFaultKind::DropBefore);
+    app.refund(kept.id(), "2.00").await.expect(202);
+    // The next request passes the gate and settles the lost refund first, which takes a while.
+    app.break_answer("/payments/refund", ApiFaultKind::Delay { ms: 1500 });
+    let path = format!("/v1/payments/{}/refunds", kept.id());
+    let late = tokio::spawn(Reply::receive(app.posting(&path, "late", &json!({ "amount": money("3.00") }))));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    forget(engine, &app, gone.id());
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    expect_refused(&late.await.unwrap());
+    assert_eq!(app.refunds(), 2);
     app.stop().await;
 }
 

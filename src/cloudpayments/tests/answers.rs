@@ -86,7 +86,7 @@ pub fn list(status: u16, body: &[u8]) -> String {
     shown(parse_list(status, body), |page| {
         let mut parts: Vec<String> = page.facts.iter().map(shown_fact).collect();
         parts.extend(page.last.then(|| "last".to_owned()));
-        parts.extend((page.unreadable > 0).then(|| format!("{} unreadable", page.unreadable)));
+        parts.extend((!page.unreadable.is_empty()).then(|| format!("{} unreadable", page.unreadable.len())));
         parts.join(", ")
     })
 }

@@ -1,0 +1,192 @@
+//! What the two books do not agree about, from being found to being written.
+
+use super::record::Recorder;
+use crate::cloudpayments::Unreadable;
+use crate::domain::card_data::contains_card_number;
+use crate::domain::evidence::{Fact, TransactionKind};
+use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
+use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Resolution, Side};
+use crate::error::Result;
+use crate::store::transactions::Held;
+use crate::store::{Tx, discrepancies};
+
+/// Longest bill number of the provider that is kept.
+const MAX_INVOICE: usize = 100;
+
+/// Something that the two books do not agree about, not written yet.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    pub(super) kind: DiscrepancyKind,
+    pub(super) transaction_id: i64,
+    pub(super) payment_id: Option<PaymentId>,
+    pub(super) named_payment_id: Option<String>,
+    pub(super) invoice_id: Option<String>,
+    pub(super) lost: bool,
+    pub(super) ours: Option<Side>,
+    pub(super) theirs: Option<Side>,
+}
+
+impl Finding {
+    /// What the register holds and we do not.
+    pub(super) fn missing_here(fact: &Fact, payment_id: Option<PaymentId>, lost: bool) -> Finding {
+        let in_cabinet = fact.kind == TransactionKind::Refund && fact.refund_id.is_none();
+        let kind = if in_cabinet { DiscrepancyKind::RefundInCabinet } else { DiscrepancyKind::MissingHere };
+        Finding { payment_id, lost, ..Finding::told(kind, fact) }
+    }
+
+    /// A difference between both.
+    pub(super) fn between(kind: DiscrepancyKind, held: &Held, fact: &Fact) -> Finding {
+        // Where the transaction is as the provider has it, it is the payment that asks for another sum.
+        let ours = Side::of_transaction(&held.transaction);
+        let sum_of_payment = ours.amount == fact.amount && held.transaction.kind == TransactionKind::Payment;
+        let ours = if sum_of_payment { Side { amount: Some(held.asked_for), ..ours } } else { ours };
+        Finding { payment_id: Some(held.payment_id.clone()), ours: Some(ours), ..Finding::told(kind, fact) }
+    }
+
+    fn told(kind: DiscrepancyKind, fact: &Fact) -> Finding {
+        Finding {
+            kind,
+            transaction_id: fact.transaction_id,
+            payment_id: None,
+            named_payment_id: fact.payment_id.as_deref().and_then(PaymentId::parse).map(|id| id.to_string()),
+            invoice_id: fact.invoice_id.as_deref().and_then(kept_invoice),
+            lost: false,
+            ours: None,
+            theirs: Some(Side::of_fact(fact)),
+        }
+    }
+
+    /// One that names what we do not hold, in a state that we do not know. It may be money.
+    pub(super) fn lost_unreadable(item: &Unreadable, transaction_id: i64, payment_id: Option<PaymentId>) -> Finding {
+        Finding {
+            kind: DiscrepancyKind::MissingHere,
+            transaction_id,
+            payment_id,
+            named_payment_id: item.payment_id.as_deref().and_then(PaymentId::parse).map(|id| id.to_string()),
+            invoice_id: item.invoice_id.as_deref().and_then(kept_invoice),
+            lost: true,
+            ours: None,
+            theirs: None,
+        }
+    }
+
+    pub(super) fn missing_there(held: &Held) -> Finding {
+        Finding {
+            kind: DiscrepancyKind::MissingThere,
+            transaction_id: held.transaction.transaction_id,
+            payment_id: Some(held.payment_id.clone()),
+            named_payment_id: None,
+            invoice_id: None,
+            lost: false,
+            ours: Some(Side::of_transaction(&held.transaction)),
+            theirs: None,
+        }
+    }
+
+    fn is(&self, other: &Discrepancy) -> bool {
+        self.kind == other.kind && self.transaction_id == other.transaction_id
+    }
+
+    fn says_the_same(&self, other: &Discrepancy) -> bool {
+        self.is(other) && self.ours == other.ours && self.theirs == other.theirs
+    }
+
+    /// Whether it is open already, or a person settled exactly this.
+    pub(super) fn is_known(&self, recorded: &[Discrepancy]) -> bool {
+        recorded.iter().any(|other| {
+            let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
+            self.says_the_same(other) && other.closing.as_ref().is_none_or(by_hand)
+        })
+    }
+
+    pub(super) fn into_discrepancy(
+        self,
+        recorder: &Recorder,
+        run: &ReconciliationId,
+        closing: Option<Closing>,
+    ) -> Discrepancy {
+        Discrepancy {
+            id: DiscrepancyId::generate(recorder.at, recorder.ids.as_ref()),
+            kind: self.kind,
+            transaction_id: self.transaction_id,
+            payment_id: self.payment_id,
+            named_payment_id: self.named_payment_id,
+            invoice_id: self.invoice_id,
+            lost: self.lost,
+            ours: self.ours,
+            theirs: self.theirs,
+            opened_by: run.clone(),
+            opened_at: recorder.at,
+            closing,
+        }
+    }
+}
+
+/// The provider's bill number, if it may be kept.
+fn kept_invoice(text: &str) -> Option<String> {
+    (text.chars().count() <= MAX_INVOICE && !contains_card_number(text)).then(|| text.to_owned())
+}
+
+/// What a page came to.
+#[derive(Default)]
+pub(super) struct Compared {
+    pub(super) seen: Vec<i64>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Compared {
+    /// How many transactions were compared.
+    pub(super) fn count(&self) -> i64 {
+        i64::try_from(self.seen.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The transactions that were compared.
+    pub(super) fn seen(&self) -> &[i64] {
+        &self.seen
+    }
+
+    /// Opens what is new, closes what is gone. What is lost stays open until a person has looked at it.
+    pub(super) fn write(&self, tx: &mut Tx<'_>, recorder: &Recorder, run: &ReconciliationId) -> Result<()> {
+        let mut subjects = self.seen.clone();
+        subjects.extend(self.findings.iter().map(|finding| finding.transaction_id));
+        let recorded = discrepancies::of_transactions(tx, &subjects)?;
+        for open in recorded.iter().filter(|one| one.closing.is_none()) {
+            let found = self.findings.iter().find(|finding| finding.is(open));
+            let resolution = match found {
+                Some(finding) if finding.says_the_same(open) => continue,
+                Some(_) => Resolution::Superseded,
+                None if open.lost => continue,
+                None => Resolution::Agrees,
+            };
+            discrepancies::close(tx, &open.id, &closing(recorder, run, resolution))?;
+        }
+        for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
+            discrepancies::insert(tx, &finding.clone().into_discrepancy(recorder, run, None))?;
+        }
+        Ok(())
+    }
+}
+
+fn closing(recorder: &Recorder, run: &ReconciliationId, resolution: Resolution) -> Closing {
+    Closing { resolution, by: run.to_string(), reason: None, at: recorder.at }
+}
+
+/// Notes what was missing here and is booked now: an open discrepancy about it is closed, else a closed one is written. A
+/// refund whose request is lost stays open: the site may repeat that request, and its key is lost, too.
+pub(super) fn note_booked(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    run: &ReconciliationId,
+    finding: Finding,
+) -> Result<()> {
+    let closing = closing(recorder, run, Resolution::Booked);
+    let recorded = discrepancies::of_transactions(tx, &[finding.transaction_id])?;
+    if finding.lost {
+        let discrepancy = finding.clone().into_discrepancy(recorder, run, None);
+        return if finding.is_known(&recorded) { Ok(()) } else { discrepancies::insert(tx, &discrepancy) };
+    }
+    match recorded.iter().find(|one| one.closing.is_none() && finding.is(one)) {
+        Some(open) => discrepancies::close(tx, &open.id, &closing).map(drop),
+        None => discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, Some(closing))),
+    }
+}
