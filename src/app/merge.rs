@@ -160,7 +160,6 @@ pub(super) fn same(one: &Transaction, other: &Transaction) -> bool {
         == (other.status, other.amount, other.captured, other.reason_code)
         && one.refund_id == other.refund_id
         && one.card == other.card
-        && one.settlement == other.settlement
 }
 
 /// Whether the transactions show the effect that the operation was to have, or that it can no longer have it.

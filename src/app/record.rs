@@ -88,6 +88,10 @@ impl Recorder {
                 let after = merge(before.clone(), fact, refund_id, Asked::by(payment), self.at);
                 let odd = contradicts(&before, &after, fact);
                 if same(&before, &after) && !odd {
+                    // What only the accountant asks is kept, and is no news: nobody is told of it.
+                    if after.settlement != before.settlement {
+                        transactions::update(tx, &payment.id, &after)?;
+                    }
                     Learned::Nothing
                 } else {
                     transactions::update(tx, &payment.id, &Transaction { updated_at: self.at, ..after })?;
