@@ -272,14 +272,17 @@ impl Claim {
 }
 
 /// Whether the register tells something of a transaction that we did not know: a state further on, the refund of ours that
-/// it is, a fee or a payout, or that it belongs to another business day. Details of the card alone are not worth a change.
+/// it is. Details of the card alone are not worth a change.
 pub fn is_news(transaction: &Transaction, fact: &Fact) -> bool {
-    fact.status > transaction.status
-        || (transaction.refund_id.is_none() && fact.refund_id.is_some())
-        || (fact.status == transaction.status && is_news_for_the_accountant(transaction.settlement, fact.settlement))
+    fact.status > transaction.status || (transaction.refund_id.is_none() && fact.refund_id.is_some())
 }
 
-fn is_news_for_the_accountant(known: Settlement, told: Settlement) -> bool {
+/// Whether the register tells the accountant something of an outcome that we know: a fee, a payout, another business day.
+pub fn is_news_for_the_accountant(transaction: &Transaction, fact: &Fact) -> bool {
+    let (known, told) = (transaction.settlement, fact.settlement);
+    if fact.status != transaction.status {
+        return false;
+    }
     let other_day = match (known.moved_at, told.moved_at) {
         // We hear of an outcome when it is there: of two moments the earlier one holds.
         (Some(known), Some(told)) => told < known && BusinessDay::of(known) != BusinessDay::of(told),
