@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::business_day::BusinessDay;
-use crate::domain::evidence::{Fact, Settlement, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{ChargebackId, DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
 
@@ -322,7 +322,7 @@ pub fn disagreement(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::evidence::Card;
+    use crate::domain::evidence::{Card, Settlement};
     use crate::domain::id::TransactionRecordId;
     use crate::domain::money::Currency;
 
