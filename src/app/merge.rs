@@ -1,7 +1,7 @@
 //! How a new fact changes what is known of a transaction, and what it says of a call of ours. Pure.
 
 use crate::clock::Timestamp;
-use crate::domain::evidence::{Card, Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Card, Fact, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{RefundId, TransactionRecordId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, Operation, OperationKind, Payment};
@@ -66,6 +66,7 @@ pub(super) fn begin(
         refund_id,
         reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
         card: fact.card.clone(),
+        settlement: settled(Settlement::default(), fact.status, fact, at),
         created_at: at,
         updated_at: at,
     })
@@ -78,13 +79,23 @@ fn taken(kind: TransactionKind, status: TransactionStatus, amount: Money) -> i64
 /// The stronger state wins, gaps are filled. Until money moves the sum is only what was asked for, so the fact that tells
 /// of money tells the sum; after that it stays as first told, unless the sum that was asked for is told, which wins over
 /// any other. So what follows does not depend on which of them is told first.
-pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>, asked: Asked) -> Transaction {
+pub(super) fn merge(
+    before: Transaction,
+    fact: &Fact,
+    refund_id: Option<RefundId>,
+    asked: Asked,
+    at: Timestamp,
+) -> Transaction {
     let status = before.status.max(fact.status);
+    let known =
+        Settlement { moved_at: before.settlement.moved_at.filter(|_| before.status == status), ..before.settlement };
     let told = fact.amount.filter(|amount| amount.minor > 0 && tells_money(fact));
     let is_payment = before.kind == TransactionKind::Payment;
     let amount = match told {
         Some(told) if before.status < TransactionStatus::Authorized => asked.sum(fact, told),
         Some(told) if is_payment && asked.is_meant_by(fact, told) => asked.amount,
+        // The notification of a refund states no currency; the register does.
+        Some(told) if !is_payment && told.minor == before.amount.minor => told,
         _ => before.amount,
     };
     let fill = |known: &Option<String>, told: &Option<String>| known.clone().or_else(|| told.clone());
@@ -100,7 +111,22 @@ pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId
             last_four: fill(&before.card.last_four, &fact.card.last_four),
             issuer: fill(&before.card.issuer, &fact.card.issuer),
         },
+        settlement: settled(known, status, fact, at),
         ..before
+    }
+}
+
+/// What an accountant asks. The outcome came about at the earliest moment that is told, at the latest when we first heard of
+/// it; fee and payout are what was told last.
+fn settled(known: Settlement, status: TransactionStatus, fact: &Fact, at: Timestamp) -> Settlement {
+    let told = fact.settlement;
+    let moved_at =
+        told.moved_at.filter(|_| fact.status == status).into_iter().chain([known.moved_at.unwrap_or(at)]).min();
+    Settlement {
+        moved_at: moved_at.filter(|_| status.is_outcome()),
+        fee: told.fee.or(known.fee),
+        payout: told.payout.or(known.payout),
+        payout_at: told.payout_at.or(known.payout_at),
     }
 }
 
@@ -128,7 +154,8 @@ pub(super) fn contradicts(before: &Transaction, after: &Transaction, fact: &Fact
     if before.status < TransactionStatus::Authorized || !tells_money(fact) {
         return false;
     }
-    told.currency != after.amount.currency || told.minor > after.amount.minor
+    let held_in = if before.kind == TransactionKind::Refund { before.amount } else { after.amount }.currency;
+    told.currency != held_in || told.minor > after.amount.minor
 }
 
 pub(super) fn same(one: &Transaction, other: &Transaction) -> bool {

@@ -74,6 +74,8 @@ impl Note {
         // Events of what was taken up are numbered as the next row, so there has to be one.
         self.always |= learned == Learned::SomethingAndEarlier;
         if learned == Learned::Mismatch {
+            // The transaction itself is nothing new.
+            (self.always, self.events) = (false, Vec::new());
             let told = fact.amount.map(|amount| amount.to_string()).unwrap_or_default();
             self.attention = Some(Attention::new("amount_mismatch", format_args!("{}/{told}", fact.transaction_id)));
         }

@@ -12,6 +12,7 @@ use crate::cloudpayments::{self, Notification, NotificationFact};
 use crate::domain::card_data::{contains_card_number, without_card_numbers};
 use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{NotificationId, PaymentId};
+use crate::domain::money::Currency;
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
 use crate::error::{Conflict, Error, Result};
@@ -424,13 +425,23 @@ pub(super) fn take_unmatched(
         let kind = NotificationKind::parse(&stored.record.kind).and_then(stated_by);
         let content = stored.body.and_then(|body| cloudpayments::parse(&body, stored.is_json).ok());
         if let (Some(kind), Some(content)) = (kind, content)
-            && let Some(fact) = content.fact(kind, Some(payment.currency()))
+            && let Some(fact) = content.fact(kind, Some(unstated_currency(tx, payment, &content)?))
         {
             notifications::set_verdict(tx, &stored.record.id, "applied", Some(&payment.id))?;
             facts.push((stored.record.id, fact));
         }
     }
     Ok(facts)
+}
+
+/// The currency of a Refund or Cancel, which state none: of the transaction it is about, which need not be the payment's.
+fn unstated_currency(tx: &mut Tx<'_>, payment: &Payment, content: &Notification) -> Result<Currency> {
+    for transaction_id in [content.payment_transaction_id, content.transaction_id].into_iter().flatten() {
+        if let Some((_, known)) = transactions::find(tx, transaction_id)? {
+            return Ok(known.amount.currency);
+        }
+    }
+    Ok(payment.currency())
 }
 
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
@@ -441,7 +452,7 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
     };
     let payment = payments::hold(tx, &payment.id)?;
     let payment_id = payment.id.clone();
-    let Some(fact) = content.fact(kind, Some(payment.currency())) else {
+    let Some(fact) = content.fact(kind, Some(unstated_currency(tx, &payment, content)?)) else {
         let note = Note {
             transaction_id: content.transaction_id,
             attention: Some(Attention::new("unreadable_notification", &incoming.id)),

@@ -18,9 +18,9 @@ pub(super) struct SimulateArguments {
     /// How many payments to run.
     #[arg(long, default_value_t = 10_000)]
     payments: u64,
-    /// Worlds at a time, each on one core.
-    #[arg(long, default_value_t = 2)]
-    jobs: usize,
+    /// Worlds at a time, each on one core; by default as many as there are cores. Changes nothing but the run time.
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Plays one world again by its own seed (0x… as a failed run prints it) and tells all that happens in it.
     #[arg(long, value_name = "SEED", value_parser = world_seed)]
     world: Option<u64>,
@@ -45,17 +45,25 @@ pub(super) fn run(arguments: &SimulateArguments) -> Outcome {
 }
 
 fn all(arguments: &SimulateArguments) -> Outcome {
-    let done = AtomicU64::new(0);
-    let step = (arguments.payments / 20).max(PAYMENTS_PER_WORLD);
-    let progress = |payments: u64| {
-        let before = done.fetch_add(payments, Ordering::Relaxed);
-        if before / step != (before + payments) / step {
-            eprintln!("{} of {} payments", before + payments, arguments.payments);
+    let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let step = (arguments.payments / 50).max(PAYMENTS_PER_WORLD);
+    let progress = |report: &WorldReport| {
+        for violation in report.violations.iter().take(1) {
+            failed.fetch_add(1, Ordering::Relaxed);
+            eprintln!("VIOLATED {violation}\n  again: {}", report.command());
+        }
+        let before = done.fetch_add(report.payments, Ordering::Relaxed);
+        let now = before + report.payments;
+        if before / step != now / step {
+            let failed = failed.load(Ordering::Relaxed);
+            eprintln!("{now} of {} payments, {failed} worlds with violations", arguments.payments);
         }
     };
-    let summary = simulation::run(arguments.seed, arguments.payments, arguments.jobs, progress)?;
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = arguments.jobs.unwrap_or_else(cores);
+    let summary = simulation::run(arguments.seed, arguments.payments, jobs, progress)?;
     print!("{summary}");
-    for report in &summary.failed {
+    for report in summary.failed.values() {
         tell(report);
     }
     match summary.failures {
@@ -69,6 +77,12 @@ fn tell(report: &WorldReport) {
     println!("\nworld {:#018x}", report.seed);
     for violation in report.violations.iter().take(10) {
         println!("  {violation}");
+    }
+    for timeline in &report.timelines {
+        println!("  {}, in order:", timeline.payment_id);
+        for line in timeline.lines.iter().take(LAST_LINES) {
+            println!("    {line}");
+        }
     }
     println!("  again: {}", report.command());
 }

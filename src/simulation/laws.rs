@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloudpayments_sandbox::{LedgerEntry, Status as TheirStatus, TransactionType};
 
 use super::executor::lock;
+use super::register_laws;
 use super::world::World;
 use crate::app::{Event, NotificationKind, NotificationRecord, Page, PaymentFilter, Transition};
 use crate::clock::Clock as _;
@@ -18,7 +19,7 @@ use crate::error::Result;
 use crate::store::{Tx, events, invariants, notifications, operations, payments, refunds, transactions, transitions};
 
 /// More than any world has of anything.
-const ALL: i64 = 10_000_000;
+pub(super) const ALL: i64 = 10_000_000;
 /// After the end of every world, microseconds since 1970.
 const FAR_MICROS: i64 = 4_000_000_000_000_000;
 
@@ -55,6 +56,7 @@ pub(super) fn audit(world: &World, tx: &mut Tx<'_>) -> Result<()> {
     promises_hold(world, &books);
     notifications_are_kept(world, &books, tx)?;
     money_laws_hold(world, tx)?;
+    register_laws::audit(world, tx)?;
     count(world, &books);
     Ok(())
 }

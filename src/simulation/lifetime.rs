@@ -8,15 +8,17 @@ use std::task::{Context, Poll};
 use super::chance::Chance;
 use super::executor::{Executor, Group, lock};
 use super::order::Order;
-use super::report::WorldReport;
+use super::report::{Timeline, WorldReport};
 use super::service::{Fixed, start};
-use super::weather::disk_fault;
+use super::weather::{DiskTrouble, Stall};
 use super::world::{World, pause_ms, pause_s};
-use super::{calm, laws, post, site};
+use super::{calm, laws, post, site, timeline};
 use crate::store::{Disk, Stepper};
 
 /// More steps are a world that turns in circles.
 const MAX_STEPS: u64 = 20_000_000;
+/// So many payments that broke a law are told about.
+const TIMELINES: usize = 3;
 
 /// Runs the world of a seed with so many payments; `told` keeps what happened as text.
 pub(super) fn run(seed: u64, payments: u64, fixed: &Arc<Fixed>, told: bool) -> Result<WorldReport, String> {
@@ -108,12 +110,11 @@ impl Life {
 
     /// Whether writes and reads wait for the database, as 1 and 0.
     fn waiting(&self) -> (usize, usize) {
-        match &self.stepper {
-            Some(stepper) if !self.world.database_stalls() => {
-                (usize::from(stepper.waiting_writes() > 0), usize::from(stepper.waiting_reads() > 0))
-            }
-            _ => (0, 0),
-        }
+        let Some(stepper) = &self.stepper else { return (0, 0) };
+        let stall = self.world.database_stalls();
+        let writes = stepper.waiting_writes() > 0 && !matches!(stall, Some(Stall::All | Stall::Writes));
+        let reads = stepper.waiting_reads() > 0 && !matches!(stall, Some(Stall::All | Stall::Reads));
+        (usize::from(writes), usize::from(reads))
     }
 
     fn step(&mut self, tasks: usize, writes: usize, reads: usize) {
@@ -136,25 +137,26 @@ impl Life {
     fn database(&mut self, write: bool) {
         let Some(stepper) = &mut self.stepper else { return };
         self.transactions += 1;
-        let fault = if self.world.is_calm() || !self.chance.permille(self.world.weather.disk) {
-            None
-        } else {
-            Some(disk_fault(&mut self.chance))
-        };
-        if let Some((fault, strikes, _)) = fault {
+        let calm = self.world.is_calm() || !self.chance.permille(self.world.weather.disk);
+        let trouble = (!calm).then(|| DiskTrouble::draw(&mut self.chance));
+        if let Some(DiskTrouble::Fails(fault, strikes)) = trouble {
             stepper.arm(Some(fault), strikes);
         }
-        if write {
-            stepper.write();
-        } else {
-            stepper.read();
+        let late_ms = match trouble {
+            Some(DiskTrouble::Late(ms)) => Some(ms),
+            _ => None,
+        };
+        let held = if write { stepper.write(late_ms.is_some()) } else { stepper.read(late_ms.is_some()) };
+        let Some(trouble) = trouble else { return };
+        if let Some(ms) = late_ms {
+            self.world.spawn(Group::World, async move {
+                pause_ms(ms).await;
+                held.deliver();
+            });
+        } else if stepper.arm(None, 0) == 0 {
+            return;
         }
-        if let Some((_, _, name)) = fault
-            && stepper.arm(None, 0) > 0
-        {
-            lock(&self.world.tally).fault(name);
-            self.world.note(name);
-        }
+        self.world.happened(trouble.name(write), "any payment");
     }
 
     /// The process ends where it stands; the database keeps what was committed.
@@ -162,8 +164,7 @@ impl Life {
         self.world.note("the process is gone");
         lock(&self.world.tally).crashes += 1;
         self.world.set_process(None);
-        self.executor.kill(Group::Service);
-        self.stepper = None;
+        self.end_process();
         let world = Arc::clone(&self.world);
         let most_ms = self.chance.pick(&[1, 3_000, 60_000, 900_000], 3_000);
         let down_ms = self.chance.between(0, most_ms);
@@ -171,6 +172,11 @@ impl Life {
             pause_ms(down_ms).await;
             world.orders.boot.store(true, Ordering::Relaxed);
         });
+    }
+
+    fn end_process(&mut self) {
+        self.executor.kill(Group::Service);
+        self.stepper = None;
     }
 
     fn boot(&mut self) {
@@ -186,19 +192,29 @@ impl Life {
     /// The audit.
     fn close(mut self, payments: u64) -> WorldReport {
         self.world.set_process(None);
-        self.executor.kill(Group::Service);
-        self.stepper = None;
+        self.end_process();
         let (_store, stepper) = self.disk.open(&self.world.fixed.vault, 1, 1);
         if let Err(error) = stepper.look(|tx| laws::audit(&self.world, tx)) {
             self.world.violated("the books can be read", None, format!("{error:?}"));
         }
+        let timelines = self.timelines(&stepper);
         self.executor.kill(Group::World);
         let (hash, journal, violations) = self.world.record();
         let mut tally = std::mem::take(&mut *lock(&self.world.tally));
         tally.payments = payments;
         tally.steps = self.steps;
         tally.database = self.transactions;
-        WorldReport { seed: self.world.seed, payments, hash, tally, violations, journal }
+        tally.virtual_s = self.world.clock.passed_s();
+        WorldReport { seed: self.world.seed, payments, hash, tally, violations, journal, timelines }
+    }
+
+    /// Of payments that broke a law.
+    fn timelines(&self, stepper: &Stepper) -> Vec<Timeline> {
+        let told = |payment_id: String| {
+            let lines = stepper.look(|tx| timeline::of_payment(&self.world, tx, &payment_id)).ok()?;
+            (!lines.is_empty()).then_some(Timeline { payment_id, lines })
+        };
+        self.world.at_fault().into_iter().take(TIMELINES).filter_map(told).collect()
     }
 }
 
@@ -206,8 +222,10 @@ impl Life {
 async fn stalls(world: Arc<World>) {
     while !world.is_calm() {
         pause_s(world.draw(|chance| chance.between(10, 7_200))).await;
-        world.stall_database(true);
+        let stall = world.draw(|chance| chance.pick(&[Stall::All, Stall::Writes, Stall::Reads], Stall::All));
+        world.stall_database(Some(stall));
+        world.happened("database: stands still", format_args!("{stall:?}"));
         pause_ms(world.draw(|chance| chance.between(1, 95_000))).await;
-        world.stall_database(false);
+        world.stall_database(None);
     }
 }

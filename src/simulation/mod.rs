@@ -4,13 +4,16 @@
 //! production; the time, the order in which tasks run, the network, the database's disk and the provider are simulated
 //! and draw from one seed. Sites create payments and repeat after failures, payers pay in two tabs, browsers come back
 //! from the bank or do not, people refund in the provider's cabinet; requests, answers and notifications get lost, late,
-//! doubled, reordered or garbled; statements and commits fail; the process dies at any await and starts again.
+//! doubled, reordered or garbled, and some notifications never come; statements and commits fail, answers of the database
+//! come late; the process dies at any await and starts again.
 //!
-//! At the end faults stop, time goes on, and the books have to agree with the provider's ledger: see `laws`. The same seed
-//! gives the same world, event by event; [`WorldReport::command`] is the command that plays one again.
+//! At the end faults stop, time goes on until the workers have settled everything and compared it with the register, and
+//! the books have to agree with the provider's ledger: see `laws` and `register_laws`. The same seed gives the same world,
+//! event by event; [`WorldReport::command`] is the command that plays one again.
 //!
 //! Not simulated: HTTP between site and service (the use cases are called with what the handlers read), PostgreSQL, two
-//! processes on one database. Tests over HTTP, race tests and the crash campaign cover those.
+//! processes on one database, a database that was replaced by an older copy, power loss, erasure of payers. Tests over
+//! HTTP, race tests and the crash campaign cover those.
 
 mod calm;
 mod chance;
@@ -23,13 +26,15 @@ mod order;
 mod post;
 mod promises;
 mod provider;
+mod register_laws;
 mod report;
 mod service;
 mod site;
+mod timeline;
 mod weather;
 mod world;
 
-pub use report::{Summary, Tally, Violation, WorldReport};
+pub use report::{Summary, Tally, Timeline, Violation, WorldReport};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,17 +49,17 @@ use crate::metrics::Metrics;
 use crate::vault::Vault;
 
 /// Payments of one world. Small worlds fit into memory and are quick to play again.
-pub const PAYMENTS_PER_WORLD: u64 = 60;
+pub const PAYMENTS_PER_WORLD: u64 = 100;
 /// So many failed worlds are kept for the report.
 const KEPT_FAILURES: usize = 5;
 /// After so many failed worlds a run stops.
 const MAX_FAILURES: u64 = 20;
 
-/// Runs worlds until `payments` payments began, `jobs` worlds at a time. `progress` is called after each.
+/// Runs worlds until `payments` payments began, `jobs` worlds at a time. `progress` is called with each that is over.
 ///
 /// # Errors
 /// When the simulation itself cannot run.
-pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(u64) + Sync) -> Result<Summary, String> {
+pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(&WorldReport) + Sync) -> Result<Summary, String> {
     let began = Instant::now();
     let worlds = payments.div_ceil(PAYMENTS_PER_WORLD);
     let (next, failures) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -68,9 +73,10 @@ pub fn run(seed: u64, payments: u64, jobs: usize, progress: impl Fn(u64) + Sync)
             }
             let size = PAYMENTS_PER_WORLD.min(payments - number * PAYMENTS_PER_WORLD);
             let report = play(Chance::seed_of(seed, number), size, &fixed, false)?;
+            let report = if report.violations.is_empty() { report } else { with_timelines(report, &fixed)? };
             failures.fetch_add(u64::from(!report.violations.is_empty()), Ordering::Relaxed);
+            progress(&report);
             lock(&summary).take(number, report);
-            progress(size);
         }
     };
     let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
@@ -99,6 +105,17 @@ fn fixed() -> Result<Arc<Fixed>, String> {
     Ok(Arc::new(Fixed { vault: Arc::new(Vault::new(&[7; 32], &[])), metrics }))
 }
 
+/// A world that broke a law once more, to tell what happened to the payments at fault.
+fn with_timelines(report: WorldReport, fixed: &Arc<Fixed>) -> Result<WorldReport, String> {
+    let again = play(report.seed, report.payments, fixed, true)?;
+    let mut violations = report.violations;
+    if again.hash != report.hash {
+        let detail = format!("{:016x}, then {:016x}", report.hash, again.hash);
+        violations.push(Violation { law: "a seed gives the same world again", payment_id: None, detail });
+    }
+    Ok(WorldReport { violations, timelines: again.timelines, ..report })
+}
+
 /// A world; a panic in it is a violation.
 fn play(seed: u64, payments: u64, fixed: &Arc<Fixed>, told: bool) -> Result<WorldReport, String> {
     catch_unwind(AssertUnwindSafe(|| lifetime::run(seed, payments, fixed, told))).unwrap_or_else(|_| {
@@ -110,6 +127,7 @@ fn play(seed: u64, payments: u64, fixed: &Arc<Fixed>, told: bool) -> Result<Worl
             tally: Tally::default(),
             violations: vec![violation],
             journal: Vec::new(),
+            timelines: Vec::new(),
         })
     })
 }
@@ -122,8 +140,9 @@ impl Summary {
         self.tally.add(&report.tally);
         if !report.violations.is_empty() {
             self.failures += 1;
-            if self.failed.len() < KEPT_FAILURES {
-                self.failed.push(report);
+            self.failed.insert(number, report);
+            while self.failed.len() > KEPT_FAILURES {
+                self.failed.pop_last();
             }
         }
     }

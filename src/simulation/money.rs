@@ -93,6 +93,7 @@ impl Story {
 
     /// The payer's browser posts the bank's answer, now and then twice.
     fn come_back(&mut self, id: &PaymentId, md: i64, answer: &str) {
+        let id_text = id.to_string();
         for _ in 0..self.chance.pick(&[1, 1, 1, 2], 1) {
             let (id, answer, world) = (id.clone(), answer.to_owned(), Arc::clone(&self.world));
             let after_ms = self.chance.between(0, 2_000);
@@ -100,9 +101,10 @@ impl Story {
                 let (id, answer) = (id.clone(), SecretString::from(answer.as_str()));
                 async move { app.three_ds_return(id, md, answer).await.map(drop) }
             };
+            let about = id_text.clone();
             self.world.spawn(Group::World, async move {
                 pause_ms(after_ms).await;
-                let _ = world.call(&work).await;
+                let _ = world.call(&about, &work).await;
             });
         }
     }

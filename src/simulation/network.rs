@@ -50,14 +50,17 @@ impl Drop for UnderWay<'_> {
 
 async fn exchange(world: &Arc<World>, request: Request<'_>) -> Result<Raw, Failure> {
     let _under_way = UnderWay::begin(world);
-    let fault = world.fault(world.weather.wire, |chance| {
+    let path = request.path;
+    let Some(request) = read(&request) else {
+        world.violated("every call is one of the provider's methods", None, path.to_owned());
+        return Ok(Raw { status: 404, body: Vec::new() });
+    };
+    let about = about(&request);
+    world.note(&format!("call {about}"));
+    let fault = world.fault(world.weather.wire, &about, |chance| {
         let fault = WireFault::draw(chance);
         (fault, fault.name())
     });
-    let path = request.path;
-    if request.request_id.is_some() {
-        world.note(&format!("call {path} {} {fault:?}", request.request_id.unwrap_or_default()));
-    }
     match fault {
         Some(WireFault::Refused) => return Err(Failure::NotSent("connection refused".to_owned())),
         Some(WireFault::Turned(status) | WireFault::ProxyError(status)) => {
@@ -66,10 +69,6 @@ async fn exchange(world: &Arc<World>, request: Request<'_>) -> Result<Raw, Failu
         }
         _ => {}
     }
-    let Some(request) = read(&request) else {
-        world.violated("every call is one of the provider's methods", None, path.to_owned());
-        return Ok(Raw { status: 404, body: Vec::new() });
-    };
     let (answer, answered) = oneshot::channel();
     world.spawn(Group::World, travel(Arc::clone(world), request, fault, answer));
     match tokio::time::timeout(Duration::from_secs(REQUEST_TIMEOUT_S), answered).await {
@@ -85,6 +84,13 @@ fn read(request: &Request<'_>) -> Option<ApiRequest> {
         request_id: request.request_id.map(str::to_owned),
         params: Params::from_json(std::str::from_utf8(request.body.as_ref()).ok()?)?,
     })
+}
+
+/// A request in a few words: its method, and what it names.
+pub(super) fn about(request: &ApiRequest) -> String {
+    let named = ["TransactionId", "InvoiceId"].into_iter().filter_map(|name| request.params.text(name));
+    let words = request.request_id.clone().into_iter().chain(named);
+    words.fold(request.route.path(), |text, word| format!("{text} {word}"))
 }
 
 /// There, through the provider and back. Goes on when the service is dead or no longer waits.

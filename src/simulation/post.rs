@@ -42,7 +42,8 @@ impl World {
 
     /// One delivery and what the provider makes of it.
     pub(super) async fn send(self: &Arc<Self>, notification: &Notification) -> Reply {
-        let fault = self.fault(self.weather.post, |chance| {
+        let about = format!("{} of {}", notification.kind.name(), notification.transaction_id);
+        let fault = self.fault(self.weather.post, &about, |chance| {
             let fault = PostFault::draw(chance);
             (fault, fault.name())
         });
@@ -104,6 +105,7 @@ impl World {
 
     async fn into_service(self: &Arc<Self>, raw: RawNotification) -> Result<NotificationReply, Reply> {
         let Some(app) = self.process() else { return Err(Reply::Unreachable) };
+        self.stir();
         let (answer, answered) = oneshot::channel();
         self.spawn(Group::Service, async move {
             // An error says that the provider no longer waits.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::chance::Chance;
 use super::executor::lock;
+use super::network::about;
 use super::weather::{Weather, notice_fault};
 use super::world::{World, pause_ms};
 
@@ -70,10 +71,8 @@ impl Provider {
 
 impl World {
     /// Something happens at the provider; what it notifies of may go wrong.
-    fn at_engine<T>(&self, found_otherwise: bool, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
-        // Who hears of a payment neither by a Check nor by a notification finds it by reconciliation only.
-        let found_otherwise = found_otherwise && !self.provider.check_off;
-        let fault = self.fault(self.weather.notices, |chance| notice_fault(chance, found_otherwise));
+    fn at_engine<T>(&self, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
+        let fault = self.fault(self.weather.notices, about, notice_fault);
         let now = self.now_ms();
         let result = self.provider.with(|engine| {
             for kind in NOTICES {
@@ -105,8 +104,9 @@ impl World {
         {
             self.first_try(&request).await;
         }
-        let progress = self.at_engine(true, |engine, now| engine.begin(&request, now));
-        self.finish(request.route, progress).await
+        let about = about(&request);
+        let progress = self.at_engine(&about, |engine, now| engine.begin(&request, now));
+        self.finish(request.route, &about, progress).await
     }
 
     /// A first bank refuses, before the second one is asked under the same call.
@@ -118,19 +118,21 @@ impl World {
         let block = self.draw(|chance| crate::vault::base64(&chance.bytes()));
         fields.push(("CardCryptogramPacket".to_owned(), json!(format!("014000003055301204{block}"))));
         let first = ApiRequest { route: request.route, request_id: None, params: Params::from_iter(fields) };
-        let progress = self.at_engine(true, |engine, now| engine.begin(&first, now));
-        self.finish(first.route, progress).await;
+        let about = about(&first);
+        let progress = self.at_engine(&about, |engine, now| engine.begin(&first, now));
+        self.finish(first.route, &about, progress).await;
         let bank_ms = self.draw(|chance| chance.between(1, 30_000));
         pause_ms(bank_ms).await;
     }
 
     /// A payer pays in the provider's window.
     pub(super) async fn in_window(self: &Arc<Self>, draft: Draft) -> ApiAnswer {
-        let progress = self.at_engine(true, |engine, now| engine.begin_widget(draft, now));
-        self.finish(Route::CardCharge, progress).await
+        let about = format!("window {}", draft.invoice_id.as_deref().unwrap_or_default());
+        let progress = self.at_engine(&about, |engine, now| engine.begin_widget(draft, now));
+        self.finish(Route::CardCharge, &about, progress).await
     }
 
-    async fn finish(self: &Arc<Self>, route: Route, progress: Progress) -> ApiAnswer {
+    async fn finish(self: &Arc<Self>, route: Route, about: &str, progress: Progress) -> ApiAnswer {
         let answer = match progress {
             Progress::Answer(answer) => answer,
             Progress::Check { notification, pending } => {
@@ -145,7 +147,7 @@ impl World {
                     chance.between(1, most)
                 });
                 pause_ms(bank_ms).await;
-                self.at_engine(true, |engine, now| engine.resume(pending, &reply, now))
+                self.at_engine(about, |engine, now| engine.resume(pending, &reply, now))
             }
         };
         if let Some(id) = answer.transaction_id {
@@ -154,7 +156,7 @@ impl World {
             }
         }
         if !matches!(route, Route::Get | Route::Find | Route::ListV2) {
-            self.note(&format!("provider: {} answered {:?}", route.path(), answer.transaction_id));
+            self.note(&format!("provider: {about} answered {:?}", answer.transaction_id));
         }
         answer
     }
@@ -162,14 +164,15 @@ impl World {
     /// Money given back by hand in the provider's cabinet.
     pub(super) fn refund_in_cabinet(&self, order: RefundOrder) {
         let what = format!("{} of {}", order.amount, order.payment_id);
-        // Who lost such a notification finds it by reconciliation only.
-        let done = self.at_engine(false, |engine, now| engine.give_back(order, now)).is_ok();
+        let done = self.at_engine(&format!("cabinet {what}"), |engine, now| engine.give_back(order, now)).is_ok();
         self.note(&format!("cabinet: refund {what}: {done}"));
     }
 
     /// A hold released by hand, or because its time is over.
     pub(super) fn release_in_cabinet(&self, transaction_id: i64) {
-        let done = self.at_engine(true, |engine, now| engine.release(transaction_id, now)).is_ok();
+        let done = self
+            .at_engine(&format!("cabinet {transaction_id}"), |engine, now| engine.release(transaction_id, now))
+            .is_ok();
         self.note(&format!("cabinet: void {transaction_id}: {done}"));
     }
 }

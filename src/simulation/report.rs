@@ -25,6 +25,8 @@ pub struct Tally {
     pub database: u64,
     /// Payments that a person has to look at.
     pub attention: u64,
+    /// Virtual time that passed, seconds.
+    pub virtual_s: u64,
 }
 
 impl Tally {
@@ -48,6 +50,7 @@ impl Tally {
         self.steps += other.steps;
         self.database += other.database;
         self.attention += other.attention;
+        self.virtual_s += other.virtual_s;
     }
 }
 
@@ -87,6 +90,17 @@ pub struct WorldReport {
     pub violations: Vec<Violation>,
     /// What happened, where it was asked for.
     pub journal: Vec<String>,
+    /// What happened to payments that broke a law, the first few, where it was asked for.
+    pub timelines: Vec<Timeline>,
+}
+
+/// What happened to one payment, in order.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    /// The payment.
+    pub payment_id: String,
+    /// Moves, calls, notifications, faults.
+    pub lines: Vec<String>,
 }
 
 impl WorldReport {
@@ -107,12 +121,20 @@ pub struct Summary {
     pub hash: u64,
     /// What was counted.
     pub tally: Tally,
-    /// Worlds in which a law did not hold; the first few.
-    pub failed: Vec<WorldReport>,
+    /// Worlds in which a law did not hold, by their number; the first few.
+    pub failed: BTreeMap<u64, WorldReport>,
     /// How many there were.
     pub failures: u64,
     /// Real time.
     pub elapsed: Duration,
+}
+
+impl Summary {
+    /// Payments of a second of real time.
+    fn per_second(&self) -> u64 {
+        let millis = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.tally.payments.saturating_mul(1_000) / millis
+    }
 }
 
 impl fmt::Display for Summary {
@@ -122,7 +144,7 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "seed {}: {} payments in {} worlds, {} transactions at the provider ({} with money), {} steps, {} \
-             database transactions, {faults} faults, {} crashes, {} worlds with violations, {:.1} s, hash {:016x}",
+             database transactions, {faults} faults, {} crashes, {} worlds with violations, hash {:016x}",
             self.seed,
             tally.payments,
             self.worlds,
@@ -132,13 +154,20 @@ impl fmt::Display for Summary {
             tally.database,
             tally.crashes,
             self.failures,
-            self.elapsed.as_secs_f32(),
             self.hash
+        )?;
+        writeln!(
+            f,
+            "{} days of virtual time in {:.1} s, {} payments/s",
+            tally.virtual_s / 86_400,
+            self.elapsed.as_secs_f32(),
+            self.per_second()
         )?;
         writeln!(f, "\nfaults")?;
         for (name, count) in &tally.faults {
             writeln!(f, "{count:>10}  {name}")?;
         }
+        writeln!(f, "{:>10}  crashes of the process", tally.crashes)?;
         writeln!(f, "\npayments by final state")?;
         for (state, count) in &tally.states {
             writeln!(f, "{count:>10}  {state}")?;

@@ -10,7 +10,7 @@ use super::executor::Group;
 use super::network::{REQUEST_TIMEOUT_S, SimulatedWire};
 use super::weather::SiteFault;
 use super::world::{World, pause_ms, pause_s};
-use crate::app::{App, AppSettings, OperatorSettings, Parts, ReconciliationSettings, RetentionSettings};
+use crate::app::{App, AppSettings, OperatorSettings, Parts, ReconciliationSettings};
 use crate::clock::Clock as _;
 use crate::cloudpayments::{BreakerSettings, Client, ClientSettings, Signatures};
 use crate::error::Result;
@@ -51,7 +51,7 @@ pub(super) async fn start(world: Arc<World>, store: Store) {
             default_expires_in_s: 14_400,
             call_deadline_s: CALL_DEADLINE_S,
             provider_works_s: PROVIDER_WORKS_S,
-            retention: RetentionSettings::default(),
+            retention: world.weather.retention.clone(),
             reconciliation: ReconciliationSettings::default(),
             operators: OperatorSettings::default(),
         },
@@ -60,28 +60,44 @@ pub(super) async fn start(world: Arc<World>, store: Store) {
         world.orders.crash.store(true, std::sync::atomic::Ordering::Relaxed);
         return;
     }
-    let (settle, expire, reconcile) = (Arc::clone(&app), Arc::clone(&app), Arc::clone(&app));
-    world.set_process(Some(app));
+    world.set_process(Some(Arc::clone(&app)));
     world.note("the process serves");
-    let (settles, expires, reconciles) = (Arc::clone(&world), Arc::clone(&world), Arc::clone(&world));
-    world.spawn(Group::Service, async move {
-        loop {
-            // Steps while there is work, as the worker does.
-            while matches!(reconcile.reconcile_step().await, Ok(done) if done > 0) {}
-            pause_s(reconciles.worker_pause_s()).await;
+    run_workers(&world, &app);
+}
+
+/// As `worker::Workers` runs them, with pauses of the world's.
+fn run_workers(world: &Arc<World>, app: &Arc<App>) {
+    worker(world, app, 1, |app| async move { app.settle_step().await });
+    worker(world, app, 15, |app| async move { app.expire_step().await });
+    worker(world, app, 60, |app| async move { app.seal_step().await });
+    worker(world, app, 500, |app| async move { app.retention_step().await });
+    worker(world, app, 5, |app| async move {
+        let mut steps = 0;
+        while app.reconcile_step().await? > 0 {
+            steps += 1;
         }
+        Ok(steps)
     });
-    // A step that failed is tried again.
+}
+
+/// Steps for ever, `times` as seldom as the busiest worker. A step that failed is tried again.
+fn worker<F>(world: &Arc<World>, app: &Arc<App>, times: u64, step: impl Fn(Arc<App>) -> F + Send + 'static)
+where
+    F: Future<Output = Result<usize>> + Send + 'static,
+{
+    let (pauses, app) = (Arc::clone(world), Arc::clone(app));
     world.spawn(Group::Service, async move {
+        let (mut idle, mut stirred) = (0u32, 0);
         loop {
-            let _ = settle.settle_step().await;
-            pause_s(settles.worker_pause_s()).await;
-        }
-    });
-    world.spawn(Group::Service, async move {
-        loop {
-            let _ = expire.expire_step().await;
-            pause_s(expires.worker_pause_s().saturating_mul(5)).await;
+            let nothing = matches!(step(Arc::clone(&app)).await, Ok(0));
+            let quiet = pauses.stirred() == stirred;
+            stirred = pauses.stirred();
+            idle = match (nothing, quiet) {
+                (true, true) => idle.saturating_add(1),
+                (true, false) => idle.saturating_add(1).min(3),
+                (false, _) => 0,
+            };
+            pause_s(pauses.worker_pause_s(times, idle)).await;
         }
     });
 }
@@ -121,13 +137,13 @@ pub(super) struct Lost;
 impl World {
     /// A request of the site or of a browser, as over a connection: it may get lost, its answer too, and the service goes
     /// on when the caller hangs up.
-    pub(super) async fn call<T, W, F>(self: &Arc<Self>, work: &W) -> Result<Result<T>, Lost>
+    pub(super) async fn call<T, W, F>(self: &Arc<Self>, about: &str, work: &W) -> Result<Result<T>, Lost>
     where
         T: Send + 'static,
         W: Fn(Arc<App>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let fault = self.fault(self.weather.site, |chance| {
+        let fault = self.fault(self.weather.site, about, |chance| {
             let fault = SiteFault::draw(chance);
             (fault, fault.name())
         });
@@ -162,6 +178,7 @@ impl World {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let work = work(self.process()?);
+        self.stir();
         let (answer, answered) = oneshot::channel();
         self.spawn(Group::Service, async move {
             // An error says that the caller hung up.

@@ -102,7 +102,7 @@ impl Story {
                 Ok(world.shown(&details))
             }
         };
-        let body = self.world.call(&work).await.ok()?.ok()?;
+        let body = self.world.call(id.as_str(), &work).await.ok()?.ok()?;
         self.see(&body)
     }
 
@@ -124,12 +124,12 @@ impl Story {
     }
 
     async fn sync(&mut self, id: &PaymentId) {
-        let (id, world) = (id.clone(), Arc::clone(&self.world));
+        let (about, id, world) = (id.to_string(), id.clone(), Arc::clone(&self.world));
         let work = move |app: Arc<App>| {
             let (id, world) = (id.clone(), Arc::clone(&world));
             async move { app.sync_payment(&caller("sync"), id).await.map(|details| world.shown(&details)) }
         };
-        if let Ok(Ok(body)) = self.world.call(&work).await {
+        if let Ok(Ok(body)) = self.world.call(&about, &work).await {
             self.see(&body);
         }
     }
@@ -193,11 +193,11 @@ impl Story {
         W: Fn(Arc<App>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Answer>> + Send + 'static,
     {
-        self.twin(&work);
+        self.twin(key, &work);
         let mut kept: Option<Answer> = None;
         let mut last = Told::Nothing;
         for _ in 0..TRIES {
-            match self.world.call(&work).await {
+            match self.world.call(key, &work).await {
                 Ok(Ok(answer)) => {
                     self.compare(key, kept.as_ref(), &answer);
                     let is_final = answer.stored.status != 202;
@@ -238,16 +238,17 @@ impl Story {
     }
 
     /// Now and then somebody sends the same request a second time beside the first.
-    fn twin<W, F>(&mut self, work: &W)
+    fn twin<W, F>(&mut self, key: &str, work: &W)
     where
         W: Fn(Arc<App>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Answer>> + Send + 'static,
     {
         if self.chance.one_in(12) {
             let (world, work, after_ms) = (Arc::clone(&self.world), work.clone(), self.chance.between(0, 3_000));
+            let key = key.to_owned();
             self.world.spawn(Group::World, async move {
                 pause_ms(after_ms).await;
-                let _ = world.call(&work).await;
+                let _ = world.call(&key, &work).await;
             });
         }
     }

@@ -3,6 +3,7 @@
 use cloudpayments_sandbox::{NotificationFaultKind, SandboxConfig};
 
 use super::chance::Chance;
+use crate::app::RetentionSettings;
 use crate::store::DiskFault;
 
 /// How often things fail, drawn from the seed of a world: some are quiet, some are stormy, some fail at one edge only.
@@ -30,6 +31,8 @@ pub(super) struct Weather {
     pub reserve_bank: bool,
     /// Our own limit of requests at once.
     pub max_concurrent: usize,
+    /// How long the service keeps what need not be kept for ever.
+    pub retention: RetentionSettings,
 }
 
 impl Weather {
@@ -43,10 +46,15 @@ impl Weather {
             disk: chance.pick(&[0, 5, 20], 0),
             crash: chance.pick(&[0, 200, 1_000, 3_000], 0),
             span_s,
-            worker_s: if span_s > 20_000 { chance.pick(&[60, 300], 60) } else { chance.pick(&[5, 20, 60], 20) },
+            worker_s: match span_s {
+                0..10_000 => chance.pick(&[5, 20, 60], 20),
+                10_000..50_000 => chance.pick(&[20, 60, 120], 60),
+                _ => chance.pick(&[60, 300], 60),
+            },
             check_off: chance.one_in(8),
             reserve_bank: chance.one_in(4),
             max_concurrent: chance.pick(&[2, 5, 30], 5),
+            retention: retention(chance),
         }
     }
 
@@ -61,6 +69,21 @@ impl Weather {
             refunds_keep_data: !chance.one_in(5),
             ..SandboxConfig::default()
         }
+    }
+}
+
+/// Kept for at least a day: no site repeats a request for so long. Payers are not erased: that cleans files, which these
+/// databases do not have.
+fn retention(chance: &mut Chance) -> RetentionSettings {
+    let days = [None, Some(1), Some(2)];
+    RetentionSettings {
+        notification_bodies_days: chance.pick(&days, None),
+        // Before the register of the next day tells whose it is, the body of a stray one is needed.
+        unmatched_bodies_days: chance.pick(&[None, Some(3)], None),
+        idempotency_answers_days: chance.pick(&days, None),
+        quarantine_days: chance.pick(&days, None),
+        access_records_days: chance.pick(&days, None),
+        payer_data_days: None,
     }
 }
 
@@ -170,12 +193,12 @@ impl PostFault {
     }
 }
 
-/// What happens to a notification when it is made. Only one that is `found_otherwise` may never come.
-pub(super) fn notice_fault(chance: &mut Chance, found_otherwise: bool) -> (NotificationFaultKind, &'static str) {
+/// What happens to a notification when it is made.
+pub(super) fn notice_fault(chance: &mut Chance) -> (NotificationFaultKind, &'static str) {
     match chance.below(6) {
-        0 if found_otherwise => (NotificationFaultKind::Lose, "notification: never sent"),
-        1 if found_otherwise => (NotificationFaultKind::Reorder, "notification: overtaken by the next"),
-        2 if found_otherwise => (NotificationFaultKind::BeforeAnswer, "notification: before our own answer"),
+        0 => (NotificationFaultKind::Lose, "notification: never sent"),
+        1 => (NotificationFaultKind::Reorder, "notification: overtaken by the next"),
+        2 => (NotificationFaultKind::BeforeAnswer, "notification: before our own answer"),
         3 => (NotificationFaultKind::Duplicate, "notification: sent twice"),
         _ => {
             let ms = chance.between(1_000, 7_200_000);
@@ -218,15 +241,55 @@ impl SiteFault {
     }
 }
 
-/// What happens to the next transaction of the database, how often in a row, and what it is called.
-pub(super) fn disk_fault(chance: &mut Chance) -> (DiskFault, u32, &'static str) {
-    let row = u32::try_from(chance.between(1, 10)).unwrap_or(1);
-    let strikes = u32::try_from(chance.between(1, 3)).unwrap_or(1);
-    match chance.below(6) {
-        0 => (DiskFault::Begin, strikes, "database: cannot begin"),
-        1 => (DiskFault::CommitLost, 1, "database: commit fails, nothing kept"),
-        2 => (DiskFault::CommitKept, 1, "database: commit fails, all kept"),
-        3 => (DiskFault::BrokenStatement(row), strikes, "database: statement fails for good"),
-        _ => (DiskFault::Statement(row), strikes, "database: statement fails in passing"),
+/// What happens to transactions of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DiskTrouble {
+    /// The next ones fail, so often in a row.
+    Fails(DiskFault, u32),
+    /// The next one succeeds, and its answer comes so many milliseconds late.
+    Late(u64),
+}
+
+impl DiskTrouble {
+    pub(super) fn draw(chance: &mut Chance) -> DiskTrouble {
+        let row = u32::try_from(chance.between(1, 10)).unwrap_or(1);
+        let strikes = u32::try_from(chance.between(1, 3)).unwrap_or(1);
+        match chance.below(8) {
+            0 => DiskTrouble::Fails(DiskFault::Begin, strikes),
+            1 => DiskTrouble::Fails(DiskFault::CommitLost, 1),
+            2 => DiskTrouble::Fails(DiskFault::CommitKept, 1),
+            3 => DiskTrouble::Fails(DiskFault::BrokenStatement(row), strikes),
+            4 | 5 => DiskTrouble::Fails(DiskFault::Statement(row), strikes),
+            _ => DiskTrouble::Late(chance.pick(&[5, 300, 5_000, 90_000], 300)),
+        }
     }
+
+    pub(super) fn name(self, write: bool) -> &'static str {
+        match (self, write) {
+            (DiskTrouble::Fails(DiskFault::Begin, _), true) => "database: write cannot begin",
+            (DiskTrouble::Fails(DiskFault::Begin, _), false) => "database: read cannot begin",
+            (DiskTrouble::Fails(DiskFault::CommitLost, _), true) => "database: commit fails, nothing kept",
+            (DiskTrouble::Fails(DiskFault::CommitKept, _), true) => "database: commit fails, all kept",
+            (DiskTrouble::Fails(DiskFault::CommitLost | DiskFault::CommitKept, _), false) => {
+                "database: read fails at its end"
+            }
+            (DiskTrouble::Fails(DiskFault::BrokenStatement(_), _), true) => "database: change of a row fails for good",
+            (DiskTrouble::Fails(DiskFault::BrokenStatement(_), _), false) => "database: read of a row fails for good",
+            (DiskTrouble::Fails(DiskFault::Statement(_), _), true) => "database: change of a row fails in passing",
+            (DiskTrouble::Fails(DiskFault::Statement(_), _), false) => "database: read of a row fails in passing",
+            (DiskTrouble::Late(_), true) => "database: answer to a write late",
+            (DiskTrouble::Late(_), false) => "database: answer to a read late",
+        }
+    }
+}
+
+/// Which part of the database stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// All of it.
+    All,
+    /// Writes wait, reads do not.
+    Writes,
+    /// Reads wait, writes do not.
+    Reads,
 }

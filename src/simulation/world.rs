@@ -1,6 +1,7 @@
 //! What all actors of one world share: the time, chance, the provider, the process of the service, and the record of what
 //! happened.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,23 +14,42 @@ use super::promises::Promises;
 use super::provider::Provider;
 use super::report::{Tally, Violation};
 use super::service::{Fixed, presenter};
-use super::weather::Weather;
+use super::weather::{Stall, Weather};
 use crate::app::{App, PaymentDetails, Present as _};
 use crate::clock::{Clock, IdSource, Timestamp};
 use crate::http::Presenter;
 
-/// When every world begins: 2026-03-01T00:00:00Z.
+/// Worlds begin at some moment of this day: 2026-03-01T00:00:00Z.
 const BEGINNING_MICROS: i64 = 1_772_323_200_000_000;
+/// The longest pauses of workers with nothing to do, seconds.
+const LONGEST_PAUSE_IN_STORM_S: u64 = 600;
+const LONGEST_PAUSE_S: u64 = 3_600;
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
 
 /// The time of a world: the paused clock of its runtime.
 pub(super) struct WorldClock {
     began: Instant,
+    began_micros: i64,
 }
 
 impl Clock for WorldClock {
     fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(BEGINNING_MICROS.saturating_add(passed))
+        Timestamp::from_micros(self.began_micros.saturating_add(passed))
+    }
+}
+
+impl WorldClock {
+    /// Days of the register end early or late in the story.
+    fn begin(chance: &mut Chance) -> WorldClock {
+        let passed_s = i64::try_from(chance.between(0, DAY_S - 1)).unwrap_or(0);
+        WorldClock { began: Instant::now(), began_micros: BEGINNING_MICROS.saturating_add(passed_s * 1_000_000) }
+    }
+
+    /// Seconds since the beginning.
+    pub(super) fn passed_s(&self) -> u64 {
+        self.began.elapsed().as_secs()
     }
 }
 
@@ -76,8 +96,9 @@ pub(super) struct World {
     process: Mutex<Option<Arc<App>>>,
     chance: Mutex<Chance>,
     calm: AtomicBool,
-    stalled: AtomicBool,
+    stall: Mutex<Option<Stall>>,
     stories_left: AtomicU64,
+    stirred: AtomicU64,
     present: Presenter,
     journal: Mutex<Journal>,
     violations: Mutex<Vec<Violation>>,
@@ -96,14 +117,15 @@ impl World {
             provider,
             orders: Orders::default(),
             promises: Mutex::default(),
-            clock: Arc::new(WorldClock { began: Instant::now() }),
+            clock: Arc::new(WorldClock::begin(&mut chance)),
             ids: Arc::new(WorldIds(Mutex::new(chance.fork()))),
             tally: Mutex::default(),
             process: Mutex::default(),
             chance: Mutex::new(chance),
             calm: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
+            stall: Mutex::default(),
             stories_left: AtomicU64::new(payments),
+            stirred: AtomicU64::new(0),
             present: Presenter::new(presenter_settings, Arc::clone(&fixed.vault)),
             fixed: Arc::clone(fixed),
             under_way: AtomicUsize::new(0),
@@ -121,7 +143,12 @@ impl World {
     }
 
     /// A fault in `permille` of a thousand cases, while the weather is bad; counted by its name.
-    pub(super) fn fault<T>(&self, permille: u64, draw: impl FnOnce(&mut Chance) -> (T, &'static str)) -> Option<T> {
+    pub(super) fn fault<T>(
+        &self,
+        permille: u64,
+        about: impl Display,
+        draw: impl FnOnce(&mut Chance) -> (T, &'static str),
+    ) -> Option<T> {
         if self.is_calm() {
             return None;
         }
@@ -131,9 +158,14 @@ impl World {
         }
         let (fault, name) = draw(&mut chance);
         drop(chance);
-        lock(&self.tally).fault(name);
-        self.note(name);
+        self.happened(name, about);
         Some(fault)
+    }
+
+    /// A fault, by its name, and what it happens to.
+    pub(super) fn happened(&self, name: &'static str, about: impl Display) {
+        lock(&self.tally).fault(name);
+        self.note(&format!("FAULT {name} ({about})"));
     }
 
     pub(super) fn is_calm(&self) -> bool {
@@ -168,17 +200,30 @@ impl World {
         self.present.payment(details, false).body
     }
 
-    pub(super) fn stall_database(&self, stalled: bool) {
-        self.stalled.store(stalled, Ordering::Relaxed);
+    pub(super) fn stall_database(&self, stall: Option<Stall>) {
+        *lock(&self.stall) = stall;
     }
 
-    pub(super) fn database_stalls(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed) && !self.is_calm()
+    pub(super) fn database_stalls(&self) -> Option<Stall> {
+        lock(&self.stall).filter(|_| !self.is_calm())
     }
 
-    /// Seconds between two steps of a worker; long where only time has to pass.
-    pub(super) fn worker_pause_s(&self) -> u64 {
-        if self.is_calm() { 300 } else { self.weather.worker_s }
+    /// Seconds between two steps of a worker that works `times` as seldom as the busiest one and had nothing to do for
+    /// `idle` steps while nothing else happened. Where only time has to pass, they get long.
+    pub(super) fn worker_pause_s(&self, times: u64, idle: u32) -> u64 {
+        let busy_s = times.saturating_mul(if self.is_calm() { 300 } else { self.weather.worker_s });
+        let longest_s = if self.is_calm() { LONGEST_PAUSE_S } else { busy_s.max(LONGEST_PAUSE_IN_STORM_S) };
+        busy_s.saturating_mul(2u64.saturating_pow(idle.min(10))).min(longest_s)
+    }
+
+    /// Something reached the service or left it.
+    pub(super) fn stir(&self) {
+        self.stirred.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something did.
+    pub(super) fn stirred(&self) -> u64 {
+        self.stirred.load(Ordering::Relaxed)
     }
 
     pub(super) fn crash_per_million(&self) -> usize {
@@ -210,6 +255,22 @@ impl World {
     pub(super) fn violated(&self, law: &'static str, payment_id: Option<&str>, detail: String) {
         self.note(&format!("VIOLATED {law}: {detail}"));
         lock(&self.violations).push(Violation { law, payment_id: payment_id.map(str::to_owned), detail });
+    }
+
+    /// Looks at what was kept as text; nothing where that was not asked for.
+    pub(super) fn lines<T>(&self, look: impl FnOnce(&[String]) -> T) -> T {
+        look(lock(&self.journal).lines.as_deref().unwrap_or_default())
+    }
+
+    /// The payments that broke a law, each once.
+    pub(super) fn at_fault(&self) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for id in lock(&self.violations).iter().filter_map(|violation| violation.payment_id.clone()) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     /// The hash, the journal and the violations, at the end.

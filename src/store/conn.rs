@@ -185,3 +185,14 @@ pub(super) fn commit(conn: &mut DbConn) -> Result<()> {
 pub(super) fn rollback(conn: &mut DbConn) -> Result<()> {
     Ok(<DbConn as Connection>::TransactionManager::rollback_transaction(conn)?)
 }
+
+/// Undoes whatever was begun; `false` when the connection is of no more use.
+#[cfg(feature = "sandbox")]
+pub(super) fn undo(conn: &mut DbConn) -> bool {
+    let status = <DbConn as Connection>::TransactionManager::transaction_manager_status_mut(conn);
+    match status.transaction_depth() {
+        Ok(None) => true,
+        Ok(Some(_)) => rollback(conn).is_ok(),
+        Err(_) => false,
+    }
+}

@@ -96,8 +96,12 @@ pub(super) enum Moment {
 
 /// A database that fails on purpose. Only the simulation has one.
 pub(super) trait Trouble: Send + Sync {
-    /// A connection for writes was opened.
+    /// A connection was opened.
     fn opened(&self, conn: &mut DbConn) -> Result<()>;
+    /// A connection is not to be used again.
+    fn dropped(&self, conn: DbConn);
+    /// A connection in the place of a new one.
+    fn spare(&self) -> Option<DbConn>;
     /// What happens at a moment.
     fn at(&self, moment: Moment) -> Result<()>;
 }
@@ -155,14 +159,29 @@ impl Runner {
         if connection.as_mut().is_some_and(|conn| begin(conn).is_ok()) {
             return Ok(());
         }
-        *connection = None;
-        let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
-        if let Some(trouble) = self.trouble.as_ref().filter(|_| !self.read_only) {
-            trouble.opened(&mut fresh)?;
-        }
+        self.give_up(connection);
+        let mut fresh = self.connect()?;
         begin(&mut fresh)?;
         *connection = Some(fresh);
         Ok(())
+    }
+
+    fn connect(&self) -> Result<DbConn> {
+        if let Some(spare) = self.trouble.as_ref().and_then(|trouble| trouble.spare()) {
+            return Ok(spare);
+        }
+        let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
+        if let Some(trouble) = &self.trouble {
+            trouble.opened(&mut fresh)?;
+        }
+        Ok(fresh)
+    }
+
+    /// The connection is not used again; whatever it has begun is undone.
+    pub(super) fn give_up(&self, connection: &mut Option<DbConn>) {
+        if let (Some(conn), Some(trouble)) = (connection.take(), &self.trouble) {
+            trouble.dropped(conn);
+        }
     }
 
     fn commit(&self, conn: &mut DbConn) -> Result<()> {
@@ -190,7 +209,7 @@ impl Runner {
             if matches!(outcome, Err(Undone(Verdict::Retry))) {
                 let usable = conn::rollback(conn).is_ok();
                 if !usable {
-                    *connection = None;
+                    self.give_up(connection);
                 }
                 return batch.into_iter().fold(usable, |_, task| self.run_alone(connection, task));
             }
@@ -216,7 +235,7 @@ impl Runner {
             }
             let Some(conn) = connection.as_mut() else { return false };
             match self.attempt(conn, &mut task) {
-                Ok(Verdict::Retry) if !last_try => *connection = None,
+                Ok(Verdict::Retry) if !last_try => self.give_up(connection),
                 Ok(verdict) => {
                     task.deliver();
                     return verdict != Verdict::Retry;

@@ -7,6 +7,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod chargebacks;
 mod conn;
+pub mod day_register;
 pub mod discrepancies;
 mod error;
 pub mod events;
@@ -27,6 +28,7 @@ pub mod schema;
 pub mod seals;
 #[cfg(feature = "sandbox")]
 mod stepped;
+pub mod summary;
 pub mod transactions;
 pub mod transitions;
 mod types;

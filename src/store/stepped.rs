@@ -1,30 +1,48 @@
 //! A store without threads, for the simulation: its tasks wait until [`Stepper`] runs them, on a database in memory that
 //! fails on purpose. Everything between the queue and the answer is the code that serves in production.
 //!
-//! A fault on a statement is made by triggers, so the statement itself fails as it would on a broken disk. Statements
-//! that only read do not fail one by one: a transaction whose read failed has no effect, as with a failed `BEGIN`.
+//! Statements fail one by one: triggers call [`simulated_fault`] for each row that is changed, and views in the place of
+//! the tables for each row that a reader finds. Reads of a transaction that writes do not fail by themselves: such a
+//! transaction has no effect, as with a failed `BEGIN`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
 use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::serialize::{IsNull, Output, ToSql};
+use diesel::sql_types::{Integer, Text};
+use diesel::sqlite::Sqlite;
 
 use super::Tx;
-use super::conn::{DbConn, Target};
-use super::lane::{Moment, Runner, Task, Trouble};
+use super::conn::{self, DbConn, Target};
+use super::lane::{Moment, Runner, Task, Trouble, Verdict};
 use super::migrate::migrate_connection;
 use super::pool::Store;
 use crate::error::{Error, Result};
 use crate::vault::Vault;
 
-/// Tables whose changes may fail.
-const TABLES: [&str; 8] =
-    ["payments", "refunds", "transactions", "operations", "transitions", "events", "idempotency_keys", "notifications"];
-
 diesel::define_sql_function! {
-    /// Counts a changed row; 0 when all is well, 1 for a passing fault, 2 for one that looks like a broken file.
-    fn simulated_fault() -> diesel::sql_types::Integer;
+    /// Counts a row that is changed or read; an error where the armed fault strikes.
+    fn simulated_fault() -> Integer;
+}
+
+/// What [`simulated_fault`] gives: 0, or the error of the statement.
+#[derive(Debug)]
+struct AtRow(Option<&'static str>);
+
+impl ToSql<Integer, Sqlite> for AtRow {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> diesel::serialize::Result {
+        match self.0 {
+            Some(error) => Err(error.into()),
+            None => {
+                out.set_value(0);
+                Ok(IsNull::No)
+            }
+        }
+    }
 }
 
 /// What goes wrong with the next transactions.
@@ -32,7 +50,7 @@ diesel::define_sql_function! {
 pub enum DiskFault {
     /// It cannot begin.
     Begin,
-    /// The statement that changes the n-th row fails, from 1.
+    /// The statement that changes or reads the n-th row fails, from 1.
     Statement(u32),
     /// The same, with an error that no retry would mend.
     BrokenStatement(u32),
@@ -48,7 +66,7 @@ struct Plan {
     fault: Option<DiskFault>,
     /// How many more transactions it strikes.
     strikes: u32,
-    changed_rows: u32,
+    rows: u32,
     struck: u64,
 }
 
@@ -63,7 +81,7 @@ impl Plan {
 
     fn at(&mut self, moment: Moment) -> Result<()> {
         if moment == Moment::Begin {
-            self.changed_rows = 0;
+            self.rows = 0;
         }
         let strikes_now = matches!(
             (moment, self.fault),
@@ -78,60 +96,147 @@ impl Plan {
         Err(Error::database_unavailable("simulated: the database does not answer"))
     }
 
-    fn at_row(&mut self) -> i32 {
-        self.changed_rows = self.changed_rows.saturating_add(1);
-        let (row, code) = match self.fault {
-            Some(DiskFault::Statement(row)) => (row, 1),
-            Some(DiskFault::BrokenStatement(row)) => (row, 2),
-            _ => return 0,
+    fn is_at_row(&self) -> bool {
+        matches!(self.fault, Some(DiskFault::Statement(_) | DiskFault::BrokenStatement(_)))
+    }
+
+    fn at_row(&mut self) -> AtRow {
+        self.rows = self.rows.saturating_add(1);
+        let (row, error) = match self.fault {
+            Some(DiskFault::Statement(row)) => (row, "disk I/O error"),
+            Some(DiskFault::BrokenStatement(row)) => (row, "database disk image is malformed"),
+            _ => return AtRow(None),
         };
-        if row != self.changed_rows {
-            return 0;
+        if row != self.rows {
+            return AtRow(None);
         }
         self.strike();
-        code
+        AtRow(Some(error))
     }
 }
 
 #[derive(Clone, Default)]
-struct Faults(Arc<Mutex<Plan>>);
+struct Faults {
+    plan: Arc<Mutex<Plan>>,
+    spare: Arc<Mutex<BTreeMap<Kind, DbConn>>>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    read_only: bool,
+    /// Whether its statements can fail at a row. The triggers and views for it cost time, so others go without.
+    spoiled: bool,
+}
 
 impl Faults {
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connections that were given up: what they had begun is undone, as it would be when they broke. Opening a new one
+    /// takes the time of a hundred transactions.
+    fn spare(&self) -> MutexGuard<'_, BTreeMap<Kind, DbConn>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Trouble for Faults {
+/// The trouble of connections of a kind.
+struct Troubled {
+    faults: Faults,
+    kind: Kind,
+}
+
+#[derive(QueryableByName)]
+struct Table {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+impl Trouble for Troubled {
     fn opened(&self, conn: &mut DbConn) -> Result<()> {
-        let DbConn::Sqlite(conn) = conn else { return Ok(()) };
-        let faults = self.clone();
+        let (DbConn::Sqlite(conn), true) = (conn, self.kind.spoiled) else { return Ok(()) };
+        let faults = self.faults.clone();
         simulated_fault_utils::register_nondeterministic_impl(conn, move || faults.plan().at_row())?;
-        Ok(conn.batch_execute(&triggers())?)
+        let tables: Vec<Table> = diesel::sql_query(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '__diesel%'",
+        )
+        .load(conn)?;
+        let read_only = self.kind.read_only;
+        let spoiled = |table: &Table| if read_only { spoiled_view(&table.name) } else { spoiled_changes(&table.name) };
+        let sql: String = tables.iter().map(spoiled).collect();
+        // Views are made although the connection may not write.
+        let (before, after) =
+            if read_only { ("PRAGMA query_only = OFF;", "PRAGMA query_only = ON;") } else { ("", "") };
+        Ok(conn.batch_execute(&format!("{before}{sql}{after}"))?)
+    }
+
+    fn dropped(&self, mut conn: DbConn) {
+        if conn::undo(&mut conn) {
+            self.faults.spare().insert(self.kind, conn);
+        }
+    }
+
+    fn spare(&self) -> Option<DbConn> {
+        self.faults.spare().remove(&self.kind)
     }
 
     fn at(&self, moment: Moment) -> Result<()> {
-        self.plan().at(moment)
+        self.faults.plan().at(moment)
     }
 }
 
-fn triggers() -> String {
-    let mut sql = String::new();
-    for table in TABLES {
-        for change in ["INSERT", "UPDATE"] {
-            sql.push_str(&format!(
-                "CREATE TEMP TRIGGER fault_{table}_{change} BEFORE {change} ON main.{table} BEGIN SELECT CASE \
-                 simulated_fault() WHEN 1 THEN RAISE(ABORT, 'disk I/O error') WHEN 2 THEN \
-                 RAISE(ABORT, 'database disk image is malformed') END; END;\n"
-            ));
-        }
+fn spoiled_changes(table: &str) -> String {
+    let trigger = |change: &str| {
+        format!(
+            "CREATE TEMP TRIGGER fault_{table}_{change} BEFORE {change} ON main.{table} BEGIN SELECT simulated_fault(); END;\n"
+        )
+    };
+    ["INSERT", "UPDATE", "DELETE"].map(trigger).concat()
+}
+
+/// Stands before the table of the same name.
+fn spoiled_view(table: &str) -> String {
+    format!("CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE simulated_fault() = 0;\n")
+}
+
+/// Answers that are ready and not given yet: whoever waits for them gets them late, or never.
+#[derive(Clone, Default)]
+pub struct HeldBack(Arc<Mutex<Vec<Box<dyn Task>>>>);
+
+impl HeldBack {
+    fn tasks(&self) -> MutexGuard<'_, Vec<Box<dyn Task>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    sql
+
+    /// Gives the answers now.
+    pub fn deliver(&self) {
+        let tasks = std::mem::take(&mut *self.tasks());
+        tasks.into_iter().for_each(Task::deliver);
+    }
+}
+
+/// A task whose answer is held back.
+struct Late(Box<dyn Task>, HeldBack);
+
+impl Task for Late {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
+        self.0.run(tx)
+    }
+
+    fn deliver(self: Box<Self>) {
+        self.1.tasks().push(self.0);
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        self.0.fail(error);
+    }
 }
 
 /// A database in memory that outlives the processes that use it; gone when dropped.
 pub struct Disk {
     target: Target,
+    faults: Faults,
     /// Keeps the database: it lives as long as one connection is open.
     _kept: DbConn,
 }
@@ -148,43 +253,65 @@ impl Disk {
         let target = Target::parse(&url).map_err(Error::internal)?;
         let mut kept = target.connect()?;
         migrate_connection(&mut kept)?;
-        Ok(Disk { target, _kept: kept })
+        Ok(Disk { target, faults: Faults::default(), _kept: kept })
     }
 
     /// What a process opens: the store, and what runs its tasks.
     pub fn open(&self, vault: &Arc<Vault>, batch_limit: usize, queue_limit: usize) -> (Store, Stepper) {
         let (writer, writes) = bounded(queue_limit);
         let (reader, reads) = bounded(queue_limit);
-        let faults = Faults::default();
-        let runner = |read_only: bool| Runner {
-            target: self.target.clone(),
-            vault: Arc::clone(vault),
-            read_only,
-            batch_limit: if read_only { 1 } else { batch_limit.max(1) },
-            trouble: Some(Arc::new(faults.clone())),
+        let door = |read_only: bool, spoiled: bool| {
+            let trouble = Troubled { faults: self.faults.clone(), kind: Kind { read_only, spoiled } };
+            let runner = Runner {
+                target: self.target.clone(),
+                vault: Arc::clone(vault),
+                read_only,
+                batch_limit: if read_only { 1 } else { batch_limit.max(1) },
+                trouble: Some(Arc::new(trouble)),
+            };
+            Door { runner, connection: None }
         };
-        let lane = |runner: Runner, tasks| SteppedLane { runner, tasks, connection: None };
-        let (write, read) = (lane(runner(false), writes), lane(runner(true), reads));
+        let lane =
+            |read_only, tasks| SteppedLane { plain: door(read_only, false), spoiled: door(read_only, true), tasks };
+        let (write, read) = (lane(false, writes), lane(true, reads));
         (
             Store { writers: Arc::new(vec![writer]), reader, target: self.target.clone() },
-            Stepper { write, read, faults },
+            Stepper { write, read, faults: self.faults.clone() },
         )
     }
 }
 
-struct SteppedLane {
+struct Door {
     runner: Runner,
-    tasks: Receiver<Box<dyn Task>>,
     connection: Option<DbConn>,
 }
 
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.runner.give_up(&mut self.connection);
+    }
+}
+
+struct SteppedLane {
+    plain: Door,
+    spoiled: Door,
+    tasks: Receiver<Box<dyn Task>>,
+}
+
 impl SteppedLane {
-    fn step(&mut self) {
-        let Ok(first) = self.tasks.try_recv() else { return };
-        let batch = self.runner.batch(first, &self.tasks);
-        if !self.runner.serve(&mut self.connection, batch) {
-            self.connection = None;
+    fn step(&mut self, spoiled: bool, late: bool) -> HeldBack {
+        let held = HeldBack::default();
+        let Ok(first) = self.tasks.try_recv() else { return held };
+        let Door { runner, connection } = if spoiled { &mut self.spoiled } else { &mut self.plain };
+        let mut batch = runner.batch(first, &self.tasks);
+        if late {
+            let hold = |task| -> Box<dyn Task> { Box::new(Late(task, held.clone())) };
+            batch = batch.into_iter().map(hold).collect();
         }
+        if !runner.serve(connection, batch) {
+            runner.give_up(connection);
+        }
+        held
     }
 }
 
@@ -206,14 +333,16 @@ impl Stepper {
         self.read.tasks.len()
     }
 
-    /// Runs the writes that wait, as one commit.
-    pub fn write(&mut self) {
-        self.write.step();
+    /// Runs the writes that wait, as one commit. With `late` their answers are held back, save for errors.
+    pub fn write(&mut self, late: bool) -> HeldBack {
+        let spoiled = self.faults.plan().is_at_row();
+        self.write.step(spoiled, late)
     }
 
-    /// Runs one read.
-    pub fn read(&mut self) {
-        self.read.step();
+    /// Runs one read; `late` as for writes.
+    pub fn read(&mut self, late: bool) -> HeldBack {
+        let spoiled = self.faults.plan().is_at_row();
+        self.read.step(spoiled, late)
     }
 
     /// Lets the database fail; what was armed before and did not strike is forgotten. Returns how often the last one
@@ -229,7 +358,7 @@ impl Stepper {
     /// # Errors
     /// What `work` returns.
     pub fn look<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut db = self.read.runner.target.connect_read_only()?;
-        work(&mut Tx::new(&mut db, &self.read.runner.vault))
+        let mut db = self.read.plain.runner.target.connect_read_only()?;
+        work(&mut Tx::new(&mut db, &self.read.plain.runner.vault))
     }
 }

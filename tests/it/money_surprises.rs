@@ -14,6 +14,7 @@ crate::on_both!(
     a_pay_wins_over_a_released_hold,
     a_refund_from_the_cabinet_is_booked,
     a_refund_from_the_cabinet_may_overtake_its_pay,
+    a_refund_is_in_the_currency_of_what_it_gives_back,
     more_is_given_back_in_the_cabinet_than_was_left,
     a_charge_of_a_plan_fits_nothing,
     two_payments_share_a_bill,
@@ -171,6 +172,26 @@ async fn a_refund_from_the_cabinet_is_booked(engine: Engine) {
     assert_eq!(app.verdicts().await[0], "refund unmatched");
     assert_eq!(app.notification_events().await, ["notification.needs_attention yes 5000000009 no"]);
     assert_eq!((app.surprises("refund_without_request"), app.surprises("unmatched_notification")), (1, 1));
+    app.stop().await;
+}
+
+async fn a_refund_is_in_the_currency_of_what_it_gives_back(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", "RUB").await;
+    pay(&app, "KM-1", "5000000002", "12500.00", "KZT").await;
+    // A Refund states no currency.
+    let refund = [
+        ("TransactionId", "5000000003"),
+        ("PaymentTransactionId", "5000000001"),
+        ("Amount", "2500.00"),
+        ("OperationType", "Refund"),
+    ];
+    app.notify("refund", &refund).await;
+    let seen = app.payment(payment.id()).await;
+    let shown = seen.json["transactions"].as_array().unwrap().iter().find(|one| one["kind"] == "refund").unwrap();
+    assert_eq!(shown["amount"], json!({ "value": "2500.00", "currency": "RUB" }));
+    assert_eq!((seen.text("/status"), seen.text("/captured/currency")), ("paid", "KZT"));
     app.stop().await;
 }
 
