@@ -54,11 +54,11 @@ fn the_register_tells_the_currency_of_a_refund() {
     let told = refund(2, 1, 500);
     let by_register = Fact { amount: Some(Money::new(500, rub)), ..told.clone() };
     let before = learned(&[told], asked(false)).remove(0);
-    let after = merge(before.clone(), &by_register, None, asked(false));
+    let after = merge(before.clone(), &by_register, None, asked(false), Timestamp::from_micros(0));
     assert_eq!(after.amount, Money::new(500, rub));
     assert!(contradicts(&before, &after, &by_register));
     // Told again, it is nothing new.
-    let again = merge(after.clone(), &by_register, None, asked(false));
+    let again = merge(after.clone(), &by_register, None, asked(false), Timestamp::from_micros(0));
     assert!(same(&after, &again) && !contradicts(&after, &again, &by_register));
 }
 
