@@ -33,7 +33,8 @@
 //! | `-- sqlite`, `-- postgres` | only this database |
 //! | `-- --in-flight` | measures 10,000 payments at once with an upstream of 1 s, too; each process needs 20,500 open files (`ulimit -n`) |
 //! | `-- --register` | measures only a comparison with a register of 100,000 transactions: its time and its memory |
-//! | `BENCH_REGISTER` | another number of transactions there |
+//! | `-- --report` | measures only the accountant's day with 100,000 rows: its time and its memory |
+//! | `BENCH_REGISTER` | another number of transactions in both |
 //! | `BENCH_IN_FLIGHT` | another number of payments at once, where so many files are not allowed |
 //! | `BENCH_SECONDS` | length of each measured span, 8; half of it before, to warm up |
 //! | `BENCH_UPSTREAM_MS` | delay of the stub, 0 |
@@ -49,6 +50,7 @@
 #[path = "../support/database.rs"]
 #[expect(dead_code, reason = "the crash campaign uses all of it")]
 mod database;
+mod day;
 #[path = "../support/http.rs"]
 mod http;
 mod load;
@@ -78,6 +80,8 @@ pub struct Options {
     in_flight: Option<usize>,
     /// Transactions in the register of `--register`; `None` without it.
     register: Option<u64>,
+    /// Rows of the day of `--report`; `None` without it.
+    report: Option<u64>,
     measured: Duration,
     upstream_delay: Duration,
     keep: bool,
@@ -114,14 +118,17 @@ fn run() -> Result<Vec<String>, String> {
     print!("{}", report.header());
     for engine in &options.engines {
         let local = tokio::task::LocalSet::new();
-        match options.register {
-            Some(transactions) => runtime.block_on(local.run_until(scenarios::with_register(
+        match (options.register, options.report) {
+            (_, Some(rows)) => {
+                runtime.block_on(local.run_until(scenarios::with_report(*engine, rows, &options, &mut report)))?
+            }
+            (Some(transactions), None) => runtime.block_on(local.run_until(scenarios::with_register(
                 *engine,
                 transactions,
                 &options,
                 &mut report,
             )))?,
-            None => runtime.block_on(local.run_until(scenarios::run(*engine, &options, &mut report)))?,
+            (None, None) => runtime.block_on(local.run_until(scenarios::run(*engine, &options, &mut report)))?,
         }
     }
     print!("{}", report.tables());
@@ -133,6 +140,7 @@ fn options() -> Result<Options, String> {
         engines: vec![Engine::Sqlite, Engine::Postgres],
         in_flight: None,
         register: None,
+        report: None,
         measured: Duration::from_secs(number("BENCH_SECONDS", 8)?.clamp(1, 600)),
         upstream_delay: Duration::from_millis(number("BENCH_UPSTREAM_MS", 0)?),
         keep: std::env::var_os("BENCH_KEEP").is_some(),
@@ -143,11 +151,12 @@ fn options() -> Result<Options, String> {
             "--bench" => {}
             "--in-flight" => options.in_flight = usize::try_from(number("BENCH_IN_FLIGHT", 10_000)?).ok(),
             "--register" => options.register = Some(number("BENCH_REGISTER", 100_000)?),
+            "--report" => options.report = Some(number("BENCH_REGISTER", 100_000)?),
             "sqlite" => options.engines = vec![Engine::Sqlite],
             "postgres" => options.engines = vec![Engine::Postgres],
             other => {
                 return Err(format!(
-                    "no such argument: {other}; there are sqlite, postgres, --in-flight and --register"
+                    "no such argument: {other}; there are sqlite, postgres, --in-flight, --register and --report"
                 ));
             }
         }

@@ -10,11 +10,11 @@ use super::report::{Report, Row, Target};
 use super::requests::{Create, Direct, Ids, Pay, Read};
 use super::service::{Provider, Service, Settings};
 use super::stub::Stub;
-use super::{Options, measure, register};
+use super::{Options, day, measure, register};
 
 /// Signs notifications.
 const API_SECRET: &str = "bench-api-secret";
-const SCOPES: &str = "payments:read,payments:write,ops:write";
+const SCOPES: &str = "payments:read,payments:write,ops:write,reports:read";
 const MANY: usize = 64;
 /// The scenario of `--in-flight`: how often each connection pays, and how long the provider takes.
 const ROUNDS: u64 = 3;
@@ -130,6 +130,47 @@ pub async fn with_register(
         bench.report.surprises.push(format!("the register on {}: {run}", engine.name()));
     }
     service.stop().await?;
+    bench.log_is_empty(&database.log());
+    Ok(())
+}
+
+/// The accountant's day with as many rows, as JSON and as CSV.
+pub async fn with_report(engine: Engine, rows: u64, options: &Options, report: &mut Report) -> Result<(), String> {
+    let database = database(engine, options)?;
+    let stub = Stub::start(Duration::ZERO)?;
+    let settings = settings(&database, &stub)?;
+    let mut bench = Bench { engine, options, report, key: settings.create_key(SCOPES)? };
+    let service = settings.start(&database.log()).await?;
+    let first_day = day::today();
+    let plan = Plan { connections: MANY, warm_up: Duration::ZERO, measured: Duration::from_secs(1200), requests: rows };
+    let figures = bench.load(&service, plan, bench.create("report", true, &Ids::default())).await?;
+    bench.surprises("charges for the report", &figures);
+    service.stop().await?;
+
+    for format in ["json", "csv"] {
+        // A process of its own: what was done before is not to be seen in its memory.
+        let service = settings.start(&database.log()).await?;
+        tokio::time::sleep(REST).await;
+        let (before, cpu_before) = (measure::memory_mb(service.pid(), "VmHWM")?, measure::cpu_ms(service.pid())?);
+        let mut read = day::read(service.address, &bench.key, day::today(), format).await?;
+        if first_day != day::today() {
+            // Midnight in Almaty came between.
+            let other = day::read(service.address, &bench.key, first_day, format).await?;
+            read.lines += other.lines;
+        }
+        let (after, cpu_after) = (measure::memory_mb(service.pid(), "VmHWM")?, measure::cpu_ms(service.pid())?);
+        let what = |value: &str| format!("day of {rows} rows, {format}: {value}");
+        bench.value(&what("memory, highest before"), before, "MB", Target::None);
+        bench.value(&what("memory, highest after"), after, "MB", Target::AtMost(60.0));
+        bench.value(&what("first byte"), read.first_ms, "ms", Target::None);
+        bench.value(&what("whole"), read.whole_ms, "ms", Target::None);
+        bench.value(&what("own CPU"), cpu_after - cpu_before, "ms", Target::None);
+        if !(rows..=rows + 8).contains(&read.lines) {
+            let (name, lines, bytes) = (engine.name(), read.lines, read.bytes);
+            bench.report.surprises.push(format!("the day on {name} as {format}: {lines} lines in {bytes} bytes"));
+        }
+        service.stop().await?;
+    }
     bench.log_is_empty(&database.log());
     Ok(())
 }

@@ -11,9 +11,9 @@ use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, is_lost, payment_of};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Unreadable;
-use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Card, Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, RefundId};
-use crate::domain::register::{DiscrepancyKind, Reconciliation, disagreement, is_news};
+use crate::domain::register::{DiscrepancyKind, Reconciliation, disagreement, is_news, is_news_for_the_accountant};
 use crate::domain::state::CauseType;
 use crate::error::Result;
 use crate::store::transactions::Held;
@@ -46,6 +46,9 @@ impl App {
                 Some(known) if brings_something(known, fact, asked_at) => {
                     self.book_news(run, known.payment_id.clone(), fact.clone()).await?;
                     changed = true;
+                }
+                Some(known) if is_news_for_the_accountant(&known.transaction, fact) => {
+                    self.book_settlement(run, known.payment_id.clone(), fact.clone()).await?;
                 }
                 Some(_) => {}
                 None => match self.book_missing(run, fact).await? {
@@ -141,6 +144,17 @@ impl App {
                 note_booked(tx, &recorder, &run_id, finding)?;
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// Keeps what only the accountant asks. Nothing else of the fact is taken, so nobody is told of it.
+    async fn book_settlement(&self, run: &Reconciliation, payment_id: PaymentId, fact: Fact) -> Result<()> {
+        let recorder = self.run_recorder(run);
+        let fact = Fact { card: Card::default(), refund_id: None, ..fact };
+        self.write_payment(&payment_id.clone(), move |tx| {
+            let payment = payments::hold(tx, &payment_id)?;
+            recorder.learn(tx, &payment, &fact, None).map(drop)
         })
         .await
     }

@@ -4,7 +4,7 @@ use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{ChargeAnswer, NotSent, Outcome, RefundAnswer};
-use crate::domain::evidence::{Card, Fact, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Card, Fact, Settlement, TransactionKind, TransactionStatus};
 use crate::domain::id::PaymentId;
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment, ThreeDs};
@@ -306,6 +306,7 @@ fn plain_fact(transaction_id: i64, status: TransactionStatus, amount: Money) -> 
         account_id: None,
         subscription_id: None,
         test_mode: None,
+        settlement: Settlement::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a new fact changes what is known of a transaction, and what it says of a call of ours. Pure.
 
 use crate::clock::Timestamp;
-use crate::domain::evidence::{Card, Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Card, Fact, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{RefundId, TransactionRecordId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMode, Operation, OperationKind, Payment};
@@ -66,6 +66,7 @@ pub(super) fn begin(
         refund_id,
         reason_code: fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined),
         card: fact.card.clone(),
+        settlement: settled(Settlement::default(), fact.status, fact, at),
         created_at: at,
         updated_at: at,
     })
@@ -78,8 +79,16 @@ fn taken(kind: TransactionKind, status: TransactionStatus, amount: Money) -> i64
 /// The stronger state wins, gaps are filled. Until money moves the sum is only what was asked for, so the fact that tells
 /// of money tells the sum; after that it stays as first told, unless the sum that was asked for is told, which wins over
 /// any other. So what follows does not depend on which of them is told first.
-pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId>, asked: Asked) -> Transaction {
+pub(super) fn merge(
+    before: Transaction,
+    fact: &Fact,
+    refund_id: Option<RefundId>,
+    asked: Asked,
+    at: Timestamp,
+) -> Transaction {
     let status = before.status.max(fact.status);
+    let known =
+        Settlement { moved_at: before.settlement.moved_at.filter(|_| before.status == status), ..before.settlement };
     let told = fact.amount.filter(|amount| amount.minor > 0 && tells_money(fact));
     let is_payment = before.kind == TransactionKind::Payment;
     let amount = match told {
@@ -102,7 +111,22 @@ pub(super) fn merge(before: Transaction, fact: &Fact, refund_id: Option<RefundId
             last_four: fill(&before.card.last_four, &fact.card.last_four),
             issuer: fill(&before.card.issuer, &fact.card.issuer),
         },
+        settlement: settled(known, status, fact, at),
         ..before
+    }
+}
+
+/// What an accountant asks. The outcome came about at the earliest moment that is told, at the latest when we first heard of
+/// it; fee and payout are what was told last.
+fn settled(known: Settlement, status: TransactionStatus, fact: &Fact, at: Timestamp) -> Settlement {
+    let told = fact.settlement;
+    let moved_at =
+        told.moved_at.filter(|_| fact.status == status).into_iter().chain([known.moved_at.unwrap_or(at)]).min();
+    Settlement {
+        moved_at: moved_at.filter(|_| status.is_outcome()),
+        fee: told.fee.or(known.fee),
+        payout: told.payout.or(known.payout),
+        payout_at: told.payout_at.or(known.payout_at),
     }
 }
 

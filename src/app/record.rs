@@ -13,7 +13,7 @@ use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition, told_sums};
 use crate::clock::{IdSource, Timestamp};
 use crate::domain::evidence::{
-    Attention, Card, Fact, Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive,
+    Attention, Card, Fact, Known, RefundShare, Settlement, Transaction, TransactionKind, TransactionStatus, derive,
 };
 use crate::domain::id::{EventId, NotificationId, RefundId, TransactionRecordId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
@@ -85,9 +85,13 @@ impl Recorder {
             Some((owner, _)) if owner != payment.id => return Ok(Learned::OtherPayment),
             Some((_, before)) => {
                 let refund_id = refund.as_ref().map(|refund| refund.id.clone());
-                let after = merge(before.clone(), fact, refund_id, Asked::by(payment));
+                let after = merge(before.clone(), fact, refund_id, Asked::by(payment), self.at);
                 let odd = contradicts(&before, &after, fact);
                 if same(&before, &after) && !odd {
+                    // What only the accountant asks is kept, and is no news: nobody is told of it.
+                    if after.settlement != before.settlement {
+                        transactions::update(tx, &payment.id, &after)?;
+                    }
                     Learned::Nothing
                 } else {
                     transactions::update(tx, &payment.id, &Transaction { updated_at: self.at, ..after })?;
@@ -145,9 +149,12 @@ impl Recorder {
         amount: i64,
     ) -> Result<()> {
         if let Some((_, transaction)) = transactions::find(tx, transaction_id)? {
+            let is_known = transaction.status == TransactionStatus::Completed;
+            let moved_at = transaction.settlement.moved_at.filter(|_| is_known).or(Some(self.at));
             let captured = Transaction {
                 status: TransactionStatus::Completed,
                 captured: amount,
+                settlement: Settlement { moved_at, ..transaction.settlement },
                 updated_at: self.at,
                 ..transaction
             };

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::card_data::contains_card_number;
-use crate::domain::evidence::{Card, Fact, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Card, Fact, Settlement, TransactionKind, TransactionStatus};
 use crate::domain::money::{Currency, Money};
 use crate::domain::register::Claim;
 
@@ -43,11 +43,12 @@ pub fn transaction(model: &Fields, kind_unless_told: Option<TransactionKind>) ->
     };
     let status = status(model.text("status")).map_err(NoFact::Unreadable)?;
     let data = our_data(model.json("jsondata"));
+    let currency = model.text("currency").and_then(Currency::parse);
     Ok(Fact {
         transaction_id,
         kind,
         status,
-        amount: money(model.text("amount"), model.text("currency").and_then(Currency::parse)),
+        amount: money(model.text("amount"), currency),
         is_capture: false,
         parent_transaction_id: self::transaction_id(model, "originaltransactionid"),
         reason_code: reason_code(model),
@@ -58,7 +59,52 @@ pub fn transaction(model: &Fields, kind_unless_told: Option<TransactionKind>) ->
         account_id: model.owned("accountid"),
         subscription_id: model.owned("subscriptionid"),
         test_mode: model.truth("testmode"),
+        settlement: settlement(model, kind, status, currency),
     })
+}
+
+/// What it says for the accountant. Sums are told without a currency: they are taken where the order's currency is the only
+/// one that is told.
+fn settlement(
+    model: &Fields,
+    kind: TransactionKind,
+    status: TransactionStatus,
+    currency: Option<Currency>,
+) -> Settlement {
+    let moved_at = match (kind, status) {
+        (TransactionKind::Payment, TransactionStatus::Completed) => date(model, "confirmdate"),
+        (TransactionKind::Refund, TransactionStatus::Completed) => {
+            date(model, "confirmdate").or_else(|| date(model, "createddate"))
+        }
+        (TransactionKind::Payment, TransactionStatus::Declined) => date(model, "createddate"),
+        // When a hold was released is not told.
+        _ => None,
+    };
+    Settlement {
+        moved_at,
+        fee: side_sum(model, "totalfee", currency),
+        payout: side_sum(model, "payoutamount", currency),
+        payout_at: date(model, "payoutdate"),
+    }
+}
+
+/// A sum that comes without a currency of its own, minor units.
+pub fn side_sum(fields: &Fields, name: &str, currency: Option<Currency>) -> Option<i64> {
+    let is_only_one =
+        fields.text("paymentcurrency").is_none_or(|charged| currency.is_some_and(|own| own.code() == charged));
+    money(fields.text(name), currency.filter(|_| is_only_one)).map(|money| money.minor)
+}
+
+/// 2000-01-01T00:00:00Z, microseconds: what lies before is how .NET writes that there is no date.
+const FIRST_DATE: i64 = 946_684_800_000_000;
+
+/// A date of the pair `…Date` and `…DateIso`, both UTC (contract section 2.4).
+fn date(model: &Fields, name: &str) -> Option<Timestamp> {
+    let iso = || {
+        let text = model.text(&format!("{name}iso"))?.trim_end_matches('Z');
+        Timestamp::parse_rfc3339(&format!("{text}Z"))
+    };
+    model.text(name).and_then(ticks).or_else(iso).filter(|date| date.micros() >= FIRST_DATE)
 }
 
 /// The status by its name (contract section 5). `Created`, `Failed`, `Pending` and new names are not evidence of
@@ -204,6 +250,38 @@ mod tests {
         ] {
             assert_eq!(our_data(fields(data).json("jsondata")), OurData::default(), "{data}");
         }
+    }
+
+    #[test]
+    fn the_accountant_is_told_what_the_provider_tells() {
+        let read = |json: &str| transaction(&fields(json), Some(TransactionKind::Payment)).unwrap().settlement;
+        let at = |text: &str| Timestamp::parse_rfc3339(text);
+        let paid = r#"{"TransactionId":1,"Status":"Completed","Amount":10,"Currency":"KZT","PaymentCurrency":"KZT",
+            "TotalFee":0.25,"PayoutAmount":"9.75","PayoutDate":"\/Date(1772600400000)\/","PayoutDateIso":"2026-03-04T05:00:00",
+            "CreatedDate":"/Date(1772428440000)/","ConfirmDate":"/Date(1772428447498)/","ConfirmDateIso":"2026-03-02T05:14:07"}"#;
+        let told = Settlement {
+            moved_at: at("2026-03-02T05:14:07.498Z"),
+            fee: Some(25),
+            payout: Some(975),
+            payout_at: at("2026-03-04T05:00:00Z"),
+        };
+        assert_eq!(read(paid), told);
+        let iso_alone = paid.replace(r#""ConfirmDate":"/Date(1772428447498)/","#, "");
+        assert_eq!(read(&iso_alone).moved_at, at("2026-03-02T05:14:07Z"));
+        let other_currency = read(&paid.replace(r#""PaymentCurrency":"KZT""#, r#""PaymentCurrency":"USD""#));
+        assert_eq!((other_currency.fee, other_currency.payout), (None, None));
+        // A hold has no outcome; a refusal came when it was made; when a hold was released is not told.
+        assert_eq!(read(&paid.replace("Completed", "Authorized")).moved_at, None);
+        assert_eq!(read(&paid.replace("Completed", "Declined")).moved_at, at("2026-03-02T05:14:00Z"));
+        assert_eq!(read(&paid.replace("Completed", "Cancelled")).moved_at, None);
+        let refund = paid
+            .replace("\"Status\"", "\"Type\":1,\"Status\"")
+            .replace("1772428447498", "oops")
+            .replace("ConfirmDateIso", "X");
+        assert_eq!(read(&refund).moved_at, at("2026-03-02T05:14:00Z"));
+        let nothing =
+            r#"{"TransactionId":1,"Status":"Completed","PayoutDate":null,"ConfirmDate":"/Date(-62135596800000)/"}"#;
+        assert_eq!(read(nothing), Settlement::default());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Notifications (contract section 8.5). Read leniently; what they prove is decided strictly.
 
-use crate::domain::evidence::{Card, Fact, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Card, Fact, Settlement, TransactionKind, TransactionStatus};
 use crate::domain::money::{Currency, Money};
 
 use super::convert;
@@ -37,6 +37,8 @@ pub struct Notification {
     pub card: Card,
     /// Whether the terminal is in test mode.
     pub test_mode: Option<bool>,
+    /// What the provider keeps for it, minor units; Pay only.
+    pub fee: Option<i64>,
 }
 
 /// Our ids in `Data`; both absent when it is missing, empty or not JSON.
@@ -108,6 +110,7 @@ impl Notification {
             data: NotificationData { payment_id: data.payment_id, refund_id: data.refund_id },
             card: convert::card(fields),
             test_mode: fields.truth("testmode"),
+            fee: convert::side_sum(fields, "totalfee", fields.text("currency").and_then(Currency::parse)),
         }
     }
 
@@ -149,6 +152,8 @@ impl Notification {
             account_id: self.account_id.clone(),
             subscription_id: self.subscription_id.clone(),
             test_mode: self.test_mode,
+            // `DateTime` is when the transaction was made, which may be long before money moved (contract section 8.5).
+            settlement: Settlement { fee: self.fee, ..Settlement::default() },
         })
     }
 

@@ -75,6 +75,11 @@ impl TransactionStatus {
         }
     }
 
+    /// Whether it is an outcome: nothing waits for the payer, the bank or a capture.
+    pub fn is_outcome(self) -> bool {
+        matches!(self, TransactionStatus::Declined | TransactionStatus::Voided | TransactionStatus::Completed)
+    }
+
     /// Reads the name.
     pub fn parse(text: &str) -> Option<TransactionStatus> {
         TransactionStatus::ALL.into_iter().find(|status| status.as_str() == text)
@@ -92,6 +97,20 @@ pub struct Card {
     pub last_four: Option<String>,
     /// The bank that issued it.
     pub issuer: Option<String>,
+}
+
+/// What an accountant asks of a transaction beside its sum. Sums are minor units of the transaction's currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settlement {
+    /// When the outcome came about: money taken or given back, a hold released, an attempt refused. `None` before there is
+    /// an outcome, and in a fact whose source does not tell.
+    pub moved_at: Option<crate::clock::Timestamp>,
+    /// What the provider keeps for it.
+    pub fee: Option<i64>,
+    /// What the provider pays out for it.
+    pub payout: Option<i64>,
+    /// When it does.
+    pub payout_at: Option<crate::clock::Timestamp>,
 }
 
 /// One statement of the provider about one transaction: from an answer, a notification or its register.
@@ -125,6 +144,8 @@ pub struct Fact {
     pub subscription_id: Option<String>,
     /// Whether the terminal is in test mode.
     pub test_mode: Option<bool>,
+    /// What else it says for the accountant.
+    pub settlement: Settlement,
 }
 
 /// A transaction of the provider as we recorded it.
@@ -150,6 +171,8 @@ pub struct Transaction {
     pub reason_code: Option<i32>,
     /// What may be shown of the card.
     pub card: Card,
+    /// What an accountant asks of it.
+    pub settlement: Settlement,
     /// When we first heard of it.
     pub created_at: crate::clock::Timestamp,
     /// When we last learned something new.

@@ -1,6 +1,8 @@
 //! What the words mean: money, ids, states and the rules between them. Pure: no I/O, no clock, no outside service.
 
+pub mod business_day;
 pub mod card_data;
+pub mod day_register;
 pub mod decline;
 pub mod evidence;
 pub mod id;
@@ -11,3 +13,4 @@ pub mod refund;
 pub mod register;
 pub mod scope;
 pub mod state;
+pub mod summary;

@@ -7,7 +7,7 @@ const MAX_WHOLE_DIGITS: usize = 13;
 
 /// A currency that CloudPayments takes (CloudPayments documentation, "Currencies"). All of them have two digits today;
 /// code that needs the number of digits asks [`Currency::digits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency(&'static str);
 
 /// Every currency the service knows, by ISO 4217 letters.

@@ -1,6 +1,7 @@
 //! The comparison with the provider's register: its runs, what they find, and chargebacks. Pure.
 
 use crate::clock::Timestamp;
+use crate::domain::business_day::BusinessDay;
 use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{ChargebackId, DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
@@ -276,6 +277,24 @@ pub fn is_news(transaction: &Transaction, fact: &Fact) -> bool {
     fact.status > transaction.status || (transaction.refund_id.is_none() && fact.refund_id.is_some())
 }
 
+/// Whether the register tells the accountant something of an outcome that we know: a fee, a payout, another business day.
+pub fn is_news_for_the_accountant(transaction: &Transaction, fact: &Fact) -> bool {
+    let (known, told) = (transaction.settlement, fact.settlement);
+    if fact.status != transaction.status {
+        return false;
+    }
+    let other_day = match (known.moved_at, told.moved_at) {
+        // We hear of an outcome when it is there: of two moments the earlier one holds.
+        (Some(known), Some(told)) => told < known && BusinessDay::of(known) != BusinessDay::of(told),
+        _ => false,
+    };
+    let differs = |known: Option<i64>, told: Option<i64>| told.is_some() && told != known;
+    other_day
+        || differs(known.fee, told.fee)
+        || differs(known.payout, told.payout)
+        || (told.payout_at.is_some() && told.payout_at != known.payout_at)
+}
+
 /// What a transaction that we hold and the register's record of it do not agree about. `asked_for` is the payment's sum.
 /// `asked_at` is when the register was asked: what we learned after that is newer than what it says.
 pub fn disagreement(
@@ -303,7 +322,7 @@ pub fn disagreement(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::evidence::Card;
+    use crate::domain::evidence::{Card, Settlement};
     use crate::domain::id::TransactionRecordId;
     use crate::domain::money::Currency;
 
@@ -321,6 +340,7 @@ mod tests {
             refund_id: None,
             reason_code: None,
             card: Card::default(),
+            settlement: Settlement::default(),
             created_at: Timestamp::from_micros(10),
             updated_at: Timestamp::from_micros(10),
         }
@@ -342,6 +362,7 @@ mod tests {
             account_id: None,
             subscription_id: None,
             test_mode: None,
+            settlement: Settlement::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::presenter::{Presenter, PresenterSettings, SupportContacts, refund_vie
 use super::register_views::{chargeback_view, discrepancy_view, reconciliation_view};
 use crate::app::{PaymentDetails, ReconciliationDetails, Transition};
 use crate::clock::Timestamp;
-use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Card, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{
     ApiKeyId, ChargebackId, DiscrepancyId, PaymentId, ReconciliationId, RefundId, TransactionRecordId,
 };
@@ -22,17 +22,17 @@ use crate::domain::register::{
 use crate::domain::state::{Cause, CauseType, Certainty, Status};
 use crate::vault::Vault;
 
-const PAYMENT_ID: &str = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed";
-const REFUND_ID: &str = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa";
+pub(super) const PAYMENT_ID: &str = "pay_01kaq0j5m8x2v9c4t7b1n6r3ed";
+pub(super) const REFUND_ID: &str = "ref_01kaq0k7d2f5w8y1h4g9z6s3qa";
 const EVENT_ID: &str = "evt_01kaq0j9p4n7c2x5v8b1m6t3re";
 const NOTIFICATION_ID: &str = "ntf_01kaq0j8t6v3b9m2c5x7n1p4ae";
 const RECONCILIATION_ID: &str = "rec_01kaq0m4d8s2f6g1h9j3k7p5va";
 const DISCREPANCY_ID: &str = "dis_01kaq0m5c3v7b1n6m2x8z4a9qe";
-const TRANSACTION_ID: i64 = 3_541_977_847;
+pub(super) const TRANSACTION_ID: i64 = 3_541_977_847;
 /// 2026-03-02T05:14:07Z, microseconds.
 const CREATED: i64 = 1_772_428_447_000_000;
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(CREATED).plus_seconds(seconds)
 }
 
@@ -101,6 +101,7 @@ pub(super) fn transaction(status: TransactionStatus, reason_code: Option<i32>) -
         refund_id: None,
         reason_code,
         card,
+        settlement: Settlement { moved_at: status.is_outcome().then(|| at(40)), ..Settlement::default() },
         created_at: at(40),
         updated_at: at(40),
     }

@@ -8,8 +8,8 @@ use utoipa::openapi::{Components, Content, HeaderBuilder, ObjectBuilder, OpenApi
 
 use super::problem::{self, TABLE};
 use super::{
-    audit, decline_reasons, docs, events, examples, health, invariants, notifications, payments, personal_data,
-    reconciliations, refunds, schemas, three_ds,
+    audit, day_register, decline_reasons, docs, events, examples, health, invariants, notifications, payments,
+    personal_data, reconciliations, refunds, schemas, summary, three_ds,
 };
 
 #[derive(utoipa::OpenApi)]
@@ -48,6 +48,8 @@ use super::{
         reconciliations::close_discrepancy,
         reconciliations::list_chargebacks,
         events::list_events,
+        summary::get_summary,
+        day_register::get_register,
         audit::list_audit_roots,
         invariants::check_invariants,
         decline_reasons::list_decline_reasons,
@@ -64,6 +66,7 @@ use super::{
         (name = "Refunds", description = "Give money back."),
         (name = "Events", description = "Catch up on what happened."),
         (name = "Operations", description = "Look closer, ask again, compare with the provider's register."),
+        (name = "Reports", description = "Totals for publication, the accountant's day."),
         (name = "Personal data", description = "Show or erase what is held about a payer."),
         (name = "Provider", description = "For CloudPayments."),
         (name = "Service", description = "About the service itself."),

@@ -5,6 +5,7 @@ use actix_web::web;
 use super::cursor::{self, Binding};
 use super::text::{self, Refusal};
 use crate::clock::Timestamp;
+use crate::domain::business_day::BusinessDay;
 use crate::error::{Error, Fault, Result};
 
 /// Entries of a list when `limit` is not sent.
@@ -98,6 +99,35 @@ impl QueryReader {
                 )
             })
         })
+    }
+
+    /// A business day, which must be sent.
+    pub(super) fn business_day(&mut self, name: &str) -> Option<BusinessDay> {
+        let is_sent = self.pairs.iter().any(|(sent, _)| sent == name);
+        let day = self.shaped(name, "a date such as 2026-11-25", BusinessDay::parse);
+        if !is_sent {
+            self.refuse(Fault::new(name, "required", "send a date such as 2026-11-25"));
+        }
+        day
+    }
+
+    /// `true` or `false`.
+    pub(super) fn truth(&mut self, name: &str) -> Option<bool> {
+        self.shaped(name, "true or false", |value| value.parse().ok())
+    }
+
+    /// Adds a fault that lies in several parameters together.
+    pub(super) fn refuse(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// What was read, unless there are faults.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault; a defect where something is missing without one.
+    pub(super) fn finish_with<T>(self, value: Option<T>) -> Result<T> {
+        self.finish()?;
+        value.ok_or_else(|| Error::internal("a query without faults is not complete"))
     }
 
     /// The faults of everything that was read and of every parameter that was not.

@@ -7,8 +7,8 @@ use actix_web::{HttpResponse, Route};
 use super::extract::Answered;
 use super::problem::Problem;
 use super::{
-    audit, decline_reasons, docs, events, health, invariants, notifications, payments, personal_data, reconciliations,
-    refunds, three_ds,
+    audit, day_register, decline_reasons, docs, events, health, invariants, notifications, payments, personal_data,
+    reconciliations, refunds, summary, three_ds,
 };
 
 /// One operation.
@@ -61,6 +61,8 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/discrepancies/{id}/close", || web::post().to(reconciliations::close_discrepancy)),
     get("/v1/chargebacks", || web::get().to(reconciliations::list_chargebacks)),
     get("/v1/events", || web::get().to(events::list_events)),
+    get("/v1/reports/summary", || web::get().to(summary::get_summary)),
+    get("/v1/reports/register", || web::get().to(day_register::get_register)),
     get("/v1/audit/roots", || web::get().to(audit::list_audit_roots)),
     get("/v1/invariants", || web::get().to(invariants::check_invariants)),
     get("/v1/decline-reasons", || web::get().to(decline_reasons::list_decline_reasons)),

@@ -10,6 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::{Gap, NotificationKind};
+use crate::domain::day_register::EntryKind;
 use crate::domain::decline::{Contact, DeclineCategory};
 use crate::domain::evidence::{TransactionKind, TransactionStatus};
 use crate::domain::money::CURRENCIES;
@@ -17,6 +18,7 @@ use crate::domain::payment::{CaptureMode, Language, Method};
 use crate::domain::refund::RefundStatus;
 use crate::domain::register::{DiscrepancyKind, Purpose, Resolution, RunState};
 use crate::domain::state::{CauseType, Certainty, Status};
+use crate::domain::summary::Outcome;
 
 macro_rules! names {
     ($type:ident, $schema:literal, $description:literal, $names:expr) => {
@@ -70,6 +72,13 @@ names!(
 );
 names!(NextActionName, "NextActionType", "What the site has to do next.", ["open_widget", "three_ds"]);
 names!(RefundStatusName, "RefundStatus", "Where a refund is.", RefundStatus::ALL.map(RefundStatus::as_str));
+names!(
+    OutcomeName,
+    "SummaryStatus",
+    "What became of a payment or an attempt to pay.",
+    Outcome::ALL.map(Outcome::as_str)
+);
+names!(EntryKindName, "RegisterRowKind", "What a row of the register is.", EntryKind::ALL.map(EntryKind::as_str));
 names!(
     TransactionKindName,
     "TransactionKind",

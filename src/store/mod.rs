@@ -6,6 +6,7 @@
 pub mod api_keys;
 pub mod chargebacks;
 mod conn;
+pub mod day_register;
 pub mod discrepancies;
 mod error;
 pub mod events;
@@ -26,6 +27,7 @@ pub mod schema;
 pub mod seals;
 #[cfg(feature = "sandbox")]
 mod stepped;
+pub mod summary;
 pub mod transactions;
 pub mod transitions;
 mod types;

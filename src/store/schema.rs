@@ -96,6 +96,10 @@ diesel::table! {
         card_issuer -> Nullable<Text>,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        moved_at -> Nullable<Timestamp>,
+        fee -> Nullable<BigInt>,
+        payout -> Nullable<BigInt>,
+        payout_at -> Nullable<Timestamp>,
     }
 }
 
@@ -328,6 +332,25 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    summary_days (day) {
+        day -> Text,
+        published_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    summary_groups (day, currency, status, dimension, part) {
+        day -> Text,
+        currency -> Text,
+        status -> Text,
+        dimension -> Text,
+        part -> Text,
+        members -> BigInt,
+        amount -> BigInt,
+    }
+}
+
 diesel::joinable!(transactions -> payments (payment_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -349,6 +372,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     reconciliations,
     refunds,
     register_marks,
+    summary_days,
+    summary_groups,
     transactions,
     transition_edges,
     transitions

@@ -6,7 +6,8 @@ use diesel::sql_types::Bool;
 use super::Tx;
 use super::schema::{payments, transactions};
 use super::types::{NaiveDateTime, currency, known, moment};
-use crate::domain::evidence::{Card, Transaction, TransactionKind, TransactionStatus};
+use crate::clock::Timestamp;
+use crate::domain::evidence::{Card, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, RefundId, TransactionRecordId};
 use crate::domain::money::Money;
 use crate::error::Result;
@@ -31,6 +32,10 @@ struct Row {
     card_issuer: Option<String>,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
+    moved_at: Option<NaiveDateTime>,
+    fee: Option<i64>,
+    payout: Option<i64>,
+    payout_at: Option<NaiveDateTime>,
 }
 
 /// A transaction of ours beside what its payment asks for.
@@ -129,6 +134,10 @@ fn to_row(payment_id: &PaymentId, transaction: &Transaction) -> Row {
         card_issuer: transaction.card.issuer.clone(),
         created_at: transaction.created_at.naive_utc(),
         updated_at: transaction.updated_at.naive_utc(),
+        moved_at: transaction.settlement.moved_at.map(Timestamp::naive_utc),
+        fee: transaction.settlement.fee,
+        payout: transaction.settlement.payout,
+        payout_at: transaction.settlement.payout_at.map(Timestamp::naive_utc),
     }
 }
 
@@ -148,6 +157,12 @@ fn from_row(row: Row) -> Result<Transaction> {
             first_six: row.card_first_six,
             last_four: row.card_last_four,
             issuer: row.card_issuer,
+        },
+        settlement: Settlement {
+            moved_at: row.moved_at.map(moment),
+            fee: row.fee,
+            payout: row.payout,
+            payout_at: row.payout_at.map(moment),
         },
         created_at: moment(row.created_at),
         updated_at: moment(row.updated_at),

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 27] = [
+const SCOPES: [(&str, &str, Scope); 29] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -54,6 +54,8 @@ const SCOPES: [(&str, &str, Scope); 27] = [
     ("GET", "/v1/chargebacks", Scope::OpsWrite),
     ("GET", "/v1/invariants", Scope::OpsWrite),
     ("GET", "/v1/events", Scope::PaymentsRead),
+    ("GET", "/v1/reports/summary", Scope::ReportsRead),
+    ("GET", "/v1/reports/register", Scope::ReportsRead),
     ("GET", "/v1/audit/roots", Scope::ReportsRead),
     ("GET", "/v1/decline-reasons", Scope::PaymentsRead),
     ("GET", "/v1/payers/{account_id}/personal-data", Scope::PersonalDataWrite),
@@ -90,6 +92,8 @@ fn concrete(path: &str) -> String {
     path.replace("{id}", &format!("{id}01kaq0j5m8x2v9c4t7b1n6r3ed"))
         .replace("{kind}", "pay")
         .replace("{account_id}", "user-42")
+        .replace("/reports/summary", "/reports/summary?from=2026-03-01&to=2026-03-02")
+        .replace("/reports/register", "/reports/register?date=2026-03-02")
 }
 
 #[track_caller]

@@ -18,7 +18,7 @@ crate::on_both!(
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 /// Every migration, as SQLite and as PostgreSQL has it. Not 000002: SQLite changes no constraint in place and builds a table
 /// anew instead.
-const UPS: [(&str, &str); 6] = [
+const UPS: [(&str, &str); 7] = [
     (
         include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql"),
         include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql"),
@@ -38,6 +38,10 @@ const UPS: [(&str, &str); 6] = [
     (
         include_str!("../../migrations/sqlite/2026-11-25-000005_callers/up.sql"),
         include_str!("../../migrations/postgres/2026-11-25-000005_callers/up.sql"),
+    ),
+    (
+        include_str!("../../migrations/sqlite/2026-11-25-000006_reports/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-25-000006_reports/up.sql"),
     ),
     (
         include_str!("../../migrations/sqlite/2026-11-25-000007_refused_repeats/up.sql"),

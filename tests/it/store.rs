@@ -291,8 +291,9 @@ async fn a_database_that_dies_and_comes_back() {
     let server = PostgresServer::start_with(Options { fsync: true }).unwrap();
     server.create_database("payments", None).unwrap();
     let url = server.url("payments");
-    // The other database of this instance stays empty.
-    let app = TestApp::start_with(Engine::Sqlite, |settings| settings.with("database.url", url.clone())).await;
+    let mut app = TestApp::start_with(Engine::Sqlite, |settings| settings.with("database.url", url.clone())).await;
+    // The other database of this instance stays empty: what is left behind is left in this one.
+    app.database.url = url.clone();
     let mut answers = Vec::new();
     let create = async |number: usize| {
         let reply = app.post_as("/v1/payments", &format!("key-{number}"), widget(&format!("KM-{number}"))).await;

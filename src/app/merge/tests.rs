@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::evidence::{Known, RefundShare, derive};
+use crate::domain::evidence::{Known, RefundShare, Settlement, derive};
 use crate::domain::money::Currency;
 use crate::domain::payment::Sums;
 use crate::domain::refund::RefundStatus;
@@ -32,6 +32,7 @@ fn fact(number: i64, status: TransactionStatus, minor: Option<i64>) -> Fact {
         account_id: None,
         subscription_id: None,
         test_mode: None,
+        settlement: Settlement::default(),
     }
 }
 
@@ -53,11 +54,11 @@ fn the_register_tells_the_currency_of_a_refund() {
     let told = refund(2, 1, 500);
     let by_register = Fact { amount: Some(Money::new(500, rub)), ..told.clone() };
     let before = learned(&[told], asked(false)).remove(0);
-    let after = merge(before.clone(), &by_register, None, asked(false));
+    let after = merge(before.clone(), &by_register, None, asked(false), Timestamp::from_micros(0));
     assert_eq!(after.amount, Money::new(500, rub));
     assert!(contradicts(&before, &after, &by_register));
     // Told again, it is nothing new.
-    let again = merge(after.clone(), &by_register, None, asked(false));
+    let again = merge(after.clone(), &by_register, None, asked(false), Timestamp::from_micros(0));
     assert!(same(&after, &again) && !contradicts(&after, &again, &by_register));
 }
 
@@ -65,7 +66,7 @@ fn the_register_tells_the_currency_of_a_refund() {
 fn learn(known: &mut Vec<Transaction>, fact: &Fact, asked: Asked) -> bool {
     match known.iter_mut().find(|known| known.transaction_id == fact.transaction_id) {
         Some(before) => {
-            let after = merge(before.clone(), fact, None, asked);
+            let after = merge(before.clone(), fact, None, asked, Timestamp::from_micros(0));
             let changed = !same(before, &after);
             *before = after;
             changed
@@ -291,4 +292,51 @@ proptest! {
             status = derived.status;
         }
     }
+}
+
+#[test]
+fn an_outcome_came_about_at_the_earliest_moment_that_is_told() {
+    let at = Timestamp::from_micros;
+    let told = |status, moved_at: Option<i64>| Fact {
+        settlement: Settlement { moved_at: moved_at.map(at), ..Settlement::default() },
+        ..fact(1, status, Some(AMOUNT))
+    };
+    let known = |facts: &[(Fact, i64)]| {
+        let (first, rest) = facts.split_first().unwrap();
+        let id = TransactionRecordId::from_stored("1".to_owned());
+        let mut known = begin(id, at(first.1), asked(true), &first.0, None).unwrap();
+        for (fact, heard) in rest {
+            known = merge(known, fact, None, asked(true), at(*heard));
+        }
+        known.settlement.moved_at
+    };
+    use TransactionStatus::{Authorized, Completed, Declined};
+    assert_eq!(known(&[(told(Authorized, None), 5)]), None, "a hold is no outcome");
+    assert_eq!(
+        known(&[(told(Authorized, Some(3)), 5), (told(Completed, None), 9)]),
+        Some(at(9)),
+        "nor is its moment that of the capture"
+    );
+    assert_eq!(known(&[(told(Completed, None), 9), (told(Completed, Some(7)), 20)]), Some(at(7)));
+    assert_eq!(known(&[(told(Completed, Some(7)), 20), (told(Completed, None), 30)]), Some(at(7)));
+    assert_eq!(known(&[(told(Completed, Some(25)), 20)]), Some(at(20)), "not later than we heard of it");
+    assert_eq!(
+        known(&[(told(Declined, Some(2)), 3), (told(Completed, None), 9)]),
+        Some(at(9)),
+        "another outcome, another moment"
+    );
+    assert_eq!(known(&[(told(Completed, None), 9), (told(Authorized, Some(1)), 10)]), Some(at(9)));
+}
+
+#[test]
+fn fee_and_payout_are_those_told_last() {
+    let told = |fee: Option<i64>, payout: Option<i64>| Fact {
+        settlement: Settlement { fee, payout, ..Settlement::default() },
+        ..fact(1, TransactionStatus::Completed, Some(AMOUNT))
+    };
+    let mut transactions = learned(&[told(Some(10), None), told(None, Some(90)), told(None, None)], asked(false));
+    let settlement = transactions[0].settlement;
+    assert_eq!((settlement.fee, settlement.payout), (Some(10), Some(90)));
+    assert!(!learn(&mut transactions, &told(Some(12), None), asked(false)), "nobody is told of it");
+    assert_eq!(transactions[0].settlement.fee, Some(12));
 }

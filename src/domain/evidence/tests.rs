@@ -61,6 +61,7 @@ fn learn(transactions: &mut Vec<Transaction>, told: &Told) {
             refund_id: None,
             reason_code: None,
             card: Card::default(),
+            settlement: Settlement::default(),
             created_at: Timestamp::from_micros(0),
             updated_at: Timestamp::from_micros(0),
         });

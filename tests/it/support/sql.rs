@@ -132,6 +132,44 @@ impl Sql {
     }
 
     /// Writes a payment of 100 in this state.
+    /// How the database would run a query, a line each; PostgreSQL is asked what it would do without reading whole tables.
+    pub fn plan(&mut self, sql: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Detail {
+            #[diesel(sql_type = Text)]
+            detail: String,
+        }
+        #[derive(QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+            line: String,
+        }
+        match &mut self.0 {
+            Connection::Sqlite(connection) => {
+                let rows: Vec<Detail> =
+                    diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(connection).unwrap();
+                rows.into_iter().map(|row| row.detail).collect()
+            }
+            Connection::Postgres(connection) => {
+                connection.batch_execute("SET enable_seqscan = off").unwrap();
+                let rows: Vec<Line> = diesel::sql_query(format!("EXPLAIN {sql}")).load(connection).unwrap();
+                rows.into_iter().map(|row| row.line).collect()
+            }
+        }
+    }
+
+    /// Adds `count` completed transactions of a payment, all with the same moment; numbers and ids begin at `first`.
+    pub fn insert_transactions(&mut self, payment: &str, first: u32, count: u32, moved_at: &str, brand: &str) {
+        let last = first + count - 1;
+        self.run(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}) \
+             INSERT INTO transactions (id, payment_id, transaction_id, kind, status, currency, amount, captured, card_brand, \
+             created_at, updated_at, moved_at) SELECT 'trn_' || i, '{payment}', i, 'payment', 'completed', 'KZT', 100, 100, \
+             '{brand}', '{moved_at}', '{moved_at}', '{moved_at}' FROM n"
+        ))
+        .unwrap();
+    }
+
     pub fn insert_payment(&mut self, id: &str, status: &str) {
         let captured = i32::from(matches!(status, "paid" | "partially_refunded" | "refunded")) * 100;
         let authorized = if status == "authorized" { 100 } else { captured };
