@@ -211,7 +211,8 @@ impl World {
     /// Seconds between two steps of a worker that works `times` as seldom as the busiest one and had nothing to do for
     /// `idle` steps while nothing else happened. Where only time has to pass, they get long.
     pub(super) fn worker_pause_s(&self, times: u64, idle: u32) -> u64 {
-        let busy_s = times.saturating_mul(if self.is_calm() { 300 } else { self.weather.worker_s });
+        let busy_s =
+            times.saturating_mul(if self.is_calm() { 300 } else { self.weather.worker_s }).min(LONGEST_PAUSE_S);
         let longest_s = if self.is_calm() { LONGEST_PAUSE_S } else { busy_s.max(LONGEST_PAUSE_IN_STORM_S) };
         busy_s.saturating_mul(2u64.saturating_pow(idle.min(10))).min(longest_s)
     }
