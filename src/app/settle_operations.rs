@@ -278,8 +278,9 @@ impl App {
         // A charge is sent once: what it made is no younger than the time that the provider had for it.
         let until = operation.started_at.plus_seconds(self.provider_works_s());
         match self.search_register(operation.started_at, until, ours).await? {
-            // After a refusal the provider may still try a second bank under the same call.
-            Some(fact) if fact.status == TransactionStatus::Declined && !over => None,
+            // The provider may still try a second bank under the same call, whether the first one refused or is asking the
+            // payer: only money is an end before it can no longer be working on it.
+            Some(fact) if fact.status < TransactionStatus::Authorized && !over => None,
             Some(fact) => Some(Conclusion::Fact(Box::new(fact))),
             None => over.then_some(Conclusion::Absent),
         }

@@ -1,6 +1,9 @@
-//! What the documents say of the tests is true.
+//! What the documents say is true: of the tests, and of what the program is built from.
 
 use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
 
 /// `file::function` of the threat model names a test that is there.
 #[test]
@@ -16,5 +19,32 @@ fn every_test_that_the_threat_model_names_is_there() {
         }
         let source = std::fs::read_to_string(root.join(format!("tests/it/{file}.rs"))).unwrap_or_default();
         assert!(source.contains(&format!("async fn {test}(")), "{file}::{test}");
+    }
+}
+
+/// `deny.toml` is for `cargo deny`; what needs no tool but cargo is looked at by every test run.
+#[test]
+fn dependencies_are_of_known_origin_and_licence() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = std::fs::read_to_string(root.join("deny.toml")).unwrap();
+    let (_, rest) = rules.split_once("allow = [").unwrap();
+    let allowed: Vec<&str> = rest.split(']').next().unwrap().split('"').skip(1).step_by(2).collect();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    for package in packages.iter().filter(|package| !package["source"].is_null()) {
+        let name = package["name"].as_str().unwrap();
+        let source = package["source"].as_str().unwrap();
+        assert_eq!(source, "registry+https://github.com/rust-lang/crates.io-index", "{name}");
+        let licence = package["license"].as_str().unwrap_or_default().replace('/', " OR ").replace(['(', ')'], "");
+        // Every part has to be allowed, of alternatives one.
+        let known = licence.split(" AND ").all(|part| part.split(" OR ").any(|one| allowed.contains(&one.trim())));
+        assert!(known, "{name}: {licence}; read it, then add it to deny.toml or take another crate");
     }
 }

@@ -8,6 +8,7 @@ use crate::support::{APPROVED, CARD_THREE_DS, Engine, Reply, TestApp, card, expe
 crate::on_both!(
     a_lost_charge_on_a_later_page_of_the_register_is_found,
     what_cannot_be_read_may_be_the_lost_charge,
+    a_first_bank_that_asks_the_payer_does_not_decide_a_lost_charge,
     a_charge_of_another_payment_is_not_taken_for_the_lost_one,
     a_bill_that_another_payment_has_paid_does_not_pay_this_one,
     an_unpaid_payment_does_not_end_while_the_provider_does_not_answer,
@@ -66,6 +67,23 @@ async fn what_cannot_be_read_may_be_the_lost_charge(engine: Engine) {
     app.break_answer("/v2/payments/list", page);
     assert_eq!(settled(&app, &lost, OVER_S).await, expected("processing", "undetermined"));
     assert_eq!(settled(&app, &lost, 60).await, expected("expired", "proven"));
+    app.finish().await;
+}
+
+/// The provider may try a second bank under the same call: what the first one does is no end of it.
+async fn a_first_bank_that_asks_the_payer_does_not_decide_a_lost_charge(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.lose(NotificationKind::Pay);
+    let lost = lost_charge(&app, ApiFaultKind::DropAfter).await;
+    let at_the_bank = json!({ "Model": [{
+        "TransactionId": 5_000_000_001_i64, "Type": 0, "Status": "AwaitingAuthentication", "Amount": 12500, "Currency": "KZT",
+        "InvoiceId": "L-1", "JsonData": json!({ "payment_id": lost.id() }).to_string(),
+    }], "Success": true, "Message": null });
+    app.break_answer("/payments/find", ApiFaultKind::StatusBefore { status: 500 });
+    let page = ApiFaultKind::StatusAfter { status: 200, body: Some(at_the_bank.to_string()) };
+    app.break_answer("/v2/payments/list", page);
+    assert_eq!(settled(&app, &lost, 60).await, expected("processing", "undetermined"));
+    assert_eq!(settled(&app, &lost, OVER_S).await, expected("paid", "proven"));
     app.finish().await;
 }
 
