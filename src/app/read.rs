@@ -7,7 +7,9 @@ use tokio::sync::broadcast::error::RecvError;
 use super::idempotent::{details, refund};
 use super::{App, Event, Listing, NotificationRecord, Page, PaymentDetails, PaymentFilter, Transition};
 use crate::domain::id::{EventId, NotificationId, PaymentId, RefundId};
+use crate::domain::payment::Payment;
 use crate::domain::refund::Refund;
+use crate::domain::state::{Certainty, Status};
 use crate::error::Result;
 use crate::store::{Tx, events, notifications, payments, refunds, transactions, transitions};
 
@@ -23,7 +25,7 @@ impl App {
         self.parts.store.read(move |tx| details(tx, &id)).await
     }
 
-    /// Answers as soon as the status changes, at the latest after `seconds`.
+    /// Answers as soon as the status changes, at the latest after `seconds`; at once when nothing is awaited any more.
     ///
     /// # Errors
     /// [`crate::error::Error::NotFound`].
@@ -32,6 +34,9 @@ impl App {
         let mut changes = self.changes.subscribe();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds);
         let first = self.payment(id.clone()).await?;
+        if is_settled(&first.payment) {
+            return Ok(first);
+        }
         while tokio::time::Instant::now() < deadline {
             let pause = LOOK_AGAIN.min(deadline - tokio::time::Instant::now());
             let told = tokio::time::timeout(pause, async {
@@ -133,9 +138,16 @@ impl App {
     }
 }
 
-pub(super) fn with_transactions(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment) -> Result<PaymentDetails> {
+pub(super) fn with_transactions(tx: &mut Tx<'_>, payment: Payment) -> Result<PaymentDetails> {
     let transactions = super::record::shown(transactions::of_payment(tx, &payment.id)?);
     Ok(PaymentDetails { payment, transactions })
+}
+
+/// Nothing about it is awaited: whoever asks after a 202 may find that the outcome came before the question.
+fn is_settled(payment: &Payment) -> bool {
+    payment.certainty == Certainty::Proven
+        && !Status::UNFINISHED.contains(&payment.status)
+        && payment.sums.refund_pending == 0
 }
 
 /// Lists are read with one entry more than asked for, which tells whether more follows.

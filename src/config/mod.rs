@@ -130,9 +130,12 @@ impl Raw {
     /// Every setting and its value, one a line, secrets left out.
     pub fn redacted(&self) -> String {
         let mut lines = String::new();
+        let known = toml_keys(DEFAULTS);
         for key in keys_of(&self.0) {
             let value = text_of(self.get(&key));
-            let shown = match (SECRETS.contains(&key.as_str()), value.is_empty()) {
+            // A misspelt name may be that of a secret.
+            let hidden = SECRETS.contains(&key.as_str()) || !known.contains(&key);
+            let shown = match (hidden, value.is_empty()) {
                 (true, false) => "[set, not shown]".to_owned(),
                 (_, true) => "[not set]".to_owned(),
                 (false, false) => value,

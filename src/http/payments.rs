@@ -68,7 +68,8 @@ pub(super) async fn create_payment(
 
 /// Get a payment
 ///
-/// `wait` holds the answer until the payment changes, or that many seconds at most.
+/// `wait` holds the answer until the payment changes, or that many seconds at most. A payment of which nothing is awaited
+/// is answered at once.
 #[utoipa::path(get, path = "/v1/payments/{id}", tag = "Payments", security(("api_key" = ["payments:read"])),
     params(
         PaymentPath,

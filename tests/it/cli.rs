@@ -107,6 +107,12 @@ fn whole_settings_are_shown_without_secrets() {
     for secret in ["db-password", "the-secret", "the-one-before", ENCRYPTION_KEY, "QUJDREVG"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+    // A secret under a misspelt name is one all the same.
+    let mut command = program(folder.path(), &["check-config"]);
+    set(&mut command, "cloudpayments.api_secrt", "the-secret");
+    let output = command.output().unwrap();
+    let shown = out(&output) + &err(&output);
+    assert!(!output.status.success() && shown.contains("api_secrt") && !shown.contains("the-secret"), "{shown}");
 }
 
 #[test]

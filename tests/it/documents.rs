@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use kmic_payments::domain::state::{EDGES, Status};
 use serde_json::Value;
 
 /// `file::function` of the threat model names a test that is there.
@@ -46,5 +47,23 @@ fn dependencies_are_of_known_origin_and_licence() {
         // Every part has to be allowed, of alternatives one.
         let known = licence.split(" AND ").all(|part| part.split(" OR ").any(|one| allowed.contains(&one.trim())));
         assert!(known, "{name}: {licence}; read it, then add it to deny.toml or take another crate");
+    }
+}
+
+#[test]
+fn the_page_of_the_states_has_every_move_and_no_other() {
+    let page = include_str!("../../docs/states.md");
+    let name = |status: Option<Status>| status.map_or("-", Status::as_str);
+    let rows: Vec<String> =
+        EDGES.iter().map(|edge| format!("| {} | {} | {} |", name(edge.from), edge.to, edge.why)).collect();
+    let (_, table) = page.split_once("what makes the move |\n|---|---|---|\n").unwrap();
+    assert_eq!(table.lines().collect::<Vec<_>>(), rows);
+    let arrow = |from: Option<Status>, to: Status| format!("    {} --> {to}", from.map_or("[*]", Status::as_str));
+    let drawn: Vec<&str> = page.lines().filter(|line| line.contains("-->")).collect();
+    let moves: Vec<String> =
+        EDGES.iter().filter(|edge| edge.from != Some(edge.to)).map(|edge| arrow(edge.from, edge.to)).collect();
+    assert_eq!(drawn, moves);
+    for status in Status::ALL {
+        assert!(page.contains(&format!("| `{status}` | ")), "{status}");
     }
 }

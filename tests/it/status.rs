@@ -14,6 +14,7 @@ crate::on_both!(
     unknown_parameters_are_refused,
     waiting_ends_when_the_status_changes,
     waiting_ends_unchanged_after_its_time,
+    what_is_settled_is_not_waited_for,
     the_history_tells_each_change_in_order,
 );
 
@@ -116,6 +117,15 @@ async fn waiting_ends_unchanged_after_its_time(engine: Engine) {
     let reply = app.get(&format!("/v1/payments/{}?wait=1", created.id())).await.expect(200);
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert_eq!(reply.json, created.json);
+    app.finish().await;
+}
+
+async fn what_is_settled_is_not_waited_for(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let paid = app.create(card("S-1", APPROVED)).await.expect(201);
+    let waiting = app.get(&format!("/v1/payments/{}?wait=30", paid.id()));
+    let reply = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is waited for").expect(200);
+    assert_eq!(reply.text("/status"), "paid");
     app.finish().await;
 }
 
