@@ -75,7 +75,9 @@ impl App {
         let wanted = id.clone();
         let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &wanted)).await?;
         let may_have_paid = known.iter().any(may_be_paid);
-        if details.payment.status != Status::AwaitingPayer || !may_have_paid {
+        // Beside the hold that is to be released there may be another one, of an attempt whose outcome we were not told.
+        let asks = matches!(details.payment.status, Status::AwaitingPayer | Status::Authorized);
+        if !asks || !may_have_paid {
             return Ok(());
         }
         let facts = self.last_look(&details.payment).await?.ok_or_else(|| Error::Unavailable {

@@ -11,6 +11,7 @@ crate::on_both!(
     a_first_bank_that_asks_the_payer_does_not_decide_a_lost_charge,
     a_charge_of_another_payment_is_not_taken_for_the_lost_one,
     a_bill_that_another_payment_has_paid_does_not_pay_this_one,
+    a_hold_that_we_were_not_told_of_is_found_before_cancelled_is_told,
     an_unpaid_payment_does_not_end_while_the_provider_does_not_answer,
 );
 
@@ -108,6 +109,24 @@ async fn a_bill_that_another_payment_has_paid_does_not_pay_this_one(engine: Engi
     let paid = app.sync(paid.id()).await;
     assert_eq!(paid.text("/status"), "paid");
     expect_sums(&paid, "12500.00", "0.00", "12500.00");
+    app.finish().await;
+}
+
+/// The payer paid in two tabs, and of the first hold nobody told us: releasing the second one does not end the payment.
+async fn a_hold_that_we_were_not_told_of_is_found_before_cancelled_is_told(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(with(widget("L-1"), "capture", "manual")).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay(order(&created, APPROVED)).await;
+    // Longer than a Check holds it.
+    app.advance(400);
+    app.pay(order(&created, APPROVED)).await;
+    assert_eq!(app.payment(created.id()).await.text("/status"), "authorized");
+    let first = app.act(created.id(), "cancel", json!({})).await.expect(200);
+    assert_eq!(first.text("/status"), "authorized", "the other hold is still there");
+    assert_ne!(first.text("/attention"), "");
+    let second = app.act(created.id(), "cancel", json!({})).await.expect(200);
+    assert_eq!(second.text("/status"), "cancelled");
     app.finish().await;
 }
 
