@@ -123,6 +123,7 @@ impl Running {
 
     /// Accepts nothing more, lets requests under way finish, then ends.
     pub async fn stop(self) {
+        self.app.stop_waiting();
         self.handle.stop(true).await;
         if let Some(admin) = self.admin {
             admin.stop(false).await;

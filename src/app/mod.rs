@@ -58,6 +58,7 @@ pub use types::*;
 pub use verify_history::{Broken, History, PublishedRoot, VerifyHistory, verify_history};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::broadcast;
 
@@ -125,6 +126,7 @@ pub struct App {
     days: reconcile::Days,
     readings: access::Readings,
     sweep: retention::Sweep,
+    stopping: AtomicBool,
 }
 
 impl App {
@@ -141,7 +143,13 @@ impl App {
             days: reconcile::Days::default(),
             readings: access::Readings::default(),
             sweep: retention::Sweep::default(),
+            stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Ends what only waits for news: a stop must not wait for it, too.
+    pub fn stop_waiting(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Whether the database answers.

@@ -1,5 +1,6 @@
 //! Reading: payments, their history, refunds, events, notifications.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -25,7 +26,8 @@ impl App {
         self.parts.store.read(move |tx| details(tx, &id)).await
     }
 
-    /// Answers as soon as the status changes, at the latest after `seconds`; at once when nothing is awaited any more.
+    /// Answers as soon as the status changes, at the latest after `seconds`; at once when nothing is awaited any more
+    /// or the service stops.
     ///
     /// # Errors
     /// [`crate::error::Error::NotFound`].
@@ -37,7 +39,7 @@ impl App {
         if is_settled(&first.payment) {
             return Ok(first);
         }
-        while tokio::time::Instant::now() < deadline {
+        while tokio::time::Instant::now() < deadline && !self.stopping.load(Ordering::Relaxed) {
             let pause = LOOK_AGAIN.min(deadline - tokio::time::Instant::now());
             let told = tokio::time::timeout(pause, async {
                 loop {

@@ -15,6 +15,7 @@ crate::on_both!(
     waiting_ends_when_the_status_changes,
     waiting_ends_unchanged_after_its_time,
     what_is_settled_is_not_waited_for,
+    a_stop_does_not_wait_for_those_who_wait,
     the_history_tells_each_change_in_order,
 );
 
@@ -127,6 +128,17 @@ async fn what_is_settled_is_not_waited_for(engine: Engine) {
     let reply = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is waited for").expect(200);
     assert_eq!(reply.text("/status"), "paid");
     app.finish().await;
+}
+
+async fn a_stop_does_not_wait_for_those_who_wait(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(widget("S-1")).await.expect(201);
+    let path = format!("/v1/payments/{}?wait=30", created.id());
+    let waiting = tokio::spawn(Reply::receive(app.request(reqwest::Method::GET, &path)));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    tokio::time::timeout(Duration::from_secs(20), app.stop()).await.expect("the stop waits for it");
+    assert_eq!(waiting.await.unwrap().expect(200).json, created.json);
 }
 
 async fn the_history_tells_each_change_in_order(engine: Engine) {
