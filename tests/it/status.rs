@@ -124,8 +124,9 @@ async fn waiting_ends_unchanged_after_its_time(engine: Engine) {
 async fn what_is_settled_is_not_waited_for(engine: Engine) {
     let app = TestApp::start(engine).await;
     let paid = app.create(card("S-1", APPROVED)).await.expect(201);
-    let waiting = app.get(&format!("/v1/payments/{}?wait=30", paid.id()));
-    let reply = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is waited for").expect(200);
+    let path = format!("/v1/payments/{}?wait=30", paid.id());
+    let reply =
+        tokio::time::timeout(Duration::from_secs(20), app.get(&path)).await.expect("it is waited for").expect(200);
     assert_eq!(reply.text("/status"), "paid");
     app.finish().await;
 }
