@@ -18,11 +18,21 @@ pub(super) const REQUEST_TIMEOUT_S: u64 = 60;
 /// What proxies write.
 const PROXY_PAGE: &str = "<html><body><h1>502 Bad Gateway</h1></body></html>";
 
-pub(super) struct SimulatedWire(pub(super) Arc<World>);
+/// The wire of one process. What it has under way ends with it.
+pub(super) struct SimulatedWire {
+    world: Arc<World>,
+    under_way: AtomicUsize,
+}
+
+impl SimulatedWire {
+    pub(super) fn of_process(world: &Arc<World>) -> SimulatedWire {
+        SimulatedWire { world: Arc::clone(world), under_way: AtomicUsize::new(0) }
+    }
+}
 
 impl Wire for SimulatedWire {
     fn exchange<'a>(&'a self, request: Request<'a>) -> Exchange<'a> {
-        Box::pin(exchange(&self.0, request))
+        Box::pin(exchange(self, request))
     }
 }
 
@@ -33,12 +43,12 @@ type Sent = (u16, Vec<u8>);
 struct UnderWay<'a>(&'a AtomicUsize);
 
 impl<'a> UnderWay<'a> {
-    fn begin(world: &'a World) -> UnderWay<'a> {
-        let before = world.under_way.fetch_add(1, Ordering::Relaxed);
+    fn begin(wire: &'a SimulatedWire) -> UnderWay<'a> {
+        let (world, before) = (&wire.world, wire.under_way.fetch_add(1, Ordering::Relaxed));
         if before >= world.weather.max_concurrent {
             world.violated("the provider's limit is kept", None, format!("{before} requests are under way"));
         }
-        UnderWay(&world.under_way)
+        UnderWay(&wire.under_way)
     }
 }
 
@@ -48,8 +58,9 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-async fn exchange(world: &Arc<World>, request: Request<'_>) -> Result<Raw, Failure> {
-    let _under_way = UnderWay::begin(world);
+async fn exchange(wire: &SimulatedWire, request: Request<'_>) -> Result<Raw, Failure> {
+    let _under_way = UnderWay::begin(wire);
+    let world = &wire.world;
     let path = request.path;
     let Some(request) = read(&request) else {
         world.violated("every call is one of the provider's methods", None, path.to_owned());

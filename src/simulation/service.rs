@@ -118,7 +118,7 @@ fn client(world: &Arc<World>, fixed: &Fixed) -> Client {
         clock: world.clock.clone(),
         metrics: Arc::clone(&fixed.metrics),
     };
-    Client::over(Arc::new(SimulatedWire(Arc::clone(world))), &settings)
+    Client::over(Arc::new(SimulatedWire::of_process(world)), &settings)
 }
 
 pub(super) fn presenter(public_id: &str) -> PresenterSettings {

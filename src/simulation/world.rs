@@ -2,7 +2,7 @@
 //! happened.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,8 +91,6 @@ pub(super) struct World {
     pub ids: Arc<WorldIds>,
     pub tally: Mutex<Tally>,
     pub fixed: Arc<Fixed>,
-    /// Requests to the provider.
-    pub under_way: AtomicUsize,
     process: Mutex<Option<Arc<App>>>,
     chance: Mutex<Chance>,
     calm: AtomicBool,
@@ -128,7 +126,6 @@ impl World {
             stirred: AtomicU64::new(0),
             present: Presenter::new(presenter_settings, Arc::clone(&fixed.vault)),
             fixed: Arc::clone(fixed),
-            under_way: AtomicUsize::new(0),
             journal: Mutex::new(Journal { hash: 0xcbf2_9ce4_8422_2325, lines: told.then(Vec::new) }),
             violations: Mutex::default(),
         };
