@@ -189,7 +189,7 @@ mod tests {
             (r#"{"amount":{"value":"0.00","currency":"KZT"}}"#, "/amount/value", "must_be_positive"),
             (r#"{"amount":{"value":"1e3","currency":"KZT"}}"#, "/amount/value", "not_a_decimal"),
             (r#"{"amount":{"value":"1234567890123456789.00","currency":"KZT"}}"#, "/amount/value", "too_large"),
-            (r#"{"amount":{"value":"1.00","currency":"XXX"}}"#, "/amount/currency", "unknown_currency"),
+            (r#"{"amount":{"value":"1.00","currency":"ZZZ"}}"#, "/amount/currency", "unknown_currency"),
             (r#"{"amount":{"value":"1.00"}}"#, "/amount/currency", "required"),
             (r#"{"amount":{"value":"1.00","currency":"KZT","cents":1}}"#, "/amount/cents", "unknown_field"),
             (r#"{"amount":null}"#, "/amount", "must_not_be_null"),

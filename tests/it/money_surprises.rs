@@ -94,7 +94,7 @@ async fn a_pay_in_another_currency_does_not_pay(engine: Engine) {
     needs_attention(&app, &payment, "awaiting_payer", "amount_mismatch").await;
     // One that we know nothing of is no sum at all.
     let other = app.create(widget("KM-2")).await.expect(201);
-    pay(&app, "KM-2", "5000000002", "12500.00", "XXX").await;
+    pay(&app, "KM-2", "5000000002", "12500.00", "ZZZ").await;
     let seen = app.payment(other.id()).await;
     assert_eq!(seen.text("/status"), "awaiting_payer");
     assert_ne!(seen.text("/attention"), "");

@@ -160,7 +160,7 @@ async fn invalid_requests_are_refused_in_words() {
         ("IpAddress", json!(""), "IpAddress is required"),
         ("CardCryptogramPacket", Value::Null, "CardCryptogramPacket is required"),
         ("CardCryptogramPacket", json!("junk"), "Invalid CardCryptogramPacket value"),
-        ("Currency", json!("XXX"), "Invalid Currency value"),
+        ("Currency", json!("ZZZ"), "Invalid Currency value"),
     ] {
         assert_eq!(refused(key, value).await, json!({"Success": false, "Message": message}));
     }
