@@ -379,7 +379,7 @@ impl App {
     /// The strongest matching transaction in the register from shortly before `since` to `until`: no longer than it has to
     /// be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
     /// end: then nothing is proven.
-    async fn search_register(
+    pub(super) async fn search_register(
         &self,
         since: Timestamp,
         until: Timestamp,
