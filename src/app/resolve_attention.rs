@@ -9,7 +9,7 @@ use super::{Answer, App, Caller, Idempotency, StoredAnswer};
 use crate::domain::id::PaymentId;
 use crate::domain::state::CauseType;
 use crate::error::{Conflict, Error, Result};
-use crate::store::{idempotency, payments};
+use crate::store::{idempotency, payments, transitions};
 
 /// What the write came to.
 enum Done {
@@ -47,9 +47,11 @@ impl App {
                         "nothing about this payment needs attention; read it again",
                     ));
                 };
-                let note = Note { always: true, resolves_attention: true, ..Note::default() }
-                    .with("resolved", resolved)
-                    .with("reason", reason.as_str());
+                let mut note =
+                    Note { always: true, resolves_attention: true, ..Note::default() }.with("resolved", resolved);
+                if let Some((member, sealed)) = transitions::seal_reason(tx, &id, &reason)? {
+                    note = note.with(member, sealed);
+                }
                 let details = recorder.settle(tx, payment, note)?.answered_to(&keyed.caller);
                 let answer = present.payment(&details, false);
                 idempotency::finish(tx, &keyed.caller, &keyed.idempotency, Some(&id), &answer)?;

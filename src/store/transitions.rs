@@ -2,14 +2,20 @@
 
 use diesel::prelude::*;
 
-use super::Tx;
+use serde_json::{Map, Value};
+
 use super::schema::transitions;
 use super::types::{NaiveDateTime, known, moment};
+use super::{Tx, payer_keys};
 use crate::app::Transition;
 use crate::domain::id::PaymentId;
 use crate::domain::state::{Cause, CauseType, Status};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::vault;
 
+/// Words of an operator in `detail`, and the member that takes their place when the row is read.
+const SEALED_REASON: &str = "sealed_reason";
+const REASON: &str = "reason";
 /// What stands for "before the creation" in `from_status`.
 const NOTHING: &str = "none";
 
@@ -46,16 +52,51 @@ pub fn append(tx: &mut Tx<'_>, payment_id: &PaymentId, transition: &Transition) 
     Ok(())
 }
 
+/// An operator's words for the detail of a row, sealed with the key of the payer: a history is never erased, so what may
+/// name somebody is in it only as long as that key is. Nothing where there is no key: of an erased payer, and of a payment
+/// from before payers had keys that `keys rotate-encryption` has not given one yet.
+pub fn seal_reason(tx: &mut Tx<'_>, payment_id: &PaymentId, words: &str) -> Result<Option<(&'static str, String)>> {
+    let payer = payer_keys::of_payment(tx, payment_id)?;
+    let sealed = payer.seal(tx.vault, &reason_context(payment_id), words.as_bytes());
+    let sealed = sealed.filter(|sealed| !vault::is_sealed_by_vault(sealed));
+    Ok(sealed.map(|sealed| (SEALED_REASON, vault::base64(&sealed))))
+}
+
+fn reason_context(payment_id: &PaymentId) -> String {
+    format!("transitions/reason/{payment_id}")
+}
+
+/// The detail as it is shown: with the words of an operator where they can be opened.
+fn opened(tx: &mut Tx<'_>, payment_id: &PaymentId, detail: String) -> Result<String> {
+    if !detail.contains(SEALED_REASON) {
+        return Ok(detail);
+    }
+    let unreadable = || Error::internal(format!("a row of the history of {payment_id} cannot be read"));
+    let mut members: Map<String, Value> = serde_json::from_str(&detail).map_err(|_| unreadable())?;
+    let Some(Value::String(sealed)) = members.remove(SEALED_REASON) else { return Ok(detail) };
+    let sealed = vault::from_base64(&sealed).ok_or_else(unreadable)?;
+    let payer = payer_keys::of_payment(tx, payment_id)?;
+    if let Some(plain) = payer.open(tx.vault, &reason_context(payment_id), &sealed)? {
+        let words = String::from_utf8(plain).map_err(|_| unreadable())?;
+        members.insert(REASON.to_owned(), Value::String(words));
+    }
+    Ok(Value::Object(members).to_string())
+}
+
 /// A stretch of a payment's history, oldest first.
 pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, after: i64, limit: i64) -> Result<Vec<Transition>> {
-    let rows = transitions::table
+    let rows: Vec<Row> = transitions::table
         .filter(transitions::payment_id.eq(payment_id.as_str()))
         .filter(transitions::sequence.gt(after))
         .order(transitions::sequence.asc())
         .limit(limit)
         .select(Row::as_select())
         .load(tx.db)?;
-    rows.into_iter().map(from_row).collect()
+    let told = |row: Row| {
+        let transition = from_row(row)?;
+        Ok(Transition { detail: opened(tx, payment_id, transition.detail)?, ..transition })
+    };
+    rows.into_iter().map(told).collect()
 }
 
 fn from_row(row: Row) -> Result<Transition> {

@@ -3,9 +3,10 @@
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use serde_json::json;
 
-use crate::support::{APPROVED, Engine, Reply, TestApp, card, widget};
+use crate::support::{APPROVED, Engine, Reply, TestApp, card, secret_hits, widget};
 
 crate::on_both!(
+    an_operators_words_go_with_the_payer,
     attention_is_resolved_once_and_comes_back_with_new_evidence_only,
     a_resolved_contradiction_does_not_come_back_by_a_replay,
     a_resolution_needs_a_reason,
@@ -37,6 +38,25 @@ async fn expect_attention(app: &TestApp, payment: &Reply, status: &str, attentio
 async fn resolve(app: &TestApp, payment: &Reply, key: &str) -> Reply {
     let path = format!("/v1/payments/{}/attention/resolve", payment.id());
     app.post_as(&path, key, json!({ "reason": "given back in the cabinet" })).await
+}
+
+/// The history is never erased: what an operator wrote into it goes with the key of the payer.
+async fn an_operators_words_go_with_the_payer(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("KM-1")).await.expect(201);
+    pay(&app, "KM-1", "5000000001", "12500.00", &[]).await;
+    pay(&app, "KM-1", "5000000002", "12500.00", &[]).await;
+    let path = format!("/v1/payments/{}/attention/resolve", payment.id());
+    app.post(&path, json!({ "reason": "talked to Plantedname at home" })).await.expect(200);
+    let row = app.rows(payment.id()).await.pop().unwrap();
+    assert_eq!(row["detail"]["reason"], "talked to Plantedname at home");
+    assert_eq!(secret_hits(&app, &["Plantedname"]), 0);
+
+    let erase = app.request(reqwest::Method::DELETE, "/v1/payers/user-42/personal-data");
+    Reply::receive(erase.header("Idempotency-Key", "erase-1")).await.expect(200);
+    let row = app.rows(payment.id()).await.pop().unwrap();
+    assert_eq!(row["detail"], json!({ "resolved": "paid_twice" }));
+    app.stop().await;
 }
 
 async fn attention_is_resolved_once_and_comes_back_with_new_evidence_only(engine: Engine) {
