@@ -135,7 +135,8 @@ fn large_refunds_have_two_keys(world: &World, books: &Books) {
     let corrected = Corrected::of(books);
     for account in &books.accounts {
         let Some(limit) = world.weather.second_key_above(account.payment.currency()) else { continue };
-        let alone: Vec<&Refund> = account.refunds.iter().filter(|refund| !by_two.contains(refund.id.as_str())).collect();
+        let alone: Vec<&Refund> =
+            account.refunds.iter().filter(|refund| !by_two.contains(refund.id.as_str())).collect();
         for refund in &alone {
             // One that failed had made room; whether one that operators were wrong about had failed by then is not known.
             let counted = |other: &&&Refund| {
@@ -186,9 +187,10 @@ fn evidence_wins(world: &World, books: &Books, tx: &mut Tx<'_>) -> Result<()> {
         let account = books.accounts.iter().find(|account| account.payment.id == approval.payment_id);
         if let Some(account) = account.filter(|_| had_effect(books, operation_id)) {
             let booked = match refund_id {
-                Some(refund_id) => account.refunds.iter().any(|refund| {
-                    refund.id == *refund_id && refund.status == RefundStatus::Succeeded
-                }),
+                Some(refund_id) => account
+                    .refunds
+                    .iter()
+                    .any(|refund| refund.id == *refund_id && refund.status == RefundStatus::Succeeded),
                 None => account.payment.status != Status::Expired,
             };
             if !booked {
@@ -202,7 +204,8 @@ fn evidence_wins(world: &World, books: &Books, tx: &mut Tx<'_>) -> Result<()> {
 
 /// Whether the provider moved money for this call.
 fn had_effect(books: &Books, operation_id: &OperationId) -> bool {
-    books.ledger.iter().any(|entry| {
-        entry.request_id.as_deref() == Some(operation_id.as_str()) && super::laws::has_money(entry)
-    })
+    books
+        .ledger
+        .iter()
+        .any(|entry| entry.request_id.as_deref() == Some(operation_id.as_str()) && super::laws::has_money(entry))
 }

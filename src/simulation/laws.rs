@@ -17,7 +17,9 @@ use crate::domain::payment::{Operation, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{Certainty, EDGES, Status};
 use crate::error::Result;
-use crate::store::{Tx, approvals, events, invariants, notifications, operations, payments, refunds, transactions, transitions};
+use crate::store::{
+    Tx, approvals, events, invariants, notifications, operations, payments, refunds, transactions, transitions,
+};
 
 /// More than any world has of anything.
 pub(super) const ALL: i64 = 10_000_000;

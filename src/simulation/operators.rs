@@ -72,7 +72,8 @@ impl Desk {
             0 => {}
             1 => self.decide(&format!("{key}-no"), one, Decision::Reject, &id).await,
             2 | 3 => {
-                let second = self.chance.pick(&[Decision::Approve, Decision::Approve, Decision::Reject], Decision::Approve);
+                let second =
+                    self.chance.pick(&[Decision::Approve, Decision::Approve, Decision::Reject], Decision::Approve);
                 let (mut beside, target, second_key) = (self.fork(), id.clone(), format!("{key}-also"));
                 self.world.spawn(Group::World, async move {
                     pause_ms(beside.chance.between(0, 500)).await;

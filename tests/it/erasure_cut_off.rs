@@ -179,7 +179,8 @@ async fn expect_nothing_left(app: &TestApp, story: &Story) {
     assert!(left.is_empty(), "{} of {} values are left: {left:?}", left.len(), story.kept.len());
     assert_eq!(secret_hits(app, &PLANTED), 0);
     assert_eq!(count(app, "payer_keys WHERE cleaned_at IS NULL"), 0);
-    let erased = Sql::open(&app.database.url).texts("SELECT CAST(payments AS VARCHAR) AS value FROM personal_data_erasures");
+    let erased =
+        Sql::open(&app.database.url).texts("SELECT CAST(payments AS VARCHAR) AS value FROM personal_data_erasures");
     assert_eq!(erased, [story.payments.to_string()]);
     assert_eq!(app.payment(story.payment.id()).await.text("/refunded/value"), "500.00");
 }
