@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cloudpayments_sandbox::LedgerEntry;
+
 use super::executor::lock;
-use super::laws::{Account, Books};
+use super::laws::{Account, Books, has_money};
 use super::world::World;
 use crate::app::PROVIDER_MEMORY_S;
 use crate::clock::Clock as _;
 use crate::domain::approval::{Approval, ApprovalKind, ApprovalState, Subject};
-use crate::domain::id::OperationId;
+use crate::domain::id::{OperationId, RefundId};
 use crate::domain::payment::OperationState;
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::Status;
@@ -185,27 +187,30 @@ fn evidence_wins(world: &World, books: &Books, tx: &mut Tx<'_>) -> Result<()> {
             world.violated("a correction ends a call whose answer is lost for good", id, format!("{approval:?}"));
         }
         let account = books.accounts.iter().find(|account| account.payment.id == approval.payment_id);
-        if let Some(account) = account.filter(|_| had_effect(books, operation_id)) {
-            let booked = match refund_id {
-                Some(refund_id) => account
-                    .refunds
-                    .iter()
-                    .any(|refund| refund.id == *refund_id && refund.status == RefundStatus::Succeeded),
-                None => account.payment.status != Status::Expired,
-            };
-            if !booked {
-                let detail = format!("{approval:?}, but {} and {:?}", account.payment.status, account.refunds);
-                world.violated("evidence wins over a correction", id, detail);
-            }
+        if let (Some(account), Some(entry)) = (account, effect_of(books, operation_id))
+            && !is_booked(account, entry, refund_id.as_ref())
+        {
+            let detail = format!("{approval:?}, but {} and {:?}", account.payment.status, account.refunds);
+            world.violated("evidence wins over a correction", id, detail);
         }
     }
     Ok(())
 }
 
-/// Whether the provider moved money for this call.
-fn had_effect(books: &Books, operation_id: &OperationId) -> bool {
-    books
-        .ledger
-        .iter()
-        .any(|entry| entry.request_id.as_deref() == Some(operation_id.as_str()) && super::laws::has_money(entry))
+/// What the provider did for this call, if it moved money.
+fn effect_of<'a>(books: &'a Books, operation_id: &OperationId) -> Option<&'a LedgerEntry> {
+    let of_call = |entry: &&LedgerEntry| entry.request_id.as_deref() == Some(operation_id.as_str());
+    books.ledger.iter().filter(of_call).find(|entry| has_money(entry))
+}
+
+/// Which refund of ours it was can only be told where the provider keeps the refund's name. It is counted all the same.
+fn is_booked(account: &Account, entry: &LedgerEntry, refund_id: Option<&RefundId>) -> bool {
+    let Some(refund_id) = refund_id else { return account.payment.status != Status::Expired };
+    let recorded = account.transactions.iter().find(|one| one.transaction_id == entry.transaction_id);
+    let succeeded = |refund: &Refund| refund.id == *refund_id && refund.status == RefundStatus::Succeeded;
+    match recorded.map(|one| &one.refund_id) {
+        Some(Some(named)) => named == refund_id && account.refunds.iter().any(succeeded),
+        Some(None) => entry.refund_id.is_none(),
+        None => false,
+    }
 }
