@@ -44,7 +44,8 @@ pub(super) struct Weather {
 impl Weather {
     pub(super) fn draw(chance: &mut Chance) -> Weather {
         let span_s = chance.pick(&[60, 1_800, 14_400, 86_400], 1_800);
-        let silent_s = if chance.one_in(4) { chance.between(7_200, 28_800) } else { 0 };
+        // Not so long that a comparison with the register is given up.
+        let silent_s = if chance.one_in(4) { chance.between(7_200, 14_400) } else { 0 };
         // Nothing begins after a start until the register was read.
         let crashes: &[u64] = if silent_s == 0 { &[0, 200, 1_000, 3_000] } else { &[0, 0, 0, 200] };
         Weather {
