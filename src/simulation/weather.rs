@@ -112,7 +112,7 @@ fn operators(chance: &mut Chance) -> OperatorSettings {
     let with_currency = limits.into_iter().zip([other_currency(), Currency::KZT]);
     OperatorSettings {
         second_key_above: with_currency.filter_map(|(sum, currency)| Some(Money::new(sum?, currency))).collect(),
-        approval_expires_in_s: i64::try_from(chance.pick(&[900, 3_600, 14_400], 3_600)).unwrap_or(3_600),
+        approval_expires_in_s: chance.pick(&[900, 3_600, 14_400], 3_600),
     }
 }
 
