@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloudpayments_sandbox::{LedgerEntry, Status as TheirStatus, TransactionType};
 
 use super::executor::lock;
-use super::register_laws;
 use super::world::World;
-use crate::app::{Event, NotificationKind, NotificationRecord, Page, PaymentFilter, Transition};
+use super::{approval_laws, promise_laws, register_laws};
+use crate::app::{ApprovalFilter, Event, NotificationRecord, Page, PaymentFilter, Transition};
 use crate::clock::Clock as _;
 use crate::clock::Timestamp;
+use crate::domain::approval::Approval;
 use crate::domain::evidence::{Known, RefundShare, Transaction, TransactionKind, TransactionStatus, derive};
 use crate::domain::id::OperationId;
 use crate::domain::payment::{Operation, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{Certainty, EDGES, Status};
 use crate::error::Result;
-use crate::store::{Tx, events, invariants, notifications, operations, payments, refunds, transactions, transitions};
+use crate::store::{
+    Tx, approvals, events, invariants, notifications, operations, payments, refunds, transactions, transitions,
+};
 
 /// More than any world has of anything.
 pub(super) const ALL: i64 = 10_000_000;
@@ -24,20 +27,21 @@ pub(super) const ALL: i64 = 10_000_000;
 const FAR_MICROS: i64 = 4_000_000_000_000_000;
 
 /// One payment with all that belongs to it.
-struct Account {
-    payment: Payment,
-    transactions: Vec<Transaction>,
-    refunds: Vec<Refund>,
-    history: Vec<Transition>,
-    events: Vec<Event>,
+pub(super) struct Account {
+    pub payment: Payment,
+    pub transactions: Vec<Transaction>,
+    pub refunds: Vec<Refund>,
+    pub history: Vec<Transition>,
+    pub events: Vec<Event>,
 }
 
 /// Our books and the provider's.
-struct Books {
-    accounts: Vec<Account>,
+pub(super) struct Books {
+    pub accounts: Vec<Account>,
+    pub approvals: Vec<Approval>,
     open: Vec<Operation>,
-    notifications: Vec<NotificationRecord>,
-    ledger: Vec<LedgerEntry>,
+    pub notifications: Vec<NotificationRecord>,
+    pub ledger: Vec<LedgerEntry>,
 }
 
 /// Reads everything and holds it against the laws.
@@ -53,8 +57,8 @@ pub(super) fn audit(world: &World, tx: &mut Tx<'_>) -> Result<()> {
     books_agree(world, &books);
     nothing_happens_twice(world, &books, tx)?;
     surprises_are_shown(world, &books);
-    promises_hold(world, &books);
-    notifications_are_kept(world, &books, tx)?;
+    promise_laws::audit(world, &books, tx)?;
+    approval_laws::audit(world, &books, tx)?;
     money_laws_hold(world, tx)?;
     register_laws::audit(world, tx)?;
     count(world, &books);
@@ -88,8 +92,11 @@ fn read(world: &World, tx: &mut Tx<'_>) -> Result<Books> {
             payment,
         });
     }
+    let approvals =
+        approvals::list(tx, &ApprovalFilter::default(), world.clock.now(), &Page { before: None, limit: ALL })?;
     Ok(Books {
         accounts,
+        approvals,
         open: operations::due(tx, Timestamp::from_micros(FAR_MICROS), ALL)?,
         notifications: notifications::list(tx, &Page { before: None, limit: ALL })?,
         ledger: world.provider.with(|engine| engine.ledger()).transactions,
@@ -243,7 +250,7 @@ fn books_agree(world: &World, books: &Books) {
     }
 }
 
-fn has_money(entry: &LedgerEntry) -> bool {
+pub(super) fn has_money(entry: &LedgerEntry) -> bool {
     matches!(entry.status, TheirStatus::Authorized | TheirStatus::Completed | TheirStatus::Cancelled)
 }
 
@@ -319,82 +326,15 @@ fn surprises_are_shown(world: &World, books: &Books) {
     }
 }
 
-fn promises_hold(world: &World, books: &Books) {
-    let law = "nothing acknowledged is missing";
-    let promises = lock(&world.promises);
-    let accounts: BTreeMap<&str, &Account> =
-        books.accounts.iter().map(|account| (account.payment.id.as_str(), account)).collect();
-    for (id, promised) in &promises.payments {
-        let Some(account) = accounts.get(id.as_str()) else {
-            world.violated(law, Some(id), "the payment is not there".to_owned());
-            continue;
-        };
-        let sums = account.payment.sums;
-        let with_money = account.transactions.iter().filter(|one| one.status >= TransactionStatus::Authorized);
-        let payments_with_money = with_money.filter(|one| one.kind == TransactionKind::Payment).count();
-        if payments_with_money == 1 && (sums.captured < promised.captured || sums.refunded < promised.refunded) {
-            world.violated(law, Some(id), format!("{promised:?}, but {sums:?}"));
-        }
-        if promised.paid.is_some() && payments_with_money == 0 {
-            world.violated(law, Some(id), format!("{promised:?}, but no money"));
-        }
-        // Whoever asks no Check can be paid at any time.
-        let final_for_all = promised.order.card.is_some() || !world.weather.check_off;
-        let takes = |one: &&Transaction| {
-            one.kind == TransactionKind::Payment
-                && matches!(one.status, TransactionStatus::Authorized | TransactionStatus::Completed)
-        };
-        if let Some(over) = promised.over.as_deref().filter(|_| final_for_all)
-            && account.transactions.iter().any(|one| takes(&one))
-        {
-            world.violated("an outcome is told only when it is proven", Some(id), format!("told to be {over}"));
-        }
-    }
-    let refunds: BTreeMap<&str, &Refund> =
-        books.accounts.iter().flat_map(|account| &account.refunds).map(|refund| (refund.id.as_str(), refund)).collect();
-    for (id, promised) in &promises.refunds {
-        let kept = refunds.get(id.as_str());
-        let same = kept.is_some_and(|kept| {
-            let status = if kept.status == RefundStatus::Succeeded { "succeeded" } else { "failed" };
-            status == promised.status && kept.amount.minor == promised.amount
-        });
-        if !same {
-            let payment_id = kept.map(|kept| kept.payment_id.as_str());
-            world.violated(law, payment_id, format!("refund {id}: {promised:?}, but {kept:?}"));
-        }
-    }
-}
-
-fn notifications_are_kept(world: &World, books: &Books, tx: &mut Tx<'_>) -> Result<()> {
-    let law = "nothing acknowledged is missing";
-    let promises = lock(&world.promises);
-    let accounts: BTreeSet<i64> = books
-        .accounts
-        .iter()
-        .flat_map(|account| account.transactions.iter().map(|transaction| transaction.transaction_id))
-        .collect();
-    for (kind, body, transaction_id) in &promises.notifications {
-        let Some(ours) = NotificationKind::parse(kind.name()) else { continue };
-        if !notifications::is_known(tx, ours, body)? {
-            world.violated(law, None, format!("{} of {transaction_id} is not stored", kind.name()));
-        }
-        if !accounts.contains(transaction_id) {
-            world.violated(law, None, format!("{} of {transaction_id} has no effect", kind.name()));
-        }
-    }
-    for record in
-        books.notifications.iter().filter(|record| matches!(record.verdict.as_str(), "unmatched" | "unreadable"))
-    {
-        world.violated("every notification finds its payment", None, format!("{record:?}"));
-    }
-    Ok(())
-}
-
 fn count(world: &World, books: &Books) {
     let mut tally = lock(&world.tally);
     for account in &books.accounts {
         *tally.states.entry(account.payment.status.as_str().to_owned()).or_default() += 1;
         tally.attention += u64::from(account.payment.attention.is_some());
+    }
+    for approval in &books.approvals {
+        let name = format!("{} {}", approval.subject.kind().as_str(), approval.state.as_str());
+        *tally.approvals.entry(name).or_default() += 1;
     }
     tally.transactions += u64::try_from(books.ledger.len()).unwrap_or(0);
     tally.with_money += u64::try_from(books.ledger.iter().filter(|entry| has_money(entry)).count()).unwrap_or(0);

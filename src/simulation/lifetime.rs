@@ -12,7 +12,7 @@ use super::report::{Timeline, WorldReport};
 use super::service::{Fixed, start};
 use super::weather::{DiskTrouble, Stall};
 use super::world::{World, pause_ms, pause_s};
-use super::{calm, laws, post, site, timeline};
+use super::{calm, laws, operators, post, site, timeline};
 use crate::store::{Disk, Stepper};
 
 /// More steps are a world that turns in circles.
@@ -79,6 +79,9 @@ impl Life {
         }
         self.world.spawn(Group::World, post::postman(Arc::clone(&self.world)));
         self.world.spawn(Group::World, stalls(Arc::clone(&self.world)));
+        if self.world.weather.silent_s > 0 {
+            self.world.spawn(Group::World, operators::silence(Arc::clone(&self.world), self.chance.fork()));
+        }
         self.world.spawn(Group::World, calm::wait_for_the_end(Arc::clone(&self.world)));
     }
 

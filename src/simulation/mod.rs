@@ -3,18 +3,21 @@
 //! A run is many small worlds. In each, the use cases, the store's code and the client of the provider are those of
 //! production; the time, the order in which tasks run, the network, the database's disk and the provider are simulated
 //! and draw from one seed. Sites create payments and repeat after failures, payers pay in two tabs, browsers come back
-//! from the bank or do not, people refund in the provider's cabinet; requests, answers and notifications get lost, late,
-//! doubled, reordered or garbled, and some notifications never come; statements and commits fail, answers of the database
-//! come late; the process dies at any await and starts again.
+//! from the bank or do not, people refund in the provider's cabinet; what takes two keys is asked for by one operator and
+//! decided by another, by two at once, or by nobody, and while the provider is silent operators end calls whose answer is
+//! lost, rightly or wrongly; requests, answers and notifications get lost, late, doubled, reordered or garbled, and some
+//! notifications never come; statements and commits fail, answers of the database come late; the process dies at any await
+//! and starts again.
 //!
 //! At the end faults stop, time goes on until the workers have settled everything and compared it with the register, and
-//! the books have to agree with the provider's ledger: see `laws` and `register_laws`. The same seed gives the same world,
+//! the books have to agree with the provider's ledger: see `laws` and its neighbours. The same seed gives the same world,
 //! event by event; [`WorldReport::command`] is the command that plays one again.
 //!
 //! Not simulated: HTTP between site and service (the use cases are called with what the handlers read), PostgreSQL, two
 //! processes on one database, a database that was replaced by an older copy, power loss, erasure of payers. Tests over
 //! HTTP, race tests and the crash campaign cover those.
 
+mod approval_laws;
 mod calm;
 mod chance;
 mod executor;
@@ -22,8 +25,11 @@ mod laws;
 mod lifetime;
 mod money;
 mod network;
+mod operators;
 mod order;
+mod patience;
 mod post;
+mod promise_laws;
 mod promises;
 mod provider;
 mod register_laws;

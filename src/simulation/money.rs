@@ -168,16 +168,25 @@ impl Story {
                 self.refund_in_cabinet(seen);
             }
             let wish = self.wish(seen, number);
+            let by_two = wish.amount.filter(|_| self.chance.one_in(8));
             if together {
                 let mut other =
                     Story { world: Arc::clone(&self.world), order: self.order.clone(), chance: self.chance.fork() };
                 let id = id.clone();
-                self.world.spawn(Group::World, async move { other.refund(&id, wish).await });
+                self.world.spawn(Group::World, async move { other.refund_as(&id, wish, by_two).await });
             } else {
-                self.refund(id, wish).await;
+                self.refund_as(id, wish, by_two).await;
                 let most_s = self.chance.pick(&[1, 60, 4_000], 60);
                 pause_s(self.chance.between(0, most_s)).await;
             }
+        }
+    }
+
+    /// Some are asked for under two keys although one would do.
+    async fn refund_as(&mut self, id: &PaymentId, wish: RefundWish, by_two: Option<Money>) {
+        match by_two {
+            Some(amount) => self.refund_by_two(id, &wish.key, amount).await,
+            None => self.refund(id, wish).await,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cloudpayments_sandbox::engine::{ApiRequest, Params, Route};
 use tokio::sync::oneshot;
 
+use super::chance::Chance;
 use super::executor::Group;
 use super::weather::WireFault;
 use super::world::{World, pause_ms, pause_s};
@@ -68,10 +69,16 @@ async fn exchange(wire: &SimulatedWire, request: Request<'_>) -> Result<Raw, Fai
     };
     let about = about(&request);
     world.note(&format!("call {about}"));
-    let fault = world.fault(world.weather.wire, &about, |chance| {
-        let fault = WireFault::draw(chance);
-        (fault, fault.name())
-    });
+    let fault = match silence(world, &request) {
+        Some(fault) => {
+            world.happened(fault.name(), &about);
+            Some(fault)
+        }
+        None => world.fault(world.weather.wire, &about, |chance| {
+            let fault = WireFault::draw(chance);
+            (fault, fault.name())
+        }),
+    };
     match fault {
         Some(WireFault::Refused) => return Err(Failure::NotSent("connection refused".to_owned())),
         Some(WireFault::Turned(status) | WireFault::ProxyError(status)) => {
@@ -86,6 +93,23 @@ async fn exchange(wire: &SimulatedWire, request: Request<'_>) -> Result<Raw, Fai
         Ok(Ok((status, body))) => Ok(Raw { body: if status == 200 { body } else { Vec::new() }, status }),
         Ok(Err(_)) => Err(Failure::Unknown("the connection broke".to_owned())),
         Err(_) => Err(Failure::Unknown("no answer in time".to_owned())),
+    }
+}
+
+/// A silent provider answers no question, and of a third of the calls no try is answered, whether it has its effect or not.
+fn silence(world: &World, request: &ApiRequest) -> Option<WireFault> {
+    if !world.provider_is_silent() {
+        return None;
+    }
+    if matches!(request.route, Route::Get | Route::Find | Route::ListV2) {
+        return Some(WireFault::ProxyError(503));
+    }
+    let name = request.request_id.as_ref()?;
+    let number = name.bytes().fold(world.seed, |sum, byte| Chance::seed_of(sum, u64::from(byte)));
+    match number % 6 {
+        0 => Some(WireFault::LostBefore),
+        1 => Some(WireFault::LostAfter),
+        _ => None,
     }
 }
 

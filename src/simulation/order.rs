@@ -139,7 +139,8 @@ impl Order {
     }
 }
 
-fn other_currency() -> Currency {
+/// The one that is not the tenge.
+pub(super) fn other_currency() -> Currency {
     Currency::parse("USD").unwrap_or(Currency::KZT)
 }
 

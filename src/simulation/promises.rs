@@ -38,6 +38,8 @@ pub(super) struct PromisedRefund {
 pub(super) struct Promises {
     pub payments: BTreeMap<String, Promised>,
     pub refunds: BTreeMap<String, PromisedRefund>,
+    /// Approvals that were told to be over, as they were told last.
+    pub approvals: BTreeMap<String, SeenApproval>,
     /// Notifications that were answered, by kind, with their bodies and transactions.
     pub notifications: Vec<(NotificationKind, Vec<u8>, i64)>,
 }
@@ -125,6 +127,66 @@ impl Promises {
             }
         }
         self.refunds.insert(id, PromisedRefund { status, amount });
+    }
+}
+
+impl Promises {
+    /// An approval was shown to an operator.
+    pub(super) fn approval(&mut self, world: &World, seen: &SeenApproval) {
+        if seen.state == "pending" {
+            return;
+        }
+        let payment_id = Some(seen.payment_id.as_str());
+        if let Some(before) = self.approvals.insert(seen.id.clone(), seen.clone())
+            && before.decision() != seen.decision()
+        {
+            let detail = format!("{before:?}, then {seen:?}");
+            world.violated("a decided approval is never decided again", payment_id, detail);
+        }
+        let (true, Some(status)) = (seen.is_refund(), &seen.refund_status) else { return };
+        if let Some(refund_id) = seen.refund_id.clone().filter(|_| status != "pending") {
+            self.refunds.insert(refund_id, PromisedRefund { status: status.clone(), amount: seen.amount });
+        }
+    }
+}
+
+/// An approval as an operator reads it.
+#[derive(Debug, Clone)]
+pub(super) struct SeenApproval {
+    pub id: String,
+    pub payment_id: String,
+    pub kind: String,
+    pub state: String,
+    /// Minor units.
+    pub amount: i64,
+    pub refund_id: Option<String>,
+    pub refund_status: Option<String>,
+    pub decided_by: Option<String>,
+}
+
+impl SeenApproval {
+    pub(super) fn read(body: &[u8]) -> Option<SeenApproval> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(SeenApproval {
+            id: text("id")?,
+            payment_id: text("payment_id")?,
+            kind: text("kind")?,
+            state: text("state")?,
+            amount: minor(body.get("amount")),
+            refund_id: text("refund_id"),
+            refund_status: text("refund_status"),
+            decided_by: text("decided_by"),
+        })
+    }
+
+    pub(super) fn is_refund(&self) -> bool {
+        self.kind == "refund"
+    }
+
+    /// What never changes any more.
+    pub(super) fn decision(&self) -> (&str, Option<&str>, Option<&str>) {
+        (&self.state, self.refund_id.as_deref(), self.decided_by.as_deref())
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use cloudpayments_sandbox::engine::{
     ApiAnswer, ApiRequest, Draft, Engine, Params, Progress, RefundOrder, Reply, Route, Transaction,
 };
-use cloudpayments_sandbox::{Fault, NotificationKind, SandboxConfig};
+use cloudpayments_sandbox::{Fault, NotificationFaultKind, NotificationKind, SandboxConfig};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -72,7 +72,12 @@ impl Provider {
 impl World {
     /// Something happens at the provider; what it notifies of may go wrong.
     fn at_engine<T>(&self, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
-        let fault = self.fault(self.weather.notices, about, notice_fault);
+        let fault = if self.provider_is_silent() && self.draw(|chance| chance.permille(700)) {
+            self.happened("notification: never sent", about);
+            Some(NotificationFaultKind::Lose)
+        } else {
+            self.fault(self.weather.notices, about, notice_fault)
+        };
         let now = self.now_ms();
         let result = self.provider.with(|engine| {
             for kind in NOTICES {

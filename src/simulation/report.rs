@@ -11,6 +11,8 @@ pub struct Tally {
     pub faults: BTreeMap<&'static str, u64>,
     /// Payments by their last state.
     pub states: BTreeMap<String, u64>,
+    /// Approvals by kind and last state.
+    pub approvals: BTreeMap<String, u64>,
     /// Ends of the process.
     pub crashes: u64,
     /// Payments that were asked for.
@@ -42,6 +44,9 @@ impl Tally {
         }
         for (state, count) in &other.states {
             *self.states.entry(state.clone()).or_default() += count;
+        }
+        for (name, count) in &other.approvals {
+            *self.approvals.entry(name.clone()).or_default() += count;
         }
         self.crashes += other.crashes;
         self.payments += other.payments;
@@ -172,6 +177,8 @@ impl fmt::Display for Summary {
         for (state, count) in &tally.states {
             writeln!(f, "{count:>10}  {state}")?;
         }
-        writeln!(f, "{:>10}  of them for a person to look at", tally.attention)
+        writeln!(f, "{:>10}  of them for a person to look at", tally.attention)?;
+        writeln!(f, "\napprovals by kind and final state")?;
+        tally.approvals.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10}  {name}"))
     }
 }

@@ -10,7 +10,7 @@ use super::executor::Group;
 use super::network::{REQUEST_TIMEOUT_S, SimulatedWire};
 use super::weather::SiteFault;
 use super::world::{World, pause_ms, pause_s};
-use crate::app::{App, AppSettings, OperatorSettings, Parts, ReconciliationSettings};
+use crate::app::{App, AppSettings, Parts, ReconciliationSettings};
 use crate::clock::Clock as _;
 use crate::cloudpayments::{BreakerSettings, Client, ClientSettings, Signatures};
 use crate::error::Result;
@@ -53,7 +53,7 @@ pub(super) async fn start(world: Arc<World>, store: Store) {
             provider_works_s: PROVIDER_WORKS_S,
             retention: world.weather.retention.clone(),
             reconciliation: ReconciliationSettings::default(),
-            operators: OperatorSettings::default(),
+            operators: world.weather.operators.clone(),
         },
     }));
     if app.look_for_gap().await.is_err() {

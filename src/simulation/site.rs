@@ -6,35 +6,22 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::chance::Chance;
-use super::executor::{Group, lock};
+use super::executor::lock;
+use super::operators::Desk;
 use super::order::{Order, RefundWish, caller, mark};
+use super::patience::Told;
 use super::promises::Seen;
-use super::service::Lost;
 use super::world::{World, pause_ms, pause_s};
-use crate::app::{Answer, App};
+use crate::app::{Answer, App, NewApproval, NewSubject};
 use crate::domain::id::PaymentId;
 use crate::domain::money::Money;
-use crate::error::{Error, Result};
-
-/// After so many tries the site gives up.
-const TRIES: u64 = 12;
+use crate::error::{Conflict, Error, Result};
 
 /// The story of one payment.
 pub(super) struct Story {
     pub world: Arc<World>,
     pub order: Order,
     pub chance: Chance,
-}
-
-/// What came of a request, in the end.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// An answer.
-    Answer(Answer),
-    /// It is not possible.
-    Refused,
-    /// The site gave up without an answer.
-    Nothing,
 }
 
 /// From the creation to the end of the payment.
@@ -56,10 +43,10 @@ impl Story {
             async move { app.create_payment(&caller(&order.key), order.mark(), order.new_payment()).await }
         };
         let key = self.order.key.clone();
-        match self.insist(&key, work).await {
+        match self.world.insist(&mut self.chance, &key, work).await {
             Told::Answer(answer) => self.see(&answer.stored.body),
-            Told::Refused => {
-                self.world.violated("an order in good form is taken", None, key);
+            Told::Refused(error) => {
+                self.world.violated("an order in good form is taken", None, format!("{key}: {error}"));
                 None
             }
             Told::Nothing => None,
@@ -162,18 +149,38 @@ impl Story {
         self.act(&key, work).await
     }
 
+    /// Under one key; what is above the sum is asked for under two.
     pub(super) async fn refund(&mut self, id: &PaymentId, wish: RefundWish) {
-        let (id, key) = (id.clone(), wish.key.clone());
+        let (target, key, asked) = (id.clone(), wish.key.clone(), wish.amount.unwrap_or(self.order.amount));
         let work = move |app: Arc<App>| {
-            let (id, wish) = (id.clone(), wish.clone());
+            let (id, wish) = (target.clone(), wish.clone());
             async move { app.create_refund(&caller(&wish.key), wish.mark(), id, wish.new_refund()).await }
         };
-        if let Told::Answer(answer) = self.insist(&key, work).await
-            && let Ok(body) = serde_json::from_slice(&answer.stored.body)
-        {
-            self.world.note(&format!("{key}: {} {body}", answer.stored.status));
-            lock(&self.world.promises).refund(&self.world, &body);
+        match self.world.insist(&mut self.chance, &key, work).await {
+            Told::Answer(answer) => {
+                if let Ok(body) = serde_json::from_slice(&answer.stored.body) {
+                    self.world.note(&format!("{key}: {} {body}", answer.stored.status));
+                    lock(&self.world.promises).refund(&self.world, &body);
+                }
+            }
+            Told::Refused(Error::Conflict { why: Conflict::ApprovalRequired, detail }) => {
+                if self.world.weather.second_key_above(asked.currency).is_none() {
+                    let detail = format!("{key}: {detail}");
+                    self.world.violated("a second key is asked for above a sum only", Some(id.as_str()), detail);
+                }
+                self.refund_by_two(id, &key, asked).await;
+            }
+            Told::Refused(_) | Told::Nothing => {}
         }
+    }
+
+    /// One operator asks for the refund, another one decides.
+    pub(super) async fn refund_by_two(&mut self, id: &PaymentId, key: &str, amount: Money) {
+        let reason = format!("{key}-approval");
+        let subject = NewSubject::Refund { amount };
+        let new = NewApproval { payment_id: id.clone(), subject, reason: reason.clone() };
+        let mut desk = Desk { world: Arc::clone(&self.world), chance: self.chance.fork() };
+        desk.second_key(&reason, new).await;
     }
 
     async fn act<W, F>(&mut self, key: &str, work: W) -> Option<Seen>
@@ -181,85 +188,9 @@ impl Story {
         W: Fn(Arc<App>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Answer>> + Send + 'static,
     {
-        match self.insist(key, work).await {
+        match self.world.insist(&mut self.chance, key, work).await {
             Told::Answer(answer) => self.see(&answer.stored.body),
-            Told::Refused | Told::Nothing => None,
-        }
-    }
-
-    /// The same request under the same key until it is answered for good, and now and then once more after that.
-    async fn insist<W, F>(&mut self, key: &str, work: W) -> Told
-    where
-        W: Fn(Arc<App>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<Answer>> + Send + 'static,
-    {
-        self.twin(key, &work);
-        let mut kept: Option<Answer> = None;
-        let mut last = Told::Nothing;
-        for _ in 0..TRIES {
-            match self.world.call(key, &work).await {
-                Ok(Ok(answer)) => {
-                    self.compare(key, kept.as_ref(), &answer);
-                    let is_final = answer.stored.status != 202;
-                    if is_final && !answer.replayed {
-                        kept = Some(answer.clone());
-                    }
-                    last = Told::Answer(answer);
-                    // Who does not know the outcome yet often asks by the same request.
-                    let asks_again = if is_final { self.chance.one_in(10) } else { self.chance.one_in(2) };
-                    if !asks_again {
-                        return last;
-                    }
-                }
-                Ok(Err(Error::IdempotencyKeyReused)) => {
-                    self.world.violated("a repeat is known as one", None, key.to_owned());
-                    return Told::Refused;
-                }
-                Ok(Err(
-                    Error::Unavailable { .. }
-                    | Error::GapUnread { .. }
-                    | Error::IdempotencyInProgress
-                    | Error::Internal(_),
-                ))
-                | Err(Lost) => {
-                    if matches!(last, Told::Answer(_)) {
-                        return last;
-                    }
-                }
-                Ok(Err(error)) => {
-                    self.world.note(&format!("{key}: {error}"));
-                    return if kept.is_some() { last } else { Told::Refused };
-                }
-            }
-            let most = self.chance.pick(&[1_000, 10_000, 120_000, 5_000_000], 1_000);
-            pause_ms(self.chance.between(1, most)).await;
-        }
-        last
-    }
-
-    /// Now and then somebody sends the same request a second time beside the first.
-    fn twin<W, F>(&mut self, key: &str, work: &W)
-    where
-        W: Fn(Arc<App>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<Answer>> + Send + 'static,
-    {
-        if self.chance.one_in(12) {
-            let (world, work, after_ms) = (Arc::clone(&self.world), work.clone(), self.chance.between(0, 3_000));
-            let key = key.to_owned();
-            self.world.spawn(Group::World, async move {
-                pause_ms(after_ms).await;
-                let _ = world.call(&key, &work).await;
-            });
-        }
-    }
-
-    fn compare(&self, key: &str, kept: Option<&Answer>, again: &Answer) {
-        if let Some(kept) = kept
-            && (kept.stored != again.stored || !again.replayed)
-        {
-            let text = |answer: &Answer| String::from_utf8_lossy(&answer.stored.body).into_owned();
-            let detail = format!("{key}: first {}, then {}", text(kept), text(again));
-            self.world.violated("a repeat gets the same answer", None, detail);
+            Told::Refused(_) | Told::Nothing => None,
         }
     }
 }

@@ -3,7 +3,9 @@
 use cloudpayments_sandbox::{NotificationFaultKind, SandboxConfig};
 
 use super::chance::Chance;
-use crate::app::RetentionSettings;
+use super::order::other_currency;
+use crate::app::{OperatorSettings, RetentionSettings};
+use crate::domain::money::{Currency, Money};
 use crate::store::DiskFault;
 
 /// How often things fail, drawn from the seed of a world: some are quiet, some are stormy, some fail at one edge only.
@@ -33,18 +35,26 @@ pub(super) struct Weather {
     pub max_concurrent: usize,
     /// How long the service keeps what need not be kept for ever.
     pub retention: RetentionSettings,
+    /// What takes two operators, and how long they have for it.
+    pub operators: OperatorSettings,
+    /// For so many seconds the provider tells nothing of what became of calls, and operators end some of them.
+    pub silent_s: u64,
 }
 
 impl Weather {
     pub(super) fn draw(chance: &mut Chance) -> Weather {
         let span_s = chance.pick(&[60, 1_800, 14_400, 86_400], 1_800);
+        // Not so long that a comparison with the register is given up.
+        let silent_s = if chance.one_in(4) { chance.between(7_200, 14_400) } else { 0 };
+        // Nothing begins after a start until the register was read.
+        let crashes: &[u64] = if silent_s == 0 { &[0, 200, 1_000, 3_000] } else { &[0, 0, 0, 200] };
         Weather {
             wire: chance.pick(&[0, 40, 120, 300], 0),
             site: chance.pick(&[0, 20, 80, 200], 0),
             post: chance.pick(&[0, 40, 150], 0),
             notices: chance.pick(&[0, 50, 150, 300], 0),
             disk: chance.pick(&[0, 5, 20], 0),
-            crash: chance.pick(&[0, 200, 1_000, 3_000], 0),
+            crash: chance.pick(crashes, 0),
             span_s,
             worker_s: match span_s {
                 0..10_000 => chance.pick(&[5, 20, 60], 20),
@@ -55,7 +65,14 @@ impl Weather {
             reserve_bank: chance.one_in(4),
             max_concurrent: chance.pick(&[2, 5, 30], 5),
             retention: retention(chance),
+            operators: operators(chance),
+            silent_s,
         }
+    }
+
+    /// Above which sum a refund in this currency needs a second key.
+    pub(super) fn second_key_above(&self, currency: Currency) -> Option<Money> {
+        self.operators.second_key_above.iter().find(|limit| limit.currency == currency).copied()
     }
 
     /// The provider's ways that nobody has confirmed.
@@ -84,6 +101,18 @@ fn retention(chance: &mut Chance) -> RetentionSettings {
         quarantine_days: chance.pick(&days, None),
         access_records_days: chance.pick(&days, None),
         payer_data_days: None,
+    }
+}
+
+/// Half of the worlds have no limit. The others have one in one currency or in both; some are so low that every refund is
+/// above them.
+fn operators(chance: &mut Chance) -> OperatorSettings {
+    let sums = [None, Some(1), Some(100_000), Some(700_050), Some(4_000_000)];
+    let limits = if chance.one_in(2) { [None, None] } else { [chance.pick(&sums, None), chance.pick(&sums, None)] };
+    let with_currency = limits.into_iter().zip([other_currency(), Currency::KZT]);
+    OperatorSettings {
+        second_key_above: with_currency.filter_map(|(sum, currency)| Some(Money::new(sum?, currency))).collect(),
+        approval_expires_in_s: chance.pick(&[900, 3_600, 14_400], 3_600),
     }
 }
 

@@ -15,7 +15,7 @@ use super::provider::Provider;
 use super::report::{Tally, Violation};
 use super::service::{Fixed, presenter};
 use super::weather::{Stall, Weather};
-use crate::app::{App, PaymentDetails, Present as _};
+use crate::app::{App, ApprovalDetails, PaymentDetails, Present as _};
 use crate::clock::{Clock, IdSource, Timestamp};
 use crate::http::Presenter;
 
@@ -95,6 +95,7 @@ pub(super) struct World {
     chance: Mutex<Chance>,
     calm: AtomicBool,
     stall: Mutex<Option<Stall>>,
+    silent: AtomicBool,
     stories_left: AtomicU64,
     stirred: AtomicU64,
     present: Presenter,
@@ -110,7 +111,6 @@ impl World {
         let presenter_settings = presenter(provider.public_id());
         let world = World {
             seed,
-            weather,
             spawner,
             provider,
             orders: Orders::default(),
@@ -122,12 +122,15 @@ impl World {
             chance: Mutex::new(chance),
             calm: AtomicBool::new(false),
             stall: Mutex::default(),
-            stories_left: AtomicU64::new(payments),
+            silent: AtomicBool::new(false),
+            // A world does not come to its end while its provider is silent.
+            stories_left: AtomicU64::new(payments + u64::from(weather.silent_s > 0)),
             stirred: AtomicU64::new(0),
             present: Presenter::new(presenter_settings, Arc::clone(&fixed.vault)),
             fixed: Arc::clone(fixed),
             journal: Mutex::new(Journal { hash: 0xcbf2_9ce4_8422_2325, lines: told.then(Vec::new) }),
             violations: Mutex::default(),
+            weather,
         };
         let world = Arc::new(world);
         world.note(&format!("{:?} {:?}", world.weather, world.provider.ways()));
@@ -195,6 +198,21 @@ impl World {
     /// A payment as the site reads it.
     pub(super) fn shown(&self, details: &PaymentDetails) -> Vec<u8> {
         self.present.payment(details, false).body
+    }
+
+    /// An approval as an operator reads it.
+    pub(super) fn shown_approval(&self, details: &ApprovalDetails) -> Vec<u8> {
+        self.present.approval(details, false).body
+    }
+
+    /// From now on the provider tells nothing of what became of calls, or tells it again.
+    pub(super) fn silence_provider(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
+        self.note(if silent { "the provider falls silent" } else { "the provider speaks again" });
+    }
+
+    pub(super) fn provider_is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed) && !self.is_calm()
     }
 
     pub(super) fn stall_database(&self, stall: Option<Stall>) {

@@ -194,6 +194,26 @@ fn to_row(tx: &mut Tx<'_>, approval: &Approval) -> Result<Row> {
     })
 }
 
+/// Puts a reason that was written while its payment had no key yet under the key of the payer. Whether there was something
+/// to do.
+pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let found: Option<(String, Option<Vec<u8>>)> = approvals::table
+        .find(id)
+        .select((approvals::payment_id, approvals::sealed_reason))
+        .get_result(tx.db)
+        .optional()?;
+    let Some((payment_id, Some(old))) = found else { return Ok(false) };
+    let context = reason_context(&ApprovalId::from_stored(id.to_owned()));
+    let moved = payer_keys::take_over(tx, &PaymentId::from_stored(payment_id), &context, &old)?;
+    let Some(moved) = moved else { return Ok(false) };
+    // What was erased meanwhile stays erased.
+    let changed = diesel::update(approvals::table.find(id))
+        .filter(approvals::sealed_reason.eq(old))
+        .set(approvals::sealed_reason.eq(Some(moved)))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
 /// The reason in words, which may tell of a person.
 fn reason_of(tx: &mut Tx<'_>, row: &Row) -> Result<Option<String>> {
     let Some(sealed) = &row.sealed_reason else { return Ok(None) };

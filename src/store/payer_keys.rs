@@ -124,11 +124,14 @@ pub(super) fn of_payment(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Rc<Payer>> {
 
 /// The payer with this key.
 pub(super) fn with_key(tx: &mut Tx<'_>, key_id: Option<String>) -> Result<Payer> {
-    let wrapped: Option<Vec<u8>> = match &key_id {
-        Some(id) => payer_keys::table.find(id).select(payer_keys::wrapped_key).get_result(tx.db).optional()?.flatten(),
-        None => None,
-    };
+    let wrapped = key_id.as_ref().map(|id| wrapped_key(tx, id)).transpose()?.flatten();
     Payer::from_columns(tx.vault, key_id, wrapped.as_deref())
+}
+
+/// A key as it is kept; `None` when it was destroyed.
+pub(super) fn wrapped_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<Vec<u8>>> {
+    let found = payer_keys::table.find(id).select(payer_keys::wrapped_key).get_result(tx.db).optional()?;
+    Ok(found.flatten())
 }
 
 /// Keeps the payer of a payment that was just read, for as long as the transaction lasts.
@@ -204,6 +207,21 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
         ))
         .execute(tx.db)?;
     Ok(changed == 1)
+}
+
+/// What the vault itself sealed for a payment, because it had no key yet, sealed anew by the key of its payer. `None` when
+/// there is nothing to do; what is left of an erased payer is removed by its erasure.
+pub(super) fn take_over(
+    tx: &mut Tx<'_>,
+    payment_id: &PaymentId,
+    context: &str,
+    sealed: &[u8],
+) -> Result<Option<Vec<u8>>> {
+    if !vault::is_sealed_by_vault(sealed) {
+        return Ok(None);
+    }
+    let plain = tx.vault.open(context, sealed).map_err(|_| rotation::cannot_open(context))?;
+    Ok(of_payment(tx, payment_id)?.seal(tx.vault, context, &plain))
 }
 
 const ACCOUNT: &str = "account_id";

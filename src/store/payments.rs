@@ -104,7 +104,13 @@ pub fn hold(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
         }
         DbConn::Sqlite(conn) => payments::table.find(id.as_str()).select(with_key!()).get_result(conn).optional()?,
     };
-    read_one(tx, found.ok_or(Error::NotFound("payment"))?)
+    let (row, wrapped) = found.ok_or(Error::NotFound("payment"))?;
+    // Whoever waited for the row does not see a key that was made for it meanwhile, and would take its payer for erased.
+    let wrapped = match (&row.payer_key_id, wrapped) {
+        (Some(key_id), None) => payer_keys::wrapped_key(tx, key_id)?,
+        (_, wrapped) => wrapped,
+    };
+    read_one(tx, (row, wrapped))
 }
 
 /// Writes what may change of a payment, if it is still at `from_sequence` and in a state from which the table allows the

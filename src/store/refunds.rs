@@ -98,14 +98,31 @@ pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Seals the reason of a refund that was written before reasons were sealed. Whether there was something to do.
+/// Puts a reason under the key of its payer: one that was written before reasons were sealed, or while its payment had no
+/// key yet. Whether there was something to do.
 pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let id = RefundId::from_stored(id.to_owned());
-    let Some(refund) = find(tx, &id)? else { return Ok(false) };
-    let row = to_row(tx, &refund)?;
-    let changed = diesel::update(refunds::table.find(id.as_str()))
-        .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(row.sealed_reason)))
-        .execute(tx.db)?;
+    let row: Option<Row> = refunds::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
+    let Some(row) = row else { return Ok(false) };
+    let payment_id = PaymentId::from_stored(row.payment_id);
+    let context = reason_context(&RefundId::from_stored(row.id));
+    // What was erased meanwhile stays erased.
+    let changed = match (row.reason, row.sealed_reason) {
+        (_, Some(old)) => {
+            let Some(moved) = payer_keys::take_over(tx, &payment_id, &context, &old)? else { return Ok(false) };
+            diesel::update(refunds::table.find(id))
+                .filter(refunds::sealed_reason.eq(old))
+                .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(Some(moved))))
+                .execute(tx.db)?
+        }
+        (Some(reason), None) => {
+            let sealed = payer_keys::of_payment(tx, &payment_id)?.seal(tx.vault, &context, reason.as_bytes());
+            diesel::update(refunds::table.find(id))
+                .filter(refunds::reason.eq(reason))
+                .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(sealed)))
+                .execute(tx.db)?
+        }
+        (None, None) => 0,
+    };
     Ok(changed == 1)
 }
 

@@ -7,8 +7,10 @@
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::schema::{idempotency_keys, notifications, payer_keys as keys, payments, quarantine, refunds};
-use super::{Tx, idempotency, notifications as notes, payer_keys, payments as pays, refunds as backs};
+use super::schema::{
+    approvals as asked, idempotency_keys, notifications, payer_keys as keys, payments, quarantine, refunds,
+};
+use super::{Tx, approvals, idempotency, notifications as notes, payer_keys, payments as pays, refunds as backs};
 use crate::domain::id::PaymentId;
 use crate::error::{Error, Result};
 
@@ -19,8 +21,10 @@ pub enum Part {
     PayerKeys,
     /// Payments that were written before payers had keys.
     Payments,
-    /// Reasons of refunds from that time.
+    /// Reasons of refunds from that time, and of refunds of such payments.
     Refunds,
+    /// Reasons of approvals about such payments.
+    Approvals,
     /// Notifications: bodies from that time, and the digests by which repeats are found.
     Notifications,
     /// Kept answers from that time, and the fingerprints of requests.
@@ -31,8 +35,16 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 6] =
-        [Part::PayerKeys, Part::Payments, Part::Refunds, Part::Notifications, Part::Requests, Part::Quarantine];
+    pub const ALL: [Part; 7] = [
+        Part::PayerKeys,
+        // Before what takes its payment's key.
+        Part::Payments,
+        Part::Refunds,
+        Part::Approvals,
+        Part::Notifications,
+        Part::Requests,
+        Part::Quarantine,
+    ];
 
     /// For people.
     pub fn name(self) -> &'static str {
@@ -40,6 +52,7 @@ impl Part {
             Part::PayerKeys => "keys of payers",
             Part::Payments => "payments without a key",
             Part::Refunds => "reasons of refunds",
+            Part::Approvals => "reasons of approvals",
             Part::Notifications => "notifications",
             Part::Requests => "requests",
             Part::Quarantine => "quarantine",
@@ -76,9 +89,15 @@ pub fn step(tx: &mut Tx<'_>, part: Part, after: &Place, limit: i64) -> Result<St
             each(tx, ids, pays::give_key)
         }
         Part::Refunds => {
-            let ids = refunds::table.filter(refunds::reason.is_not_null()).filter(refunds::id.gt(&after.0));
+            let reasoned = refunds::reason.is_not_null().or(refunds::sealed_reason.is_not_null());
+            let ids = refunds::table.filter(reasoned).filter(refunds::id.gt(&after.0));
             let ids: Vec<String> = ids.order(refunds::id.asc()).limit(limit).select(refunds::id).load(tx.db)?;
             each(tx, ids, backs::seal_reason)
+        }
+        Part::Approvals => {
+            let ids = asked::table.filter(asked::sealed_reason.is_not_null()).filter(asked::id.gt(&after.0));
+            let ids: Vec<String> = ids.order(asked::id.asc()).limit(limit).select(asked::id).load(tx.db)?;
+            each(tx, ids, approvals::seal_reason)
         }
         Part::Notifications => {
             let ids = notifications::table.filter(notifications::id.gt(&after.0)).order(notifications::id.asc());

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 use crate::support::{APPROVED, Body, ENCRYPTION_KEY, Engine, Reply, Sql, TestApp, card, form, secret_hits, with_at};
 
-crate::on_both!(everything_moves_under_the_new_key, data_of_an_earlier_version_is_read_and_moved);
+crate::on_both!(
+    everything_moves_under_the_new_key,
+    data_of_an_earlier_version_is_read_and_moved,
+    reasons_given_before_a_payment_had_a_key_are_moved
+);
 
 const NEW_KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU=";
 const ACCOUNT: &str = "account-planted";
@@ -151,6 +155,47 @@ async fn data_of_an_earlier_version_is_read_and_moved(engine: Engine) {
     let erase = app.request(reqwest::Method::DELETE, &path).header("Idempotency-Key", "erase-1");
     Reply::receive(erase).await.expect(200);
     assert_eq!(app.payment(story.payment.id()).await.json["erased"], true);
+    app.stop().await;
+}
+
+/// Reasons of today about a payment of an earlier version, which has no key before the move: the vault itself seals them.
+async fn reasons_given_before_a_payment_had_a_key_are_moved(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let story = tell(&app).await;
+    make_old(&app, engine, &story).await;
+    let id = story.payment.id();
+    let refund = json!({"amount": {"value": "100.00", "currency": "KZT"}, "reason": "plantedrefund"});
+    let refund = app.post(&format!("/v1/payments/{id}/refunds"), refund).await.expect(201);
+    let asked = json!({
+        "kind": "refund", "payment_id": id, "amount": {"value": "200.00", "currency": "KZT"}, "reason": "plantedapproval",
+    });
+    let asked = app.post("/v1/approvals", asked).await.expect(201);
+    let expect_reasons = async |app: &TestApp| {
+        let refunds = app.get(&format!("/v1/payments/{id}/refunds")).await.expect(200);
+        let refunds = refunds.json["data"].as_array().unwrap();
+        let told = refunds.iter().find(|one| one["id"] == refund.id()).unwrap();
+        assert_eq!(told["reason"], "plantedrefund");
+        assert_eq!(app.approval(asked.id()).await.text("/reason"), "plantedapproval");
+    };
+    expect_reasons(&app).await;
+
+    let app = app.restart_with(with_both_keys).await;
+    expect_reasons(&app).await;
+    let rotated = changed(&rotate(&app, NEW_KEY, ENCRYPTION_KEY));
+    for part in ["reasons of refunds", "reasons of approvals"] {
+        assert!(rotated.iter().any(|name| name == part), "{rotated:?}");
+    }
+    expect_reasons(&app).await;
+    assert_eq!(changed(&rotate(&app, NEW_KEY, ENCRYPTION_KEY)), [""; 0]);
+
+    let app = app.restart_with(with_new_key).await;
+    expect_reasons(&app).await;
+    // By keys of payers, so that they can be erased with them.
+    let hex = if engine == Engine::Sqlite { "hex(sealed_reason)" } else { "encode(sealed_reason, 'hex')" };
+    for table in ["refunds", "approvals"] {
+        let by_vault = format!("SELECT count(*) AS value FROM {table} WHERE {hex} LIKE '01%'");
+        assert_eq!(Sql::open(&app.database.url).number(&by_vault), 0, "{table}");
+    }
     app.stop().await;
 }
 

@@ -29,6 +29,7 @@ mod day_register;
 mod documents;
 mod doubtful_calls;
 mod doubtful_evidence;
+mod erasure_cut_off;
 mod guards;
 mod hardening;
 mod history_proofs;

@@ -146,6 +146,16 @@ impl TestApp {
         TestApp { running, ..self }
     }
 
+    /// Stops the service, lets another process use its database and provider, and starts it again on the same address.
+    pub async fn restart_after(self, meanwhile: impl AsyncFnOnce(&TestDatabase, &Sandbox)) -> TestApp {
+        self.running.stop().await;
+        self.database.come_to_rest().await;
+        meanwhile(&self.database, &self.sandbox).await;
+        let running = run(&self.settings, &self.clock).await;
+        self.sandbox.set_notify_url(&format!("{}/v1/notifications/cloudpayments", self.url));
+        TestApp { running, ..self }
+    }
+
     /// The same service once more on the same database, with other settings than usual.
     pub async fn restart_with(self, adjust: impl Fn(Raw) -> Raw) -> TestApp {
         self.running.stop().await;

@@ -16,6 +16,7 @@ mod refused;
 mod register;
 mod sql;
 mod traces;
+mod trap;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
 pub use database::{Engine, TestDatabase};
@@ -30,6 +31,7 @@ pub use race::{Race, Whole};
 pub use refused::{with_at, without};
 pub use sql::Sql;
 pub use traces::{raw_bytes, secret_hits};
+pub use trap::{Trap, Way};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]

@@ -102,6 +102,18 @@ impl Service {
         request.body(body.to_string())
     }
 
+    /// A DELETE that is still to be sent.
+    pub fn deleting(&self, path: &str, idempotency_key: &str) -> reqwest::RequestBuilder {
+        let request = self.http.delete(format!("{}{path}", self.url)).bearer_auth(&self.key);
+        request.header("Idempotency-Key", idempotency_key)
+    }
+
+    /// Ends it where it stands.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// A notification that is still to be sent, signed as the provider signs it.
     pub fn notifying(&self, kind: &str, fields: &[(&str, &str)], secret: &str) -> reqwest::RequestBuilder {
         let body = super::notices::form(fields);
