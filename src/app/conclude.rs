@@ -131,7 +131,7 @@ pub(super) fn conclude(
             let waiting = Payment { three_ds: Some(three_ds.clone()), ..payment };
             book_fact(tx, recorder, waiting, operation, &fact)?
         }
-        Conclusion::Captured => book_capture(tx, recorder, payment, operation)?,
+        Conclusion::Captured => book_capture(tx, recorder, payment, operation, Learned::Nothing)?,
         Conclusion::Voided => {
             let fact =
                 plain_fact(operation.transaction_id.unwrap_or_default(), TransactionStatus::Voided, payment.amount);
@@ -171,7 +171,7 @@ fn book_fact(
         }
     }
     if operation.kind == OperationKind::Capture && fact.status == TransactionStatus::Completed {
-        return book_capture(tx, recorder, payment, operation);
+        return book_capture(tx, recorder, payment, operation, learned);
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) }.after(fact, learned);
@@ -186,13 +186,16 @@ fn book_capture(
     recorder: &Recorder,
     payment: Payment,
     operation: &Operation,
+    learned: Learned,
 ) -> Result<PaymentDetails> {
     let transaction_id = operation.transaction_id.unwrap_or_default();
     let amount = operation.amount.unwrap_or(payment.amount.minor);
     recorder.learn_capture(tx, &payment, transaction_id, amount)?;
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let captured = payment.money(amount).to_decimal();
-    recorder.settle(tx, payment, Note::about(transaction_id).with("captured", captured))
+    // Events of what was taken up are numbered as the next row, so there has to be one.
+    let always = learned == Learned::SomethingAndEarlier;
+    recorder.settle(tx, payment, Note { always, ..Note::about(transaction_id) }.with("captured", captured))
 }
 
 fn book_refund(

@@ -28,6 +28,7 @@ mod cut_off;
 mod day_register;
 mod documents;
 mod doubtful_evidence;
+mod event_tampering;
 mod guards;
 mod hardening;
 mod history_proofs;
