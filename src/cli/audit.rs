@@ -47,7 +47,8 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "DAY", value_parser = parse_day)]
         day: Option<Day>,
     },
-    /// Checks a proof against a root. Needs no database and no setting.
+    /// Checks a proof against a root. Needs no database and no setting. Whoever gives the proof can leave out its last rows:
+    /// that does not show.
     Check {
         /// What `audit prove` printed.
         file: PathBuf,
@@ -148,7 +149,7 @@ fn check(file: &Path, root: Hash) -> Outcome {
     let proof: Proof = serde_json::from_str(&read_file(file)?).map_err(|error| format!("not a proof: {error}"))?;
     let Proven { payment_id, rows, root_at } =
         proof.check(root).map_err(|fault| format!("the proof does not hold: {fault}"))?;
-    println!("the proof holds: {payment_id} had this history when the root was made, {root_at}");
+    println!("the proof holds: {payment_id} had these rows in its history when the root was made, {root_at}");
     for ProvenRow { row, events } in rows {
         println!(
             "{:>4}  {}  {} > {}  {} by {}",
@@ -159,5 +160,6 @@ fn check(file: &Path, root: Hash) -> Outcome {
             None => println!("      its seal does not say what the site was told"),
         }
     }
+    println!("rows after these may have been left out: a proof does not show that it goes up to the root");
     Ok(())
 }
