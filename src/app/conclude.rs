@@ -5,7 +5,7 @@ use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{ChargeAnswer, NotSent, Outcome, RefundAnswer};
-use crate::domain::evidence::{Card, Fact, Settlement, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Card, Fact, Settlement, TransactionKind, TransactionStatus};
 use crate::domain::id::PaymentId;
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment, ThreeDs};
@@ -70,6 +70,11 @@ impl Conclusion {
         }
     }
 
+    /// Whether it tells of one sending of the call only: another one may have come further.
+    fn is_of_one_sending(&self) -> bool {
+        matches!(self, Conclusion::NotSent(_) | Conclusion::Refused(_))
+    }
+
     /// What the caller is told instead of an answer, where the operation surely did not happen.
     fn failure(&self, kind: OperationKind) -> Option<Error> {
         match self {
@@ -114,6 +119,8 @@ fn unavailable(reason: &NotSent) -> Error {
 pub(super) struct Concluded {
     pub details: PaymentDetails,
     pub refund: Option<Refund>,
+    /// Somebody else has taken the call for lost meanwhile: what stands is the truth, not what our own answer said.
+    pub overtaken: bool,
 }
 
 /// Writes down what an operation came to. Repeatable: evidence that arrived before is not undone.
@@ -124,14 +131,19 @@ pub(super) fn conclude(
     conclusion: &Conclusion,
 ) -> Result<Concluded> {
     let payment = payments::hold(tx, &operation.payment_id)?;
+    let overtaken = operation.state == OperationState::Started
+        && conclusion.is_of_one_sending()
+        && !operations::is_untouched(tx, &operation.id)?;
     let details = match conclusion {
+        // A repeat may be under way, or done: whoever sent it finds out.
+        _ if overtaken => recorder.settle(tx, payment, Note::default())?,
         Conclusion::Fact(fact) => book_fact(tx, recorder, payment, operation, fact)?,
         Conclusion::ThreeDs(three_ds) => {
             let fact = plain_fact(three_ds.transaction_id, TransactionStatus::AwaitingAuthentication, payment.amount);
             let waiting = Payment { three_ds: Some(three_ds.clone()), ..payment };
             book_fact(tx, recorder, waiting, operation, &fact)?
         }
-        Conclusion::Captured => book_capture(tx, recorder, payment, operation, Learned::Nothing)?,
+        Conclusion::Captured => book_capture(tx, recorder, payment, operation, Learned::Nothing, None)?,
         Conclusion::Voided => {
             let fact =
                 plain_fact(operation.transaction_id.unwrap_or_default(), TransactionStatus::Voided, payment.amount);
@@ -152,7 +164,7 @@ pub(super) fn conclude(
         Conclusion::Unknown(reason) => book_unknown(tx, recorder, payment, operation, reason)?,
     };
     let refund = operation.refund_id.as_ref().map(|id| super::idempotent::refund(tx, id)).transpose()?;
-    Ok(Concluded { details, refund })
+    Ok(Concluded { details, refund, overtaken })
 }
 
 fn book_fact(
@@ -170,11 +182,21 @@ fn book_fact(
             return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");
         }
     }
+    let mut unclear = None;
     if operation.kind == OperationKind::Capture && fact.status == TransactionStatus::Completed {
-        return book_capture(tx, recorder, payment, operation, learned);
+        let told = fact.amount.map(|amount| amount.minor);
+        // That a repeat was refused may have been noted since the call was read.
+        let refused = operations::find(tx, &operation.id)?.is_some_and(|known| known.refused_at.is_some());
+        if !is_surely_ours(operation, &payment, told, refused) {
+            unclear = Some(Attention::new("capture_unclear", &operation.id));
+        }
+        if can_be_ours(operation, &payment, told) {
+            return book_capture(tx, recorder, payment, operation, learned, unclear);
+        }
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) }.after(fact, learned);
+    note.attention = unclear.or(note.attention);
     if let Some(code) = fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined) {
         note = note.with("reason_code", code);
     }
@@ -187,6 +209,7 @@ fn book_capture(
     payment: Payment,
     operation: &Operation,
     learned: Learned,
+    attention: Option<Attention>,
 ) -> Result<PaymentDetails> {
     let transaction_id = operation.transaction_id.unwrap_or_default();
     let amount = operation.amount.unwrap_or(payment.amount.minor);
@@ -195,7 +218,21 @@ fn book_capture(
     let captured = payment.money(amount).to_decimal();
     // Events of what was taken up are numbered as the next row, so there has to be one.
     let always = learned == Learned::SomethingAndEarlier;
-    recorder.settle(tx, payment, Note { always, ..Note::about(transaction_id) }.with("captured", captured))
+    let note = Note { always, attention, ..Note::about(transaction_id) };
+    recorder.settle(tx, payment, note.with("captured", captured))
+}
+
+/// Whether a capture that is seen in the register may be the lost one: it tells the sum of the call or, as far as anybody
+/// knows, the sum of the hold (contract section 14, point 22). Any other sum was taken in the cabinet.
+pub(super) fn can_be_ours(capture: &Operation, payment: &Payment, told: Option<i64>) -> bool {
+    let asked = capture.amount.unwrap_or(payment.amount.minor);
+    told.is_none_or(|told| told == asked || told == payment.amount.minor)
+}
+
+/// Whether it can be nobody else's, either: when a repeat was refused, something else took the hold.
+fn is_surely_ours(capture: &Operation, payment: &Payment, told: Option<i64>, refused: bool) -> bool {
+    let asked = capture.amount.unwrap_or(payment.amount.minor);
+    told == Some(asked) || (!refused && can_be_ours(capture, payment, told))
 }
 
 fn book_refund(
@@ -342,12 +379,12 @@ impl App {
         conclusion: Conclusion,
     ) -> Result<StoredAnswer> {
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
-        let failure = conclusion.failure(operation.kind);
         let present = std::sync::Arc::clone(&self.parts.present);
         let payment_id = operation.payment_id.clone();
-        let answer = self
+        let (answer, failure) = self
             .write_payment(&payment_id, move |tx| {
                 let concluded = conclude(tx, &recorder, &operation, &conclusion)?;
+                let failure = conclusion.failure(operation.kind).filter(|_| !concluded.overtaken);
                 let (answer, is_final) = match concluded.refund {
                     Some(refund) => (present.refund(&refund), refund.status != RefundStatus::Pending),
                     None => {
@@ -355,16 +392,8 @@ impl App {
                         (present.payment(&concluded.details.answered_to(&keyed.caller), keyed.creates), is_final)
                     }
                 };
-                keep(
-                    tx,
-                    &keyed,
-                    &operation.payment_id,
-                    &answer,
-                    is_final,
-                    conclusion.failure(operation.kind).is_some(),
-                    recorder.at,
-                )?;
-                Ok(answer)
+                keep(tx, &keyed, &operation.payment_id, &answer, is_final, failure.is_some(), recorder.at)?;
+                Ok((answer, failure))
             })
             .await?;
         failure.map_or(Ok(answer), Err)

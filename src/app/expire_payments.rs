@@ -54,12 +54,20 @@ impl App {
                 _ => return Ok(None),
             }
         }
-        match self.parts.provider.find(&payment.invoice_id).await {
-            Outcome::Answered(fact) => {
-                facts.extend(fact.filter(|fact| fact.payment_id.as_deref() == Some(payment.id.as_str())))
+        let ours = |fact: &Fact| fact.payment_id.as_deref() == Some(payment.id.as_str());
+        let latest = match self.parts.provider.find(&payment.invoice_id).await {
+            Outcome::Answered(Some(fact)) if !ours(&fact) => {
+                // The bill shows its latest attempt only: one of this payment may stand behind it.
+                let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours(fact);
+                match self.search_register(payment.created_at, self.now(), is_payment).await {
+                    Some(behind) => behind,
+                    None => return Ok(None),
+                }
             }
+            Outcome::Answered(fact) => fact,
             _ => return Ok(None),
-        }
+        };
+        facts.extend(latest);
         Ok(Some(facts))
     }
 

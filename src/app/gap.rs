@@ -6,10 +6,10 @@
 //! Therefore every start reads the register from the database's last change to the present moment. That takes one page
 //! after an ordinary stop, and money waits for it. The run that reads is a row: a stop in between does not forget it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::App;
 use super::reconcile::WORKER;
@@ -57,13 +57,13 @@ impl Gap {
 
 /// Asks the gate once more within the write that begins something: it may have closed since the request passed it.
 #[derive(Clone)]
-pub(super) struct Door(watch::Receiver<Gap>);
+pub(super) struct Door(Arc<State>);
 
 impl Door {
     /// # Errors
     /// [`Error::GapUnread`].
     pub(super) fn pass(&self) -> Result<()> {
-        match *self.0.borrow() {
+        match self.0.gap() {
             Gap::Read => Ok(()),
             Gap::BeingRead => Err(Error::GapUnread { behind: false }),
             Gap::Behind => Err(Error::GapUnread { behind: true }),
@@ -71,23 +71,55 @@ impl Door {
     }
 }
 
+/// What is known of the gap, and who waits for it to change. Not a `watch` channel: that one wakes who waits in an order of
+/// its own making, and the simulation has to see the same one again.
+struct State {
+    gap: Mutex<Gap>,
+    changed: Notify,
+}
+
+impl State {
+    fn gap(&self) -> Gap {
+        *self.gap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, gap: Gap) -> bool {
+        let before = std::mem::replace(&mut *self.gap.lock().unwrap_or_else(PoisonError::into_inner), gap);
+        self.changed.notify_waiters();
+        before != gap
+    }
+
+    /// Until it is no longer being read.
+    async fn known(&self) {
+        loop {
+            // Made before the look: a change in between wakes it.
+            let changed = self.changed.notified();
+            if self.gap() != Gap::BeingRead {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
 /// Lets money through, or not.
 pub(super) struct Gate {
-    state: watch::Sender<Gap>,
+    state: Arc<State>,
     /// The newest payment that was seen in the database, kept outside of it, and when.
     newest: Mutex<Option<(PaymentId, Timestamp)>>,
 }
 
 impl Default for Gate {
     fn default() -> Gate {
-        Gate { state: watch::Sender::new(Gap::Read), newest: Mutex::default() }
+        let state = State { gap: Mutex::new(Gap::Read), changed: Notify::new() };
+        Gate { state: Arc::new(state), newest: Mutex::default() }
     }
 }
 
 impl App {
     /// What is known of the gap.
     pub fn gap(&self) -> Gap {
-        *self.gate.state.borrow()
+        self.gate.state.gap()
     }
 
     /// At the start, before anything is served: notes durably from when on the register is to be read.
@@ -134,15 +166,14 @@ impl App {
     /// # Errors
     /// [`Error::GapUnread`].
     pub(super) async fn pass_gate(&self) -> Result<()> {
-        let mut gap = self.gate.state.subscribe();
-        // The sender lives as long as we do; on a timeout the value tells.
-        let _ = tokio::time::timeout(PATIENCE, gap.wait_for(|gap| *gap != Gap::BeingRead)).await;
+        // On a timeout the value tells.
+        let _ = tokio::time::timeout(PATIENCE, self.gate.state.known()).await;
         self.door().pass()
     }
 
     /// For the write that follows.
     pub(super) fn door(&self) -> Door {
-        Door(self.gate.state.subscribe())
+        Door(Arc::clone(&self.gate.state))
     }
 
     /// Opens or closes the gate by the runs under way. One of another process that found nothing closes nothing here.
@@ -158,8 +189,7 @@ impl App {
     }
 
     fn set_gap(&self, gap: Gap) {
-        let changed = self.gate.state.send_if_modified(|before| std::mem::replace(before, gap) != gap);
-        if changed {
+        if self.gate.state.set(gap) {
             self.parts.metrics.gap(gap.level());
             match gap {
                 Gap::Read => tracing::info!("what the provider did before is read back; money may move"),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::conclude::can_be_ours;
 use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
 pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
@@ -109,7 +110,8 @@ impl Recorder {
                 None => return Ok(Learned::Unreadable),
             },
         };
-        if let Some(refund) = refund {
+        // A refund that the provider refused is told of, too.
+        if let Some(refund) = refund.filter(|_| fact.status == TransactionStatus::Completed) {
             self.complete_refund(tx, refund, fact.transaction_id)?;
         }
         Ok(learned)
@@ -166,7 +168,8 @@ impl Recorder {
     /// Derives the payment from all that is recorded and, where it changed, writes it with its history row and events.
     pub(super) fn settle(&self, tx: &mut Tx<'_>, payment: Payment, note: Note) -> Result<PaymentDetails> {
         let mut transactions = transactions::of_payment(tx, &payment.id)?;
-        let open = self.close_resolved(tx, &payment, &mut transactions)?;
+        let (open, unclear) = self.close_resolved(tx, &payment, &mut transactions)?;
+        let note = Note { attention: note.attention.or(unclear), ..note };
         let refunds = refunds::of_payment(tx, &payment.id)?;
         let next = self.next(&payment, &transactions, &refunds, open.as_ref(), &note);
         let payment =
@@ -174,14 +177,14 @@ impl Recorder {
         Ok(PaymentDetails { payment, transactions: shown(transactions) })
     }
 
-    /// Closes the open call whose effect the transactions show, and returns the one that stays open.
+    /// Closes the open call whose effect the transactions show, and returns the one that stays open, and what is odd.
     fn close_resolved(
         &self,
         tx: &mut Tx<'_>,
         payment: &Payment,
         transactions: &mut [Transaction],
-    ) -> Result<Option<Operation>> {
-        let mut open = None;
+    ) -> Result<(Option<Operation>, Option<Attention>)> {
+        let (mut open, mut unclear) = (None, None);
         for operation in operations::open_of_payment(tx, &payment.id)? {
             if operation.kind == OperationKind::Refund {
                 continue;
@@ -189,12 +192,12 @@ impl Recorder {
             if is_resolved(&operation, transactions) {
                 operations::close(tx, &operation.id, OperationState::Settled, Some("by evidence"))?;
                 self.count_overtaken(&operation);
-                self.take_what_was_asked(tx, payment, &operation, transactions)?;
+                unclear = self.take_what_was_asked(tx, payment, &operation, transactions)?.or(unclear);
             } else {
                 open = Some(operation);
             }
         }
-        Ok(open)
+        Ok((open, unclear))
     }
 
     /// A notification told the outcome of a call before its own answer did.
@@ -205,27 +208,26 @@ impl Recorder {
     }
 
     /// A capture of ours took exactly its own sum; whether a Confirm tells that sum or the sum of the hold is not known
-    /// (contract section 14, point 22).
+    /// (contract section 14, point 22). Any other sum was taken in the cabinet: that is booked, and a person looks.
     fn take_what_was_asked(
         &self,
         tx: &mut Tx<'_>,
         payment: &Payment,
         operation: &Operation,
         transactions: &mut [Transaction],
-    ) -> Result<()> {
-        let (OperationKind::Capture, Some(amount)) = (operation.kind, operation.amount) else { return Ok(()) };
+    ) -> Result<Option<Attention>> {
+        let (OperationKind::Capture, Some(amount)) = (operation.kind, operation.amount) else { return Ok(None) };
         let taken = transactions.iter_mut().find(|transaction| {
             Some(transaction.transaction_id) == operation.transaction_id
                 && transaction.status == TransactionStatus::Completed
                 && transaction.captured != amount
         });
-        match taken {
-            Some(transaction) => {
-                transaction.captured = amount;
-                self.learn_capture(tx, payment, transaction.transaction_id, amount)
-            }
-            None => Ok(()),
+        let Some(transaction) = taken else { return Ok(None) };
+        if !can_be_ours(operation, payment, Some(transaction.captured)) {
+            return Ok(Some(Attention::new("capture_unclear", &operation.id)));
         }
+        transaction.captured = amount;
+        self.learn_capture(tx, payment, transaction.transaction_id, amount).map(|()| None)
     }
 
     fn next(

@@ -303,8 +303,10 @@ impl App {
 
     async fn ask_for_refund(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Conclusion> {
         let refund_id = operation.refund_id.as_ref()?;
-        let named =
-            |fact: &Fact| fact.kind == TransactionKind::Refund && fact.refund_id.as_deref() == Some(refund_id.as_str());
+        // One that was refused gave nothing back: a later sending may still.
+        let given_back =
+            |fact: &Fact| fact.kind == TransactionKind::Refund && fact.status == TransactionStatus::Completed;
+        let named = |fact: &Fact| given_back(fact) && fact.refund_id.as_deref() == Some(refund_id.as_str());
         // A refund is asked for again as long as the provider remembers it.
         let until = operation.started_at.plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
         if let Some(fact) = self.search_register(operation.started_at, until, named).await? {
@@ -321,7 +323,7 @@ impl App {
         // Whether the register repeats the name we gave a refund is not known. One of the same sum without a name may be
         // ours, unless we knew it before or know whose it is: then nothing is proven, and a person has to look.
         let maybe_ours = |fact: &Fact| {
-            fact.kind == TransactionKind::Refund
+            given_back(fact)
                 && fact.refund_id.is_none()
                 && fact.amount.map(|amount| amount.minor) == operation.amount
                 && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
@@ -377,7 +379,7 @@ impl App {
     /// The strongest matching transaction in the register from shortly before `since` to `until`: no longer than it has to
     /// be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
     /// end: then nothing is proven.
-    async fn search_register(
+    pub(super) async fn search_register(
         &self,
         since: Timestamp,
         until: Timestamp,

@@ -76,6 +76,17 @@ pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Opt
     Ok(changed == 1)
 }
 
+/// Whether nobody has taken the call for lost yet: only then does whoever sent it first know all that was sent for it.
+pub fn is_untouched(tx: &mut Tx<'_>, id: &OperationId) -> Result<bool> {
+    let state: Option<String> = operations::table
+        .find(id.as_str())
+        .filter(operations::due_at.is_not_null())
+        .select(operations::state)
+        .get_result(tx.db)
+        .optional()?;
+    Ok(state.as_deref() == Some(OperationState::Started.as_str()))
+}
+
 /// Notes that the answer was lost, or asked for in vain once more, and when to ask next. `false` when the operation was
 /// settled meanwhile.
 pub fn mark_undetermined(

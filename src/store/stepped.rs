@@ -131,7 +131,7 @@ struct Kind {
 
 impl Faults {
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_plan(&self.plan)
     }
 
     /// Connections that were given up: what they had begun is undone, as it would be when they broke. Opening a new one
@@ -139,6 +139,10 @@ impl Faults {
     fn spare(&self) -> MutexGuard<'_, BTreeMap<Kind, DbConn>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lock_plan(plan: &Mutex<Plan>) -> MutexGuard<'_, Plan> {
+    plan.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The trouble of connections of a kind.
@@ -156,8 +160,9 @@ struct Table {
 impl Trouble for Troubled {
     fn opened(&self, conn: &mut DbConn) -> Result<()> {
         let (DbConn::Sqlite(conn), true) = (conn, self.kind.spoiled) else { return Ok(()) };
-        let faults = self.faults.clone();
-        simulated_fault_utils::register_nondeterministic_impl(conn, move || faults.plan().at_row())?;
+        // The plan alone: the spare connections stand beside it, and one of them would keep itself for ever.
+        let plan = Arc::clone(&self.faults.plan);
+        simulated_fault_utils::register_nondeterministic_impl(conn, move || lock_plan(&plan).at_row())?;
         let tables: Vec<Table> = diesel::sql_query(
             "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '__diesel%'",
         )

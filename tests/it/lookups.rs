@@ -3,7 +3,9 @@
 use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use serde_json::json;
 
-use crate::support::{APPROVED, CARD_THREE_DS, Engine, Reply, TestApp, card, expect_sums, order, widget, with};
+use crate::support::{
+    APPROVED, CARD_NO_FUNDS, CARD_THREE_DS, Engine, Reply, TestApp, card, expect_sums, order, widget, with,
+};
 
 crate::on_both!(
     a_lost_charge_on_a_later_page_of_the_register_is_found,
@@ -11,6 +13,7 @@ crate::on_both!(
     a_first_bank_that_asks_the_payer_does_not_decide_a_lost_charge,
     a_charge_of_another_payment_is_not_taken_for_the_lost_one,
     a_bill_that_another_payment_has_paid_does_not_pay_this_one,
+    a_paid_payment_behind_another_one_of_its_bill_does_not_expire,
     a_hold_that_we_were_not_told_of_is_found_before_cancelled_is_told,
     an_unpaid_payment_does_not_end_while_the_provider_does_not_answer,
 );
@@ -113,6 +116,26 @@ async fn a_bill_that_another_payment_has_paid_does_not_pay_this_one(engine: Engi
 }
 
 /// The payer paid in two tabs, and of the first hold nobody told us: releasing the second one does not end the payment.
+/// A bill shows its latest attempt only.
+async fn a_paid_payment_behind_another_one_of_its_bill_does_not_expire(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let paid = app.create(widget("L-1")).await.expect(201);
+    let other = app.create(widget("L-1")).await.expect(201);
+    app.let_others_answer().await;
+    app.pay(order(&paid, APPROVED)).await;
+    app.pay(order(&other, CARD_NO_FUNDS)).await;
+    app.answer_ourselves();
+    app.advance(2 * 86_400);
+    // Without the register nothing is known.
+    app.break_answer("/v2/payments/list", ApiFaultKind::StatusBefore { status: 500 });
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(paid.id()).await.text("/status"), "awaiting_payer");
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
+    assert_eq!(app.payment(other.id()).await.text("/status"), "expired");
+    app.finish().await;
+}
+
 async fn a_hold_that_we_were_not_told_of_is_found_before_cancelled_is_told(engine: Engine) {
     let app = TestApp::start(engine).await;
     let created = app.create(with(widget("L-1"), "capture", "manual")).await.expect(201);

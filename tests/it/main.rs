@@ -27,6 +27,7 @@ mod corrections;
 mod cut_off;
 mod day_register;
 mod documents;
+mod doubtful_calls;
 mod doubtful_evidence;
 mod event_tampering;
 mod guards;

@@ -1,0 +1,132 @@
+//! Calls whose end somebody else knows better, and what the register shows that looks like them.
+
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
+use serde_json::json;
+
+use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, money, transaction_id, with};
+
+crate::on_both!(
+    a_call_that_somebody_else_took_over_is_not_given_back,
+    a_refused_refund_in_the_register_gave_nothing_back,
+    a_refund_that_failed_stays_failed_when_the_register_shows_it,
+    a_capture_of_another_sum_in_the_cabinet_is_booked_as_told,
+    a_capture_of_the_whole_in_the_cabinet_calls_for_a_person,
+);
+
+async fn status(app: &TestApp, refund: &Reply) -> String {
+    app.get(&format!("/v1/refunds/{}", refund.id())).await.expect(200).text("/status").to_owned()
+}
+
+/// A process that stood still for so long that another one took its call for lost finds nothing out by not sending it.
+async fn a_call_that_somebody_else_took_over_is_not_given_back(engine: Engine) {
+    let app = TestApp::start_with(engine, |raw| {
+        raw.with("cloudpayments.max_concurrent_requests", "1")
+            .with("cloudpayments.request_timeout_ms", "8000")
+            .with("cloudpayments.queue_timeout_ms", "3000")
+    })
+    .await;
+    let payment = app.create(card("D-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.sandbox.fault(Fault::api("/payments/cards/charge", ApiFaultKind::Hang { ms: 6_000 }));
+    let (hangs, path) = (card("D-2", APPROVED), format!("/v1/payments/{}/refunds", payment.id()));
+    let body = json!({ "amount": money("4000.00") });
+    let took_over = async {
+        // The refund waits for its turn at the provider; for the other process its time is over.
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        let mut sql = Sql::open(&app.database.url);
+        let taken =
+            "UPDATE operations SET state = 'undetermined', lookups = 1 WHERE kind = 'refund' AND state = 'started'";
+        assert_eq!(sql.run(taken).unwrap(), 1);
+    };
+    let first = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        Reply::receive(app.posting(&path, "refund-1", &body)).await
+    };
+    let (_, refund, ()) = tokio::join!(Reply::receive(app.posting("/v1/payments", "hangs", &hangs)), first, took_over);
+    // Not "nothing was sent; repeat with the same key": what the other process sent may have been done.
+    let refund = refund.expect(202);
+    assert_eq!(refund.text("/status"), "pending");
+    app.advance(600);
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!(status(&app, &refund).await, "succeeded");
+    let repeat = app.post_as(&path, "refund-1", body.clone()).await.expect(201);
+    assert_eq!((repeat.id(), app.refunds()), (refund.id(), 1));
+    app.running.app.settle_step().await.unwrap();
+    app.finish().await;
+}
+
+/// The register, with a refund in it that the bank refused.
+fn refused(payment: &Reply, refund: &Reply) -> ApiFaultKind {
+    let page = json!({ "Model": [{
+        "TransactionId": 5_000_000_001_i64, "Type": 1, "Status": "Declined", "ReasonCode": 5005, "Amount": 4000,
+        "Currency": "KZT", "InvoiceId": payment.text("/invoice_id"), "OriginalTransactionId": transaction_id(payment),
+        "JsonData": json!({ "payment_id": payment.id(), "refund_id": refund.id() }).to_string(),
+    }], "Success": true, "Message": null });
+    ApiFaultKind::StatusAfter { status: 200, body: Some(page.to_string()) }
+}
+
+async fn a_refused_refund_in_the_register_gave_nothing_back(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("D-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.break_answer("/payments/refund", ApiFaultKind::DropBefore);
+    let lost = app.refund(payment.id(), "4000.00").await.expect(202);
+    app.advance(3_700);
+    for _ in 0..2 {
+        app.break_answer("/v2/payments/list", refused(&payment, &lost));
+    }
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!(status(&app, &lost).await, "failed");
+    expect_sums(&app.payment(payment.id()).await, "12500.00", "0.00", "12500.00");
+    app.finish().await;
+}
+
+async fn a_refund_that_failed_stays_failed_when_the_register_shows_it(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("D-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    let words = json!({ "Success": false, "Message": "no" }).to_string();
+    app.break_answer("/payments/refund", ApiFaultKind::StatusAfter { status: 200, body: Some(words) });
+    app.lose(NotificationKind::Refund);
+    let failed = app.refund(payment.id(), "4000.00").await.expect(201);
+    assert_eq!(failed.text("/status"), "failed");
+    app.advance(700);
+    app.break_answer("/v2/payments/list", refused(&payment, &failed));
+    app.reconcile().await;
+    assert_eq!(status(&app, &failed).await, "failed");
+    expect_sums(&app.payment(payment.id()).await, "12500.00", "0.00", "12500.00");
+    app.stop().await;
+}
+
+/// A hold of 12,500 whose capture of 3,000 never arrived, while somebody took `taken` in the cabinet.
+async fn taken_in_the_cabinet(app: &TestApp, taken: u32) -> Reply {
+    let held = app.create(with(card("D-1", APPROVED), "capture", "manual")).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.break_answer("/payments/confirm", ApiFaultKind::DropBefore);
+    app.act(held.id(), "capture", json!({ "amount": money("3000.00") })).await.expect(202);
+    let confirm = json!({ "TransactionId": transaction_id(&held), "Amount": taken });
+    let done = app.at_provider("/payments/confirm", confirm).await;
+    assert_eq!(done.json["Success"], true, "{}", done.json);
+    app.sandbox.flush_notifications().await;
+    app.advance(6);
+    app.running.app.settle_step().await.unwrap();
+    app.payment(held.id()).await
+}
+
+async fn a_capture_of_another_sum_in_the_cabinet_is_booked_as_told(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = taken_in_the_cabinet(&app, 5_000).await;
+    assert_eq!((payment.text("/status"), payment.text("/attention")), ("paid", "capture_unclear"));
+    expect_sums(&payment, "5000.00", "0.00", "5000.00");
+    app.finish().await;
+}
+
+/// What the register then tells may be the sum of the hold: the least is booked, and a person looks.
+async fn a_capture_of_the_whole_in_the_cabinet_calls_for_a_person(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.lose(NotificationKind::Confirm);
+    let payment = taken_in_the_cabinet(&app, 12_500).await;
+    assert_eq!((payment.text("/status"), payment.text("/attention")), ("paid", "capture_unclear"));
+    expect_sums(&payment, "3000.00", "0.00", "3000.00");
+    app.stop().await;
+}
