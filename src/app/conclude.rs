@@ -143,7 +143,7 @@ pub(super) fn conclude(
             let waiting = Payment { three_ds: Some(three_ds.clone()), ..payment };
             book_fact(tx, recorder, waiting, operation, &fact)?
         }
-        Conclusion::Captured => book_capture(tx, recorder, payment, operation, None)?,
+        Conclusion::Captured => book_capture(tx, recorder, payment, operation, Learned::Nothing, None)?,
         Conclusion::Voided => {
             let fact =
                 plain_fact(operation.transaction_id.unwrap_or_default(), TransactionStatus::Voided, payment.amount);
@@ -191,7 +191,7 @@ fn book_fact(
             unclear = Some(Attention::new("capture_unclear", &operation.id));
         }
         if can_be_ours(operation, &payment, told) {
-            return book_capture(tx, recorder, payment, operation, unclear);
+            return book_capture(tx, recorder, payment, operation, learned, unclear);
         }
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
@@ -208,6 +208,7 @@ fn book_capture(
     recorder: &Recorder,
     payment: Payment,
     operation: &Operation,
+    learned: Learned,
     attention: Option<Attention>,
 ) -> Result<PaymentDetails> {
     let transaction_id = operation.transaction_id.unwrap_or_default();
@@ -215,7 +216,10 @@ fn book_capture(
     recorder.learn_capture(tx, &payment, transaction_id, amount)?;
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let captured = payment.money(amount).to_decimal();
-    recorder.settle(tx, payment, Note { attention, ..Note::about(transaction_id) }.with("captured", captured))
+    // Events of what was taken up are numbered as the next row, so there has to be one.
+    let always = learned == Learned::SomethingAndEarlier;
+    let note = Note { always, attention, ..Note::about(transaction_id) };
+    recorder.settle(tx, payment, note.with("captured", captured))
 }
 
 /// Whether a capture that is seen in the register may be the lost one: it tells the sum of the call or, as far as anybody

@@ -41,13 +41,14 @@ mod three_ds;
 mod told_sums;
 mod types;
 mod verify_history;
+mod verify_stories;
 
 pub use approvals::OperatorSettings;
 pub use authenticate::{Authenticated, NewKey, Outdated, create_api_key};
 pub use day_register::RegisterPage;
 pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
-pub use prove_history::{Proof, Proven, prove_history};
+pub use prove_history::{Proof, Proven, ProvenRow, prove_history};
 pub use reconcile::ReconciliationSettings;
 pub use retention::RetentionSettings;
 pub use rotate_key::{Rotated, Rotation, rotate_api_key};

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::seal_history::find_daily_root;
 use crate::clock::{Day, Timestamp};
 use crate::domain::id::PaymentId;
-use crate::domain::proof::{Hash, HistoryRow, MAX_ROWS, Seal, path, root_by_path};
+use crate::domain::proof::{Cover, Hash, HistoryEvent, HistoryRow, MAX_ROWS, Record, Seal, path, root_by_path};
 use crate::error::{Error, Result};
-use crate::store::{Tx, seals};
+use crate::store::{Tx, sealed, seals};
 
-const FORMAT: &str = "kmic-payments/history-proof/1";
+const FORMAT: &str = "kmic-payments/history-proof/2";
+/// Proofs without events, from before these were covered. They are still taken.
+const FORMAT_WITHOUT_EVENTS: &str = "kmic-payments/history-proof/1";
 /// Most rows of one proof; no payment has so many.
 const ROW_LIMIT: i64 = 10_000;
 
@@ -53,9 +55,23 @@ struct ProofRow {
     transaction_id: Option<i64>,
     detail: String,
     at_micros: i64,
+    /// What the site was told of it; `None` where the seal covers the row alone.
+    events: Option<Vec<ProofEvent>>,
     seal: i64,
     position: i64,
     path: Vec<String>,
+}
+
+/// An event; its payment and sequence are the row's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProofEvent {
+    id: String,
+    kind: String,
+    refund_id: Option<String>,
+    at_micros: i64,
+    notification_id: Option<String>,
+    transaction_id: Option<i64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,9 +92,18 @@ pub struct Proven {
     /// The payment.
     pub payment_id: String,
     /// Its history from the creation.
-    pub rows: Vec<HistoryRow>,
+    pub rows: Vec<ProvenRow>,
     /// When the root's seal was made.
     pub root_at: Timestamp,
+}
+
+/// A row that a proof shows.
+#[derive(Debug, Clone)]
+pub struct ProvenRow {
+    /// The row.
+    pub row: HistoryRow,
+    /// What the site was told of it, in the order of the feed; `None` where its seal does not say.
+    pub events: Option<Vec<HistoryEvent>>,
 }
 
 /// Proves what is sealed of a payment's history up to the root of `day`, or up to the last seal.
@@ -87,14 +112,14 @@ pub struct Proven {
 /// [`Error::NotFound`] without such a payment or root, or while none of its rows is sealed.
 pub fn prove_history(tx: &mut Tx<'_>, payment_id: &PaymentId, day: Option<Day>) -> Result<Proof> {
     let root = find_daily_root(tx, day)?.ok_or(Error::NotFound("root"))?;
-    let leaves = seals::leaves_of_payment(tx, payment_id.as_str(), ROW_LIMIT)?;
+    let leaves = sealed::leaves_of_payment(tx, payment_id.as_str(), ROW_LIMIT)?;
     let (mut rows, mut numbers) = (Vec::new(), BTreeSet::new());
     for leaf in leaves.iter().filter(|leaf| leaf.seal <= root.seal) {
-        let row = seals::row(tx, &leaf.payment_id, leaf.sequence)?.ok_or_else(changed)?;
-        let hashes: Vec<Hash> =
-            seals::leaves(tx, leaf.seal, i64::MIN, MAX_ROWS)?.into_iter().map(|leaf| leaf.hash).collect();
+        let hashes: Vec<Hash> = sealed::leaves(tx, leaf.seal, MAX_ROWS)?.into_iter().map(|leaf| leaf.hash).collect();
         let position = usize::try_from(leaf.position).map_err(|_| changed())?;
-        rows.push(proof_row(row, leaf.seal, leaf.position, &path(&hashes, position)));
+        let record = sealed::find(tx, &leaf.payment_id, leaf.sequence)?.ok_or_else(changed)?;
+        let (row, events) = covered(record, leaf.hash).ok_or_else(changed)?;
+        rows.push(proof_row(row, events, leaf.seal, leaf.position, &path(&hashes, position)));
         numbers.extend(Seal::way_back(root.seal, leaf.seal));
     }
     if rows.is_empty() {
@@ -113,11 +138,20 @@ pub fn prove_history(tx: &mut Tx<'_>, payment_id: &PaymentId, day: Option<Day>) 
     })
 }
 
+/// The row as its seal covers it: with its events, or alone.
+fn covered(record: Record, hash: Hash) -> Option<(HistoryRow, Option<Vec<HistoryEvent>>)> {
+    match (record.cover(hash)?, record) {
+        (Cover::WithEvents, Record::Row(row, events)) => Some((row, Some(events))),
+        (Cover::Alone, Record::Row(row, _)) => Some((row, None)),
+        (_, Record::Event(_)) => None,
+    }
+}
+
 fn changed() -> Error {
     Error::internal("the history does not hold together; run: kmic-payments audit verify")
 }
 
-fn proof_row(row: HistoryRow, seal: i64, position: i64, path: &[Hash]) -> ProofRow {
+fn proof_row(row: HistoryRow, events: Option<Vec<HistoryEvent>>, seal: i64, position: i64, path: &[Hash]) -> ProofRow {
     ProofRow {
         sequence: row.sequence,
         from_status: row.from_status,
@@ -128,9 +162,21 @@ fn proof_row(row: HistoryRow, seal: i64, position: i64, path: &[Hash]) -> ProofR
         transaction_id: row.transaction_id,
         detail: row.detail,
         at_micros: row.at.micros(),
+        events: events.map(|events| events.into_iter().map(proof_event).collect()),
         seal,
         position,
         path: path.iter().map(Hash::to_string).collect(),
+    }
+}
+
+fn proof_event(event: HistoryEvent) -> ProofEvent {
+    ProofEvent {
+        id: event.id,
+        kind: event.kind,
+        refund_id: event.refund_id,
+        at_micros: event.at.micros(),
+        notification_id: event.notification_id,
+        transaction_id: event.transaction_id,
     }
 }
 
@@ -152,7 +198,8 @@ impl Proof {
     /// # Errors
     /// The first thing that does not hold.
     pub fn check(&self, published: Hash) -> std::result::Result<Proven, String> {
-        if self.format != FORMAT {
+        let without_events = self.format == FORMAT_WITHOUT_EVENTS && self.rows.iter().all(|row| row.events.is_none());
+        if self.format != FORMAT && !without_events {
             return Err(format!("this is not a proof that this version reads: format must be {FORMAT}"));
         }
         let seals = self.check_seals(published)?;
@@ -199,7 +246,15 @@ impl Proof {
 }
 
 impl ProofRow {
-    fn read(&self, payment_id: &str) -> HistoryRow {
+    fn read(&self, payment_id: &str) -> ProvenRow {
+        let events = self.events.as_ref();
+        ProvenRow {
+            row: self.read_row(payment_id),
+            events: events.map(|events| events.iter().map(|event| event.read(payment_id, self.sequence)).collect()),
+        }
+    }
+
+    fn read_row(&self, payment_id: &str) -> HistoryRow {
         HistoryRow {
             payment_id: payment_id.to_owned(),
             sequence: self.sequence,
@@ -215,14 +270,32 @@ impl ProofRow {
     }
 
     /// Whether the row stands at its place under the root of a seal.
-    fn is_under(&self, found: &HistoryRow, (root, row_count): (Hash, i64)) -> bool {
+    fn is_under(&self, found: &ProvenRow, (root, row_count): (Hash, i64)) -> bool {
+        let hash = match &found.events {
+            Some(events) => found.row.hash_with(events),
+            None => found.row.hash_alone(),
+        };
         let path: Option<Vec<Hash>> = self.path.iter().map(|hash| Hash::parse(hash)).collect();
         let (Ok(position), Ok(count), Some(path)) = (usize::try_from(self.position), usize::try_from(row_count), path)
         else {
             return false;
         };
-        count <= usize::try_from(MAX_ROWS).unwrap_or(0)
-            && root_by_path(found.hash(), position, count, &path) == Some(root)
+        count <= usize::try_from(MAX_ROWS).unwrap_or(0) && root_by_path(hash, position, count, &path) == Some(root)
+    }
+}
+
+impl ProofEvent {
+    fn read(&self, payment_id: &str, sequence: i64) -> HistoryEvent {
+        HistoryEvent {
+            id: self.id.clone(),
+            kind: self.kind.clone(),
+            payment_id: Some(payment_id.to_owned()),
+            refund_id: self.refund_id.clone(),
+            sequence: Some(sequence),
+            at: Timestamp::from_micros(self.at_micros),
+            notification_id: self.notification_id.clone(),
+            transaction_id: self.transaction_id,
+        }
     }
 }
 

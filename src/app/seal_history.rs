@@ -1,11 +1,13 @@
-//! Sealing the history: a worker's step covers rows that were appended since, and the daily roots that are published.
+//! Sealing the history: a worker's step covers rows and events that were appended since, and the daily roots that are
+//! published.
 
 use super::{App, Listing};
 use crate::clock::{Day, Timestamp};
-use crate::domain::proof::{Chain, Hash, HistoryRow, Seal, root, skip_of};
+use crate::domain::proof::{Chain, Hash, Record, Seal, root, skip_of};
 use crate::error::Result;
+use crate::store::sealed::Leaf;
 use crate::store::seals::StoredSeal;
-use crate::store::{Lane, Tx, seals};
+use crate::store::{Lane, Tx, sealed, seals};
 
 /// Rows of one seal. The write that makes it holds up other writes for a few milliseconds.
 const BATCH_ROWS: i64 = 256;
@@ -28,7 +30,7 @@ pub struct DailyRoot {
 }
 
 impl App {
-    /// Seals what was appended to the history. Returns how many rows were sealed.
+    /// Seals what was appended to the history. Returns how many rows, and events without a payment, were sealed.
     ///
     /// # Errors
     /// Only of the database.
@@ -49,9 +51,9 @@ impl App {
     async fn seal_batch(&self) -> Result<usize> {
         let now = self.now();
         let Some(batch) = self.parts.store.read(move |tx| next_batch(tx, now)).await? else { return Ok(0) };
-        let (seal, count, day_before) = (batch.seal, batch.rows.len(), batch.day_before);
+        let (seal, count, day_before) = (batch.seal, batch.leaves.len(), batch.day_before);
         let lane = Lane::of("history_seals");
-        if !self.parts.store.write(lane, move |tx| seals::append(tx, &batch.seal, &batch.rows)).await? {
+        if !self.parts.store.write(lane, move |tx| seals::append(tx, &batch.seal, &batch.leaves)).await? {
             return Ok(0);
         }
         tracing::debug!(seal = seal.number, rows = count, hash = %seal.hash(), "sealed a stretch of the history");
@@ -72,14 +74,14 @@ impl App {
 
 struct Batch {
     seal: Seal,
-    rows: Vec<HistoryRow>,
+    leaves: Vec<Leaf>,
     /// The root of the day before, when this seal begins a new one.
     day_before: Option<DailyRoot>,
 }
 
 fn next_batch(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Batch>> {
-    let rows = seals::unsealed(tx, BATCH_ROWS)?;
-    if rows.is_empty() {
+    let records = sealed::waiting(tx, BATCH_ROWS)?;
+    if records.is_empty() {
         return Ok(None);
     }
     let last = seals::last(tx)?;
@@ -88,11 +90,18 @@ fn next_batch(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Batch>> {
         0 => Hash::NONE,
         skipped => seals::find(tx, skipped)?.map_or(Hash::UNREADABLE, |found| found.hash),
     };
-    let leaves: Vec<Hash> = rows.iter().map(HistoryRow::hash).collect();
-    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let seal = Chain::next(last.as_ref().map(|last| &last.seal), skip, now, count, root(&leaves));
+    let hashes: Vec<Hash> = records.iter().map(Record::hash).collect();
+    let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+    let seal = Chain::next(last.as_ref().map(|last| &last.seal), skip, now, count, root(&hashes));
+    let places = (0..).zip(records.iter().zip(hashes));
+    let leaves = places.map(|(position, (record, hash))| leaf(number, position, record, hash)).collect();
     let day_before = last.map(daily_root).filter(|root| root.day < Day::of(seal.at));
-    Ok(Some(Batch { seal, rows, day_before }))
+    Ok(Some(Batch { seal, leaves, day_before }))
+}
+
+fn leaf(seal: i64, position: i64, record: &Record, hash: Hash) -> Leaf {
+    let (payment_id, sequence) = record.key();
+    Leaf { payment_id: payment_id.to_owned(), sequence, seal, position, hash }
 }
 
 fn daily_root(stored: StoredSeal) -> DailyRoot {

@@ -66,11 +66,13 @@ struct Applied {
     verdict: &'static str,
     reply: u8,
     is_plan_charge: bool,
+    /// Whether it made a row of the payment's history.
+    made_row: bool,
 }
 
 impl Applied {
     fn nowhere(verdict: &'static str) -> Applied {
-        Applied { payment_id: None, verdict, reply: 0, is_plan_charge: false }
+        Applied { payment_id: None, verdict, reply: 0, is_plan_charge: false, made_row: false }
     }
 
     /// Whether it tells of something, maybe of money, and no payment is there to show it.
@@ -182,15 +184,7 @@ impl App {
                     let applied = apply_facts(tx, &recorder, &incoming)?;
                     let before = notifications::get(tx, &incoming.id)?.record;
                     if let (None, Some(id)) = (&before.payment_id, &applied.payment_id) {
-                        let payment = payments::get(tx, id)?;
-                        let (id, transaction_id) = (&incoming.id, before.transaction_id);
-                        recorder.announce_notification(
-                            tx,
-                            "notification.matched",
-                            Some(&payment),
-                            id,
-                            transaction_id,
-                        )?;
+                        announce_match(tx, &recorder, &before, id, applied.made_row)?;
                     }
                     notifications::set_verdict(tx, &incoming.id, applied.verdict, applied.payment_id.as_ref())?;
                 }
@@ -444,6 +438,24 @@ fn unstated_currency(tx: &mut Tx<'_>, payment: &Payment, content: &Notification)
     Ok(payment.currency())
 }
 
+/// A notification was booked on a payment after all. The event belongs to the row that this made, or to one of its own: what
+/// a row tells is complete when it is written, because a seal may cover it from then on.
+fn announce_match(
+    tx: &mut Tx<'_>,
+    recorder: &Recorder,
+    notification: &NotificationRecord,
+    payment_id: &PaymentId,
+    made_row: bool,
+) -> Result<()> {
+    let mut payment = payments::get(tx, payment_id)?;
+    if !made_row {
+        let note = Note { always: true, transaction_id: notification.transaction_id, ..Note::default() };
+        payment = recorder.settle(tx, payment, note.with("notification", "matched"))?.payment;
+    }
+    let (id, transaction_id) = (&notification.id, notification.transaction_id);
+    recorder.announce_notification(tx, "notification.matched", Some(&payment), id, transaction_id)
+}
+
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
@@ -451,30 +463,30 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
         return Ok(Applied { is_plan_charge: content.subscription_id.is_some(), ..Applied::nowhere("unmatched") });
     };
     let payment = payments::hold(tx, &payment.id)?;
-    let payment_id = payment.id.clone();
-    let Some(fact) = content.fact(kind, Some(unstated_currency(tx, &payment, content)?)) else {
-        let note = Note {
-            transaction_id: content.transaction_id,
-            attention: Some(Attention::new("unreadable_notification", &incoming.id)),
-            ..Note::default()
-        };
-        recorder.settle(tx, payment, note)?;
-        return Ok(Applied { payment_id: Some(payment_id), ..Applied::nowhere("unreadable") });
+    let (payment_id, before) = (payment.id.clone(), payment.sequence);
+    let (verdict, note) = match content.fact(kind, Some(unstated_currency(tx, &payment, content)?)) {
+        Some(fact) => note_of(recorder.learn(tx, &payment, &fact, None)?, &payment, &fact, incoming),
+        None => {
+            let attention = Some(Attention::new("unreadable_notification", &incoming.id));
+            let note = Note { transaction_id: content.transaction_id, attention, ..Note::default() };
+            ("unreadable", Some(note))
+        }
     };
-    let learned = recorder.learn(tx, &payment, &fact, None)?;
-    let verdict = match learned {
-        Learned::Nothing => "no_change",
+    let after = note.map(|note| recorder.settle(tx, payment, note)).transpose()?;
+    let made_row = after.is_some_and(|after| after.payment.sequence > before);
+    Ok(Applied { payment_id: Some(payment_id), made_row, ..Applied::nowhere(verdict) })
+}
+
+/// What learning a fact of a notification came to, and the note for the payment's history.
+fn note_of(learned: Learned, payment: &Payment, fact: &Fact, incoming: &Incoming) -> (&'static str, Option<Note>) {
+    match learned {
+        Learned::Nothing => ("no_change", None),
         Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch => {
-            let note = Note::of_learned(&payment, &fact, learned);
-            recorder.settle(tx, payment, note)?;
-            "applied"
+            ("applied", Some(Note::of_learned(payment, fact, learned)))
         }
         Learned::OtherPayment | Learned::Unreadable => {
             let attention = Some(Attention::new("contradicting_notification", &incoming.id));
-            let note = Note { attention, ..Note::about(fact.transaction_id) };
-            recorder.settle(tx, payment, note)?;
-            "contradiction"
+            ("contradiction", Some(Note { attention, ..Note::about(fact.transaction_id) }))
         }
-    };
-    Ok(Applied { payment_id: Some(payment_id), ..Applied::nowhere(verdict) })
+    }
 }

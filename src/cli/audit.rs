@@ -7,7 +7,9 @@ use clap::Subcommand;
 
 use super::keys::parse_span;
 use super::{Outcome, report, text};
-use crate::app::{Proof, Proven, PublishedRoot, VerifyHistory, find_daily_root, prove_history, verify_history};
+use crate::app::{
+    Proof, Proven, ProvenRow, PublishedRoot, VerifyHistory, find_daily_root, prove_history, verify_history,
+};
 use crate::clock::{Clock, Day, SystemClock};
 use crate::config::Raw;
 use crate::domain::id::PaymentId;
@@ -26,7 +28,8 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "DAY", value_parser = parse_day)]
         day: Option<Day>,
     },
-    /// Computes the whole history anew; names the first row that was changed, put in or taken away, and exits 1.
+    /// Computes the whole history anew, with the events; names the first row that was changed, put in or taken away, and
+    /// exits 1.
     Verify {
         /// File with lines as `audit root` prints them: each must still hold. Without it a history that was cut off or
         /// rewritten from some point on as a whole does not show.
@@ -44,7 +47,8 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "DAY", value_parser = parse_day)]
         day: Option<Day>,
     },
-    /// Checks a proof against a root. Needs no database and no setting.
+    /// Checks a proof against a root. Needs no database and no setting. Whoever gives the proof can leave out its last rows:
+    /// that does not show.
     Check {
         /// What `audit prove` printed.
         file: PathBuf,
@@ -100,7 +104,7 @@ async fn verify(raw: &Raw, roots: Option<&Path>, sealed_within_s: i64) -> Outcom
     let verdict = open(raw)?.read(move |tx| verify_history(tx, &what)).await.map_err(report)?;
     let history = verdict.map_err(|broken| format!("the history does not hold: {broken}"))?;
     println!(
-        "the history holds: {} sealed rows in {} seals, {} waiting, {count} published roots found again",
+        "the history holds: {} sealed rows and events without a payment in {} seals, {} waiting, {count} published roots found again",
         history.rows, history.seals, history.waiting
     );
     if let Some(root) = history.root {
@@ -145,12 +149,17 @@ fn check(file: &Path, root: Hash) -> Outcome {
     let proof: Proof = serde_json::from_str(&read_file(file)?).map_err(|error| format!("not a proof: {error}"))?;
     let Proven { payment_id, rows, root_at } =
         proof.check(root).map_err(|fault| format!("the proof does not hold: {fault}"))?;
-    println!("the proof holds: {payment_id} had this history when the root was made, {root_at}");
-    for row in rows {
+    println!("the proof holds: {payment_id} had these rows in its history when the root was made, {root_at}");
+    for ProvenRow { row, events } in rows {
         println!(
             "{:>4}  {}  {} > {}  {} by {}",
             row.sequence, row.at, row.from_status, row.to_status, row.cause_type, row.actor
         );
+        match events {
+            Some(events) => events.iter().for_each(|event| println!("      told: {} {}", event.kind, event.id)),
+            None => println!("      its seal does not say what the site was told"),
+        }
     }
+    println!("rows after these may have been left out: a proof does not show that it goes up to the root");
     Ok(())
 }

@@ -1,14 +1,18 @@
-//! Proof that the history was not rewritten: how a row is hashed, the tree over a batch of rows, the chain of seals.
+//! Proof that the history was not rewritten: how a row is hashed with its events ([`Record`]), the tree over a batch of
+//! records, the chain of seals.
 //!
 //! Everything is one hash over framed parts ([`vault::digest`]). `docs/history-proofs.md` is the same for an auditor who
 //! writes a verifier of their own; a test compares its example with this code.
 
+mod record;
+
 use std::fmt;
+
+pub use record::{Cover, HistoryEvent, HistoryRow, Record};
 
 use crate::clock::Timestamp;
 use crate::vault;
 
-const ROW: &[u8] = b"kmic-payments/transition/1";
 const NODE: &[u8] = b"kmic-payments/node/1";
 const SEAL: &[u8] = b"kmic-payments/seal/1";
 
@@ -50,54 +54,6 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// A row of the history as it is stored, every column. Not checked for meaning: a changed row must be hashed too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryRow {
-    /// The payment.
-    pub payment_id: String,
-    /// 1, 2, 3, … for each payment.
-    pub sequence: i64,
-    /// The state before; `none` for the creation.
-    pub from_status: String,
-    /// The state after.
-    pub to_status: String,
-    /// The kind of cause.
-    pub cause_type: String,
-    /// The request, operation or notification it was.
-    pub cause_id: Option<String>,
-    /// Who acted.
-    pub actor: String,
-    /// The provider's transaction it is about.
-    pub transaction_id: Option<i64>,
-    /// More about it: JSON as text, byte for byte as stored.
-    pub detail: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-impl HistoryRow {
-    /// The hash of every column, in the order of the table. A value is preceded by `=`, so that an empty text and no value
-    /// differ.
-    pub fn hash(&self) -> Hash {
-        let text = |text: &str| format!("={text}");
-        let number = |number: i64| format!("={number}");
-        let columns = [
-            text(&self.payment_id),
-            number(self.sequence),
-            text(&self.from_status),
-            text(&self.to_status),
-            text(&self.cause_type),
-            self.cause_id.as_deref().map(text).unwrap_or_default(),
-            text(&self.actor),
-            self.transaction_id.map(number).unwrap_or_default(),
-            text(&self.detail),
-            number(self.at.micros()),
-        ];
-        let parts: Vec<&[u8]> = std::iter::once(ROW).chain(columns.iter().map(String::as_bytes)).collect();
-        Hash::over(&parts)
     }
 }
 

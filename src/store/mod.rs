@@ -11,6 +11,7 @@ pub mod day_register;
 pub mod discrepancies;
 mod error;
 pub mod events;
+pub mod history_walk;
 pub mod idempotency;
 pub mod invariants;
 mod lane;
@@ -25,6 +26,7 @@ pub mod reconciliations;
 pub mod refunds;
 pub mod rotation;
 pub mod schema;
+pub mod sealed;
 pub mod seals;
 #[cfg(feature = "sandbox")]
 mod stepped;

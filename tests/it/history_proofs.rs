@@ -43,7 +43,8 @@ async fn proof(app: &TestApp, payment_id: &str) -> Value {
 fn check(proof: &Value, root: &str) -> Result<Vec<String>, String> {
     let proof: Proof = serde_json::from_value(proof.clone()).map_err(|error| error.to_string())?;
     let proven = proof.check(Hash::parse(root).unwrap())?;
-    Ok(proven.rows.iter().map(|row| format!("{} {}>{}", row.sequence, row.from_status, row.to_status)).collect())
+    let rows = proven.rows.iter().map(|proven| &proven.row);
+    Ok(rows.map(|row| format!("{} {}>{}", row.sequence, row.from_status, row.to_status)).collect())
 }
 
 async fn every_change_is_sealed_once(engine: Engine) {
@@ -161,7 +162,20 @@ async fn a_changed_proof_does_not_hold(engine: Engine) {
     assert!(check(&swapped, &root).is_err());
     let mut emptied = whole.clone();
     emptied["rows"] = json!([]);
-    assert!(check(&emptied, &root).is_err());
+    assert_eq!(check(&emptied, &root).unwrap_err(), "there is no row");
+    // What the site was told: nothing of it is left out, put in or said to be sealed without.
+    assert_eq!(whole["rows"][1]["events"][0]["kind"], "payment.paid");
+    let more = json!([whole["rows"][1]["events"][0], whole["rows"][1]["events"][0]]);
+    for events in [json!([]), Value::Null, more] {
+        let mut changed = whole.clone();
+        changed["rows"][1]["events"] = events.clone();
+        assert!(check(&changed, &root).is_err(), "{events}");
+    }
+    let mut elsewhere = whole.clone();
+    let moved = elsewhere["rows"][1]["events"].take();
+    elsewhere["rows"][0]["events"] = moved;
+    elsewhere["rows"][1]["events"] = json!([]);
+    assert!(check(&elsewhere, &root).is_err());
     app.finish().await;
 }
 
@@ -223,6 +237,13 @@ async fn the_commands_do_what_they_say(engine: Engine) {
     std::fs::write(file("proof"), printed(&audit(&url, &["prove", payment.id()]))).unwrap();
     let checked = printed(&audit("mysql://no-database-is-needed", &["check", &file("proof"), "--root", words[2]]));
     assert!(checked.contains(payment.id()) && checked.contains("processing > paid"), "{checked}");
+    assert!(checked.contains("told: payment.paid evt_"), "{checked}");
+    // A proof cannot show that it is whole, so the command does not say it.
+    let mut shorter: Value = serde_json::from_str(&std::fs::read_to_string(file("proof")).unwrap()).unwrap();
+    shorter["rows"].as_array_mut().unwrap().pop();
+    std::fs::write(file("shorter"), shorter.to_string()).unwrap();
+    let checked = printed(&audit(&url, &["check", &file("shorter"), "--root", words[2]]));
+    assert!(!checked.contains("> paid") && checked.contains("may have been left out"), "{checked}");
     let wrong = audit(&url, &["check", &file("proof"), "--root", &"0".repeat(64)]);
     assert!(complained(&wrong).contains("does not hold"));
     assert!(complained(&audit(&url, &["check", &file("roots"), "--root", words[2]])).contains("not a proof"));
@@ -241,21 +262,27 @@ async fn the_commands_do_what_they_say(engine: Engine) {
 async fn what_was_there_before_is_sealed_too(engine: Engine) {
     let app = TestApp::start(engine).await;
     let mut sql = Sql::open(&app.database.url);
-    let (up, down) = match engine {
+    let (up, down, up_events, down_events) = match engine {
         Engine::Sqlite => (
             include_str!("../../migrations/sqlite/2026-11-25-000004_history_proofs/up.sql"),
             include_str!("../../migrations/sqlite/2026-11-25-000004_history_proofs/down.sql"),
+            include_str!("../../migrations/sqlite/2026-11-28-000009_sealed_events/up.sql"),
+            include_str!("../../migrations/sqlite/2026-11-28-000009_sealed_events/down.sql"),
         ),
         Engine::Postgres => (
             include_str!("../../migrations/postgres/2026-11-25-000004_history_proofs/up.sql"),
             include_str!("../../migrations/postgres/2026-11-25-000004_history_proofs/down.sql"),
+            include_str!("../../migrations/postgres/2026-11-28-000009_sealed_events/up.sql"),
+            include_str!("../../migrations/postgres/2026-11-28-000009_sealed_events/down.sql"),
         ),
     };
+    sql.run_all(down_events);
     sql.run_all(down);
     app.create(widget("KM-1")).await.expect(201);
     app.create(card("KM-2", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     sql.run_all(up);
+    sql.run_all(up_events);
     let recorded = sql.number("SELECT count(*) AS value FROM transitions");
     assert_eq!(verified(&app).await.waiting, recorded);
     app.running.app.seal_step().await.unwrap();

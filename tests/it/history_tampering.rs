@@ -15,7 +15,7 @@ crate::on_both!(
     history_refuses_changes_by_itself,
 );
 
-const TABLES: [&str; 5] = ["transitions", "history_seals", "history_leaves", "history_unsealed", "payments"];
+const TABLES: [&str; 6] = ["transitions", "history_seals", "history_leaves", "history_unsealed", "payments", "events"];
 /// Every column of what is sealed, and how to change it: `$` stands for the column, `'other'` where it is text.
 const COLUMNS: [(&str, &str, &str); 23] = [
     ("transitions", "payment_id", "$ || 'x'"),
@@ -44,20 +44,24 @@ const COLUMNS: [(&str, &str, &str); 23] = [
 ];
 
 /// A sealed history of several payments, and a way to change it.
-struct Scene {
-    app: TestApp,
-    sql: Sql,
+pub(crate) struct Scene {
+    pub app: TestApp,
+    pub sql: Sql,
     /// A card payment that was paid and refunded; its history is in the second seal.
-    payment: String,
+    pub payment: String,
+    /// A payment whose second row has three events: a notification that belonged to no payment was booked with it. In the
+    /// first seal, as the event of that notification.
+    pub matched: String,
     /// The root when all was sealed.
     root: PublishedRoot,
 }
 
 impl Scene {
-    async fn set(engine: Engine) -> Scene {
+    pub async fn set(engine: Engine) -> Scene {
         let app = TestApp::start(engine).await;
         app.create(widget("KM-1")).await.expect(201);
         app.create(card("KM-2", CARD_NO_FUNDS)).await.expect(201);
+        let matched = matched(&app).await;
         app.running.app.seal_step().await.unwrap();
         let payment = app.create(card("KM-3", APPROVED)).await.expect(201).id().to_owned();
         app.refund(&payment, "100.00").await.expect(201);
@@ -74,13 +78,13 @@ impl Scene {
             sql.run_all(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"));
         }
         let root = PublishedRoot { seal: last.seal, hash: last.hash };
-        let scene = Scene { app, sql, payment, root };
+        let scene = Scene { app, sql, payment, matched, root };
         assert_eq!(scene.verify(&[scene.root]).await, "");
         scene
     }
 
     /// What is found; "" when all holds.
-    async fn verify(&self, published: &[PublishedRoot]) -> String {
+    pub async fn verify(&self, published: &[PublishedRoot]) -> String {
         let what =
             VerifyHistory { published: published.to_vec(), sealed_before: self.app.clock.now().plus_seconds(-3600) };
         let verdict = self.app.running.store.read(move |tx| verify_history(tx, &what)).await.unwrap();
@@ -88,7 +92,7 @@ impl Scene {
     }
 
     /// Changes something, looks what is found, and puts everything back.
-    async fn found_after(&mut self, tampering: &str) -> String {
+    pub async fn found_after(&mut self, tampering: &str) -> String {
         self.sql.run_all(tampering);
         let found = self.verify(&[]).await;
         self.put_back();
@@ -103,7 +107,31 @@ impl Scene {
     }
 }
 
-fn shows(found: &str, parts: &[&str], tampering: &str) {
+/// A refund that overtakes the payment it is of.
+async fn matched(app: &TestApp) -> String {
+    let payment = app.create(widget("KM-5")).await.expect(201).id().to_owned();
+    let refund = [
+        ("TransactionId", "5000000002"),
+        ("PaymentTransactionId", "5000000001"),
+        ("Amount", "2500.00"),
+        ("OperationType", "Refund"),
+    ];
+    app.notify("refund", &refund).await;
+    let pay = [
+        ("TransactionId", "5000000001"),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("OperationType", "Payment"),
+        ("InvoiceId", "KM-5"),
+        ("AccountId", "user-42"),
+        ("Status", "Completed"),
+    ];
+    app.notify("pay", &pay).await;
+    payment
+}
+
+#[track_caller]
+pub(crate) fn shows(found: &str, parts: &[&str], tampering: &str) {
     assert!(parts.iter().all(|part| found.contains(part)), "{tampering}: found `{found}`, expected {parts:?}");
 }
 
@@ -250,8 +278,14 @@ async fn a_cut_off_end_is_found(engine: Engine) {
     shows(&scene.found_after(&format!("{rows}; {seals}")).await, &["transitions", "row is missing"], "rows too");
 
     // With the payments too it looks like yesterday's database: only a root that was published tells.
+    let events = "DELETE FROM events WHERE payment_id = (SELECT id FROM payments WHERE invoice_id = 'KM-4')";
     let payments = "DELETE FROM payments WHERE invoice_id = 'KM-4'";
-    let everything = format!("{rows}; {seals}; {payments}");
+    shows(
+        &scene.found_after(&format!("{rows}; {seals}; {payments}")).await,
+        &["events", "row that is not there"],
+        "payments too",
+    );
+    let everything = format!("{rows}; {seals}; {events}; {payments}");
     assert_eq!(scene.found_after(&everything).await, "");
     scene.sql.run_all(&everything);
     shows(&scene.verify(&[scene.root]).await, &["seal 3", "cut off"], "published");
@@ -260,7 +294,8 @@ async fn a_cut_off_end_is_found(engine: Engine) {
     // The same for a history that was sealed anew as a whole.
     scene.sql.run_all(
         "UPDATE transitions SET detail = '{\"forged\":true}' WHERE sequence = 1; DELETE FROM history_leaves; DELETE FROM \
-         history_seals; INSERT INTO history_unsealed (payment_id, sequence) SELECT payment_id, sequence FROM transitions",
+         history_seals; INSERT INTO history_unsealed (payment_id, sequence) SELECT payment_id, sequence FROM transitions; \
+         INSERT INTO history_unsealed (payment_id, sequence) SELECT id, 0 FROM events WHERE payment_id IS NULL",
     );
     scene.app.running.app.seal_step().await.unwrap();
     assert_eq!(scene.verify(&[]).await, "");

@@ -30,6 +30,7 @@ mod documents;
 mod doubtful_calls;
 mod doubtful_evidence;
 mod erasure_cut_off;
+mod event_tampering;
 mod guards;
 mod hardening;
 mod history_proofs;

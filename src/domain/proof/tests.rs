@@ -15,8 +15,21 @@ fn row(sequence: i64) -> HistoryRow {
     }
 }
 
+fn event(kind: &str) -> HistoryEvent {
+    HistoryEvent {
+        id: "evt_01kaq0j5m8x2v9c4t7b1n6r3eg".to_owned(),
+        kind: kind.to_owned(),
+        payment_id: Some("pay_01kaq0j5m8x2v9c4t7b1n6r3ed".to_owned()),
+        refund_id: None,
+        sequence: Some(1),
+        at: Timestamp::from_micros(1_795_600_000_123_456),
+        notification_id: None,
+        transaction_id: None,
+    }
+}
+
 fn leaves(count: i64) -> Vec<Hash> {
-    (1..=count).map(|sequence| row(sequence).hash()).collect()
+    (1..=count).map(|sequence| row(sequence).hash_with(&[])).collect()
 }
 
 /// A chain of `count` seals over one row each.
@@ -26,7 +39,7 @@ fn chain(count: i64) -> Vec<Seal> {
         let at = Timestamp::from_micros(number * 1_000_000);
         let skip = usize::try_from(skip_of(number)).ok().and_then(|skip| skip.checked_sub(1));
         let skip = skip.map_or(Hash::NONE, |index| seals[index].hash());
-        seals.push(Chain::next(seals.last(), skip, at, 1, row(number).hash()));
+        seals.push(Chain::next(seals.last(), skip, at, 1, row(number).hash_with(&[])));
     }
     seals
 }
@@ -53,10 +66,52 @@ fn every_column_is_in_the_hash_of_a_row() {
         HistoryRow { detail: "{ }".to_owned(), ..whole.clone() },
         HistoryRow { at: Timestamp::from_micros(1_795_600_000_123_457), ..whole.clone() },
     ];
-    let mut hashes: Vec<String> = changed.iter().chain([&whole]).map(|row| row.hash().to_string()).collect();
-    hashes.sort_unstable();
-    hashes.dedup();
-    assert_eq!(hashes.len(), changed.len() + 1);
+    let rows = || changed.iter().chain([&whole]);
+    let hashes = rows().map(HistoryRow::hash_alone).chain(rows().map(|row| row.hash_with(&[])));
+    all_differ(hashes.chain(rows().map(|row| row.hash_with(&[event("payment.paid")]))));
+}
+
+#[track_caller]
+fn all_differ(hashes: impl Iterator<Item = Hash>) {
+    let all: Vec<String> = hashes.map(|hash| hash.to_string()).collect();
+    let different: std::collections::BTreeSet<&String> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+}
+
+#[test]
+fn every_column_of_an_event_and_their_order_is_in_the_hash() {
+    let whole = event("payment.paid");
+    let changed = [
+        whole.clone(),
+        HistoryEvent { id: "evt_2".to_owned(), ..whole.clone() },
+        HistoryEvent { kind: String::new(), ..whole.clone() },
+        HistoryEvent { payment_id: None, ..whole.clone() },
+        HistoryEvent { payment_id: Some(String::new()), ..whole.clone() },
+        HistoryEvent { refund_id: Some("ref_1".to_owned()), ..whole.clone() },
+        HistoryEvent { refund_id: Some(String::new()), ..whole.clone() },
+        HistoryEvent { sequence: None, ..whole.clone() },
+        HistoryEvent { sequence: Some(0), ..whole.clone() },
+        HistoryEvent { at: Timestamp::from_micros(0), ..whole.clone() },
+        HistoryEvent { notification_id: Some("ntf_1".to_owned()), ..whole.clone() },
+        HistoryEvent { transaction_id: Some(0), ..whole.clone() },
+    ];
+    let alone = changed.iter().map(HistoryEvent::hash);
+    let first = changed.iter().map(|other| row(1).hash_with(&[other.clone(), whole.clone()]));
+    // The first of `changed` is `whole`: twice the same is its own reverse.
+    let second = changed.iter().skip(1).map(|other| row(1).hash_with(&[whole.clone(), other.clone()]));
+    let counts = (0..4).filter(|count| *count != 2).map(|count| row(1).hash_with(&vec![whole.clone(); count]));
+    all_differ(alone.chain(first).chain(second).chain(counts));
+}
+
+#[test]
+fn a_record_knows_how_it_was_sealed() {
+    let (told, loose) = (Record::Row(row(1), vec![event("payment.paid")]), Record::Event(event("x")));
+    assert_eq!((told.key().1, loose.key()), (1, ("evt_01kaq0j5m8x2v9c4t7b1n6r3eg", Record::EVENT_SEQUENCE)));
+    assert_eq!(told.cover(told.hash()), Some(Cover::WithEvents));
+    assert_eq!(told.cover(row(1).hash_alone()), Some(Cover::Alone));
+    assert_eq!(told.cover(row(1).hash_with(&[])), None);
+    assert_eq!(told.cover(row(2).hash_alone()), None);
+    assert_eq!((loose.cover(loose.hash()), loose.cover(told.hash())), (Some(Cover::WithEvents), None));
 }
 
 #[test]
@@ -67,7 +122,7 @@ fn every_leaf_has_a_path_to_the_root_and_no_other_place() {
         for (position, leaf) in leaves.iter().enumerate() {
             let way = path(&leaves, position);
             assert_eq!(root_by_path(*leaf, position, leaves.len(), &way), Some(top));
-            assert_ne!(root_by_path(row(99).hash(), position, leaves.len(), &way), Some(top));
+            assert_ne!(root_by_path(row(99).hash_with(&[]), position, leaves.len(), &way), Some(top));
             for other in (0..leaves.len()).filter(|other| *other != position) {
                 assert_ne!(root_by_path(*leaf, other, leaves.len(), &way), Some(top), "{count} {position} {other}");
             }
@@ -136,7 +191,7 @@ fn the_way_back_is_short_and_each_step_is_in_the_seal_before() {
 
 #[test]
 fn hashes_read_back() {
-    let hash = row(1).hash();
+    let hash = row(1).hash_with(&[]);
     assert_eq!(Hash::parse(&hash.to_string()), Some(hash));
     assert_eq!(Hash::parse(&hash.to_string().to_uppercase()), Some(hash));
     for junk in ["", "00", &"g".repeat(64), &"+1".repeat(32), &"é".repeat(32)] {
@@ -157,8 +212,17 @@ fn the_documented_example_holds() {
         transaction_id: None,
         ..row(1)
     };
-    let seal = Chain::next(None, Hash::NONE, Timestamp::from_micros(1_795_600_001_000_000), 1, first.hash());
-    for hash in [first.hash(), seal.hash()] {
+    let created = event("payment.needs_attention");
+    let told = first.hash_with(std::slice::from_ref(&created));
+    let seal = Chain::next(None, Hash::NONE, Timestamp::from_micros(1_795_600_001_000_000), 1, told);
+    let loose = HistoryEvent { payment_id: None, sequence: None, ..created };
+    let loose = HistoryEvent {
+        kind: "notification.needs_attention".to_owned(),
+        notification_id: Some("ntf_01kaq0j5m8x2v9c4t7b1n6r3eh".to_owned()),
+        transaction_id: Some(3_541_977_847),
+        ..loose
+    };
+    for hash in [told, first.hash_with(&[]), first.hash_alone(), loose.hash(), seal.hash()] {
         assert!(TEXT.contains(&format!("`{hash}`")), "{hash}");
     }
     assert!(TEXT.contains(&format!("at most {MAX_ROWS} rows")));

@@ -1,0 +1,202 @@
+//! The history as `app::verify_history` walks along it: payments, rows and events with whether a seal covers them, and what
+//! belongs to nothing.
+
+use diesel::dsl::{exists, not};
+use diesel::prelude::*;
+
+use super::Tx;
+use super::schema::{events, history_leaves, history_seals, history_unsealed, payments, transitions};
+use super::types::{NaiveDateTime, moment};
+use crate::clock::Timestamp;
+use crate::domain::proof::Record;
+use crate::error::Result;
+
+/// Where a payment stands by its own row, unchecked.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = payments)]
+pub struct Standing {
+    /// The payment.
+    pub id: String,
+    /// How many rows its history has.
+    pub sequence: i64,
+    /// Its state.
+    pub status: String,
+    /// The currency of its sums.
+    pub currency: String,
+    /// What was asked for, minor units.
+    pub amount: i64,
+    /// What is held, minor units.
+    pub authorized: i64,
+    /// What was taken, minor units.
+    pub captured: i64,
+    /// What was given back, minor units.
+    pub refunded: i64,
+}
+
+/// Whether a seal covers something that was recorded, or is to cover it.
+#[derive(Debug, Clone, Copy)]
+pub struct Coverage {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Whether a seal covers it.
+    pub is_sealed: bool,
+    /// Whether it waits for a seal.
+    pub is_waiting: bool,
+}
+
+/// A row of a payment's history, as far as the payment's own story goes.
+#[derive(Debug, Clone, Queryable)]
+pub struct Step {
+    /// The payment.
+    pub payment_id: String,
+    /// The row.
+    pub sequence: i64,
+    /// The state before.
+    pub from_status: String,
+    /// The state after.
+    pub to_status: String,
+    /// More about it: JSON as text.
+    pub detail: String,
+    at: NaiveDateTime,
+    sealed: Option<i64>,
+    waiting: Option<i64>,
+}
+
+impl Step {
+    /// What seals say of it.
+    pub fn coverage(&self) -> Coverage {
+        Coverage { at: moment(self.at), is_sealed: self.sealed.is_some(), is_waiting: self.waiting.is_some() }
+    }
+}
+
+/// An event that belongs to no payment.
+#[derive(Debug, Clone, Queryable)]
+pub struct LooseEvent {
+    /// Its id.
+    pub id: String,
+    at: NaiveDateTime,
+    sealed: Option<i64>,
+    waiting: Option<i64>,
+}
+
+impl LooseEvent {
+    /// What seals say of it.
+    pub fn coverage(&self) -> Coverage {
+        Coverage { at: moment(self.at), is_sealed: self.sealed.is_some(), is_waiting: self.waiting.is_some() }
+    }
+}
+
+/// Where payments stand, after the id `after`.
+pub fn payments_after(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Standing>> {
+    Ok(payments::table
+        .filter(payments::id.gt(after))
+        .order(payments::id.asc())
+        .limit(limit)
+        .select(Standing::as_select())
+        .load(tx.db)?)
+}
+
+/// A stretch of the history, payment by payment, after the row `after` and up to the last one of the payment `last`.
+pub fn steps(tx: &mut Tx<'_>, after: (&str, i64), last: &str, limit: i64) -> Result<Vec<Step>> {
+    let (payment_id, sequence) = after;
+    let leaf =
+        history_leaves::payment_id.eq(transitions::payment_id).and(history_leaves::sequence.eq(transitions::sequence));
+    let waits = history_unsealed::payment_id
+        .eq(transitions::payment_id)
+        .and(history_unsealed::sequence.eq(transitions::sequence));
+    Ok(transitions::table
+        .left_join(history_leaves::table.on(leaf))
+        .left_join(history_unsealed::table.on(waits))
+        .filter(transitions::payment_id.ge(payment_id).and(transitions::payment_id.le(last)))
+        .filter(transitions::payment_id.gt(payment_id).or(transitions::sequence.gt(sequence)))
+        .order((transitions::payment_id, transitions::sequence))
+        .limit(limit)
+        .select((
+            transitions::payment_id,
+            transitions::sequence,
+            transitions::from_status,
+            transitions::to_status,
+            transitions::detail,
+            transitions::at,
+            history_leaves::seal.nullable(),
+            history_unsealed::sequence.nullable(),
+        ))
+        .load(tx.db)?)
+}
+
+/// A stretch of the events that belong to no payment, after the id `after`.
+pub fn loose_events(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<LooseEvent>> {
+    let leaf = history_leaves::payment_id.eq(events::id).and(history_leaves::sequence.eq(Record::EVENT_SEQUENCE));
+    let waits = history_unsealed::payment_id.eq(events::id).and(history_unsealed::sequence.eq(Record::EVENT_SEQUENCE));
+    Ok(events::table
+        .left_join(history_leaves::table.on(leaf))
+        .left_join(history_unsealed::table.on(waits))
+        .filter(events::payment_id.is_null())
+        .filter(events::id.gt(after))
+        .order(events::id)
+        .limit(limit)
+        .select((events::id, events::at, history_leaves::seal.nullable(), history_unsealed::sequence.nullable()))
+        .load(tx.db)?)
+}
+
+/// How many rows the history has; how many records are sealed, how many wait.
+pub fn counts(tx: &mut Tx<'_>) -> Result<(i64, i64, i64)> {
+    Ok((
+        transitions::table.count().get_result(tx.db)?,
+        history_leaves::table.count().get_result(tx.db)?,
+        history_unsealed::table.count().get_result(tx.db)?,
+    ))
+}
+
+/// The first row of the history that belongs to no payment.
+pub fn stray_transition(tx: &mut Tx<'_>) -> Result<Option<(String, i64)>> {
+    let owner = payments::table.filter(payments::id.eq(transitions::payment_id));
+    Ok(transitions::table
+        .filter(not(exists(owner)))
+        .order((transitions::payment_id, transitions::sequence))
+        .select((transitions::payment_id, transitions::sequence))
+        .first(tx.db)
+        .optional()?)
+}
+
+/// The first event of a payment whose row of the history is not there: its id, and the row that it names.
+pub fn stray_event(tx: &mut Tx<'_>) -> Result<Option<(String, String, Option<i64>)>> {
+    let row = transitions::table
+        .filter(transitions::payment_id.nullable().eq(events::payment_id))
+        .filter(transitions::sequence.nullable().eq(events::sequence));
+    Ok(events::table
+        .filter(not(exists(row)))
+        .filter(events::payment_id.is_not_null())
+        .order((events::epoch, events::position))
+        .select((events::id, events::payment_id.assume_not_null(), events::sequence))
+        .first(tx.db)
+        .optional()?)
+}
+
+/// The first row, or event without a payment, that waits for a seal and is not there.
+pub fn stray_unsealed(tx: &mut Tx<'_>) -> Result<Option<(String, i64)>> {
+    let row = transitions::table
+        .filter(transitions::payment_id.eq(history_unsealed::payment_id))
+        .filter(transitions::sequence.eq(history_unsealed::sequence));
+    let event = events::table
+        .filter(events::id.eq(history_unsealed::payment_id))
+        .filter(history_unsealed::sequence.eq(Record::EVENT_SEQUENCE));
+    Ok(history_unsealed::table
+        .filter(not(exists(row)))
+        .filter(not(exists(event)))
+        .order((history_unsealed::payment_id, history_unsealed::sequence))
+        .select((history_unsealed::payment_id, history_unsealed::sequence))
+        .first(tx.db)
+        .optional()?)
+}
+
+/// The first leaf of a seal that is not there.
+pub fn stray_leaf(tx: &mut Tx<'_>) -> Result<Option<(String, i64)>> {
+    let owner = history_seals::table.filter(history_seals::number.eq(history_leaves::seal));
+    Ok(history_leaves::table
+        .filter(not(exists(owner)))
+        .order((history_leaves::payment_id, history_leaves::sequence))
+        .select((history_leaves::payment_id, history_leaves::sequence))
+        .first(tx.db)
+        .optional()?)
+}
