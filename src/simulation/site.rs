@@ -216,10 +216,7 @@ impl Story {
                     return Told::Refused;
                 }
                 Ok(Err(
-                    Error::Unavailable { .. }
-                    | Error::GapUnread { .. }
-                    | Error::IdempotencyInProgress
-                    | Error::Internal(_),
+                    Error::Unavailable { .. } | Error::GapUnread(_) | Error::IdempotencyInProgress | Error::Internal(_),
                 ))
                 | Err(Lost) => {
                     if matches!(last, Told::Answer(_)) {
