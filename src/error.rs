@@ -109,6 +109,57 @@ impl Limit {
     }
 }
 
+/// What money waits for after a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapWait {
+    /// The register is being read.
+    Reading,
+    /// The provider does not answer.
+    Unanswered,
+    /// The provider does not take our credentials.
+    CredentialsRefused,
+    /// The database is known to be older than what this service did.
+    OlderCopy,
+}
+
+impl GapWait {
+    /// For a caller: what it is and that nothing was done.
+    fn detail(self) -> &'static str {
+        match self {
+            GapWait::Reading => {
+                "the service has just started and is still asking CloudPayments what happened before; nothing was done; repeat with the same Idempotency-Key"
+            }
+            GapWait::Unanswered => {
+                "the service has started and CloudPayments does not answer what happened before; until it does nobody may be charged; nothing was done; repeat with the same Idempotency-Key; /health/ready tells an operator what to do"
+            }
+            GapWait::CredentialsRefused => {
+                "the service has started and CloudPayments refuses its credentials, so what happened before is not known and nobody may be charged; nothing was done; an operator has to act, see /health/ready; then repeat with the same Idempotency-Key"
+            }
+            GapWait::OlderCopy => {
+                "the database is an older copy and what happened since is being read back from CloudPayments; nothing was done; repeat with the same Idempotency-Key"
+            }
+        }
+    }
+
+    /// For an operator: what to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            GapWait::Reading => {
+                "money and Check wait until the register of CloudPayments is read; that takes some requests; if it does not end, the log and GET /v1/reconciliations tell why"
+            }
+            GapWait::Unanswered => {
+                "money and Check wait until CloudPayments has answered once since the start, because without its register an older copy of the database cannot be told from the newest; look at cloudpayments.base_url and the network; only if this database is surely the newest, start with reconciliation.check_at_start = false"
+            }
+            GapWait::CredentialsRefused => {
+                "money and Check wait, because CloudPayments refuses the credentials (HTTP 401); set cloudpayments.public_id and cloudpayments.api_secret as in its cabinet and start again"
+            }
+            GapWait::OlderCopy => {
+                "the database is an older copy; money and Check wait until ten minutes have passed and the register is read to its end; then look at GET /v1/discrepancies?status=open and close what is lost one by one"
+            }
+        }
+    }
+}
+
 /// The one error of the service. The text of each variant may be shown to the caller; what only we may read goes to
 /// `internal` and to the log.
 #[derive(Debug, thiserror::Error)]
@@ -174,11 +225,8 @@ pub enum Error {
         retry_after_s: u64,
     },
     /// Money waits until it is known what the provider did since the database last changed. Nothing was done.
-    #[error("{}", gap_detail(*.behind))]
-    GapUnread {
-        /// The database is known to be older than what this service did.
-        behind: bool,
-    },
+    #[error("{}", .0.detail())]
+    GapUnread(GapWait),
     /// Nothing was done; the same request may be repeated.
     #[error("{detail}")]
     Unavailable {
@@ -192,14 +240,6 @@ pub enum Error {
     /// A defect or a broken part of ours.
     #[error("an internal error; repeat with the same Idempotency-Key, or ask with the request id")]
     Internal(String),
-}
-
-fn gap_detail(behind: bool) -> &'static str {
-    if behind {
-        "the database is an older copy and what happened since is being read back from CloudPayments; nothing was done; repeat with the same Idempotency-Key"
-    } else {
-        "the service has just started and is still asking CloudPayments what happened before; nothing was done; repeat with the same Idempotency-Key"
-    }
 }
 
 /// The result of nearly everything.

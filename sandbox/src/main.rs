@@ -1,5 +1,7 @@
 //! Runs the sandbox from the command line until Ctrl-C or SIGTERM.
 
+use std::io::Write as _;
+
 use clap::Parser;
 use cloudpayments_sandbox::{Sandbox, SandboxConfig};
 
@@ -52,9 +54,14 @@ async fn main() -> std::io::Result<()> {
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,actix_server=warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let sandbox = Sandbox::start(config(Arguments::parse())).await?;
-    println!("CloudPayments sandbox: {}", sandbox.base_url());
-    println!("Public ID:  {}", sandbox.public_id());
-    println!("API Secret: {}", sandbox.api_secret());
+    // Whoever started it need not read what it prints.
+    let _ = writeln!(
+        std::io::stdout().lock(),
+        "CloudPayments sandbox: {}\nPublic ID:  {}\nAPI Secret: {}",
+        sandbox.base_url(),
+        sandbox.public_id(),
+        sandbox.api_secret()
+    );
     stop_signal().await?;
     sandbox.stop().await;
     Ok(())

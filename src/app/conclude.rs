@@ -4,7 +4,7 @@ use super::correct::{self, Approved};
 use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
 use crate::clock::Timestamp;
-use crate::cloudpayments::{ChargeAnswer, NotSent, Outcome, RefundAnswer};
+use crate::cloudpayments::{ChargeAnswer, NotSent, Outcome, RefundAnswer, Trouble};
 use crate::domain::evidence::{Attention, Card, Fact, Settlement, TransactionKind, TransactionStatus};
 use crate::domain::id::PaymentId;
 use crate::domain::money::Money;
@@ -105,13 +105,26 @@ fn without_answer<T>(outcome: Outcome<T>) -> Conclusion {
     }
 }
 
-fn unavailable(reason: &NotSent) -> Error {
+/// What the caller is told of a call that surely did nothing.
+pub(super) fn unavailable(reason: &NotSent) -> Error {
     Error::Unavailable {
-        detail:
-            "CloudPayments cannot be reached now; nothing was sent; repeat the request with the same Idempotency-Key"
-                .to_owned(),
+        detail: format!("{}; nothing was done; repeat the request with the same Idempotency-Key", told(reason)),
         internal: reason.to_string(),
         retry_after_s: reason.retry_after_s(),
+    }
+}
+
+/// Whose turn it is: the caller's to wait, or an operator's to act.
+pub(super) fn told(reason: &NotSent) -> &'static str {
+    match reason {
+        NotSent::Overloaded => "too many requests wait for CloudPayments; come back later",
+        NotSent::TooManyRequests => "CloudPayments takes no more requests at once (HTTP 429); come back later",
+        NotSent::Unreachable(_) | NotSent::Suspended { trouble: Trouble::Unreachable, .. } => {
+            "CloudPayments cannot be reached now"
+        }
+        NotSent::Credentials | NotSent::Suspended { trouble: Trouble::Credentials, .. } => {
+            "CloudPayments refuses the credentials of this service (HTTP 401); an operator has to set cloudpayments.public_id and cloudpayments.api_secret"
+        }
     }
 }
 
@@ -279,7 +292,8 @@ fn book_nothing(
     let mut note = Note { always: was_open, transaction_id: operation.transaction_id, ..Note::default() }
         .with("operation", operation.kind.as_str())
         .with("outcome", state.as_str())
-        .with("message", message);
+        .with("message", message)
+        .of_refund(operation.refund_id.as_ref());
     match operation.kind {
         OperationKind::Charge | OperationKind::Authorize if payment.status == Status::Processing => {
             note.rest_in = Some(match (state, &operation.state) {
@@ -330,6 +344,7 @@ fn book_unknown(
     let mut note = Note { transaction_id: operation.transaction_id, ..Note::default() };
     if still_open && operation.state == OperationState::Started {
         note = note.with("operation", operation.kind.as_str()).with("lost", reason);
+        note = note.of_refund(operation.refund_id.as_ref());
         if let Some(refund_id) = &operation.refund_id {
             let refund = super::idempotent::refund(tx, refund_id)?;
             let decide_by = Some(operation.started_at.plus_seconds(super::PROVIDER_MEMORY_S));

@@ -2,11 +2,11 @@
 
 use secrecy::SecretString;
 
-use super::conclude::{Conclusion, Keyed};
+use super::conclude::{Conclusion, Keyed, unavailable};
 use super::idempotent::{self, Repeat};
 use super::{Answer, App, Caller, Idempotency, NewMethod, NewPayment, PaymentDetails};
 use crate::clock::Timestamp;
-use crate::cloudpayments::CardCharge;
+use crate::cloudpayments::{CardCharge, NotSent};
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{CaptureMode, Method, Operation, OperationKind, OperationState, Payment, Sums};
 use crate::domain::state::{CauseType, Certainty, Status};
@@ -36,7 +36,8 @@ impl App {
         let (payment, card) = self.draft(caller, new);
         let operation = card.as_ref().map(|_| self.charge_operation(&payment));
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
-        match self.begin_payment(&keyed, &payment, operation.as_ref()).await? {
+        let admitted = if card.is_some() { self.parts.provider.admits() } else { Ok(()) };
+        match self.begin_payment(&keyed, &payment, operation.as_ref(), admitted).await? {
             Begun::Repeat(repeat) => {
                 self.refuse_other_bill(&repeat, &payment).await?;
                 self.repeat(caller, repeat, true).await
@@ -128,14 +129,22 @@ impl App {
         }
     }
 
-    /// One durable step: the key, the payment with its history, and the intent to charge or the final answer.
-    async fn begin_payment(&self, keyed: &Keyed, payment: &Payment, operation: Option<&Operation>) -> Result<Begun> {
+    /// One durable step: the key, the payment with its history, and the intent to charge or the final answer. What would not
+    /// be sent leaves nothing behind.
+    async fn begin_payment(
+        &self,
+        keyed: &Keyed,
+        payment: &Payment,
+        operation: Option<&Operation>,
+        admitted: Result<(), NotSent>,
+    ) -> Result<Begun> {
         let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let present = std::sync::Arc::clone(&self.parts.present);
         let (keyed, payment, operation) = (keyed.clone(), payment.clone(), operation.cloned());
-        let (lane, door) = (Lane::of(&keyed.idempotency.key), self.door());
-        self.parts
+        let (lane, door, refusal) = (Lane::of(&keyed.idempotency.key), self.door(), admitted.clone().err());
+        let begun = self
+            .parts
             .store
             .write(lane, move |tx| {
                 let operation_id = operation.as_ref().map(|operation| &operation.id);
@@ -146,6 +155,9 @@ impl App {
                     return Ok(Begun::Repeat(repeat));
                 }
                 door.pass()?;
+                if let Some(reason) = &refusal {
+                    return Err(unavailable(reason));
+                }
                 refuse_if_paid_and_lost(tx, &payment.invoice_id)?;
                 recorder.create(tx, &payment)?;
                 if let Some(operation) = &operation {
@@ -157,7 +169,11 @@ impl App {
                 idempotency::finish(tx, &keyed.caller, &keyed.idempotency, Some(&payment.id), &answer)?;
                 Ok(Begun::Answer(answer))
             })
-            .await
+            .await;
+        if let (Err(Error::Unavailable { .. }), Err(reason)) = (&begun, &admitted) {
+            self.parts.provider.count_not_sent(reason);
+        }
+        begun
     }
 
     async fn charge(&self, payment: &Payment, card: &CardData, operation: &Operation) -> Conclusion {

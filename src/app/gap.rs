@@ -14,9 +14,10 @@ use tokio::sync::Notify;
 use super::App;
 use super::reconcile::WORKER;
 use crate::clock::Timestamp;
+use crate::cloudpayments::Trouble;
 use crate::domain::id::PaymentId;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
-use crate::error::{Error, Result};
+use crate::error::{Error, GapWait, Result};
 use crate::store::{Lane, payments, reconciliations};
 
 /// Requests wait so long for the register to be read before they are refused: after an ordinary start nobody notices.
@@ -65,8 +66,8 @@ impl Door {
     pub(super) fn pass(&self) -> Result<()> {
         match self.0.gap() {
             Gap::Read => Ok(()),
-            Gap::BeingRead => Err(Error::GapUnread { behind: false }),
-            Gap::Behind => Err(Error::GapUnread { behind: true }),
+            Gap::BeingRead => Err(Error::GapUnread(GapWait::Reading)),
+            Gap::Behind => Err(Error::GapUnread(GapWait::OlderCopy)),
         }
     }
 }
@@ -168,7 +169,21 @@ impl App {
     pub(super) async fn pass_gate(&self) -> Result<()> {
         // On a timeout the value tells.
         let _ = tokio::time::timeout(PATIENCE, self.gate.state.known()).await;
-        self.door().pass()
+        match self.gap_wait() {
+            None => Ok(()),
+            Some(wait) => Err(Error::GapUnread(wait)),
+        }
+    }
+
+    /// What money waits for, if it waits.
+    pub fn gap_wait(&self) -> Option<GapWait> {
+        match (self.gap(), self.parts.provider.trouble()) {
+            (Gap::Read, _) => None,
+            (Gap::Behind, _) => Some(GapWait::OlderCopy),
+            (Gap::BeingRead, None) => Some(GapWait::Reading),
+            (Gap::BeingRead, Some(Trouble::Unreachable)) => Some(GapWait::Unanswered),
+            (Gap::BeingRead, Some(Trouble::Credentials)) => Some(GapWait::CredentialsRefused),
+        }
     }
 
     /// For the write that follows.

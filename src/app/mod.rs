@@ -4,8 +4,10 @@
 //! again when its outcome is known. Between the two there is no transaction.
 
 mod access;
+mod answer_check;
 mod approvals;
 mod approve;
+mod attempts;
 mod authenticate;
 mod capture_payment;
 mod chargebacks;
@@ -17,6 +19,7 @@ mod create_refund;
 mod day_register;
 mod expire_payments;
 mod findings;
+mod for_operators;
 mod gap;
 mod idempotent;
 mod invariants;
@@ -44,8 +47,10 @@ mod verify_history;
 mod verify_stories;
 
 pub use approvals::OperatorSettings;
+pub use attempts::Attempt;
 pub use authenticate::{Authenticated, NewKey, Outdated, create_api_key};
 pub use day_register::RegisterPage;
+pub use for_operators::ForOperators;
 pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
 pub use prove_history::{Proof, Proven, ProvenRow, prove_history};
@@ -123,6 +128,7 @@ pub struct App {
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
     asking: settle_operations::Asking,
+    attempts: attempts::Attempts,
     gate: gap::Gate,
     days: reconcile::Days,
     readings: access::Readings,
@@ -140,6 +146,7 @@ impl App {
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
             asking: settle_operations::Asking::default(),
+            attempts: attempts::Attempts::default(),
             gate: gap::Gate::default(),
             days: reconcile::Days::default(),
             readings: access::Readings::default(),

@@ -56,8 +56,10 @@ impl Note {
                 if let Some(amount) = fact.amount {
                     note = note.with("refunded", amount.to_decimal());
                 }
+                let ours = fact.refund_id.as_deref().and_then(RefundId::parse);
+                note = note.of_refund(ours.as_ref());
                 note.always = true;
-                note.events.push(("refund.succeeded", fact.refund_id.as_deref().and_then(RefundId::parse)));
+                note.events.push(("refund.succeeded", ours));
             }
             _ => {}
         }
@@ -80,6 +82,14 @@ impl Note {
             self.attention = Some(Attention::new("amount_mismatch", format_args!("{}/{told}", fact.transaction_id)));
         }
         self
+    }
+
+    /// Names the refund of ours that it is about, if it is about one.
+    pub(super) fn of_refund(self, id: Option<&RefundId>) -> Note {
+        match id {
+            Some(id) => self.with("refund_id", id.as_str()),
+            None => self,
+        }
     }
 
     /// Adds to the detail.

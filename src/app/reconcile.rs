@@ -204,6 +204,9 @@ impl App {
             failures,
             "a step of a reconciliation came to nothing"
         );
+        if let Some(wait) = self.gap_wait().filter(|_| gap) {
+            tracing::error!(reason, "{}", wait.advice());
+        }
         let next = Reconciliation { failures, reason: Some(reason), ..run };
         let next = if failures >= MAX_FAILURES && !gap {
             tracing::error!(reconciliation.id = next.id.as_str(), "a reconciliation was given up");

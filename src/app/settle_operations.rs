@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::conclude::{Conclusion, conclude};
+use super::conclude::{Conclusion, conclude, told};
 use super::record::Note;
 use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
@@ -69,6 +69,7 @@ impl App {
                 tracing::error!(operation.id = operation.id.as_str(), %error, ?error, "a lost answer could not be settled");
             }
         }
+        self.ask_about_attempts().await?;
         let taken_up = self.take_up_unmatched().await?;
         self.parts.metrics.worker("settle", due.len() + taken_up);
         Ok(due.len() + taken_up)
@@ -89,7 +90,7 @@ impl App {
     /// For what is worth nothing without an answer of the provider.
     pub(super) fn refuse_in_trouble(&self) -> Result<()> {
         self.parts.provider.admits().map_err(|reason| Error::Unavailable {
-            detail: "CloudPayments is not asked now: it did not answer lately; ask again later".to_owned(),
+            detail: format!("{}; it is not asked now; ask again later", told(&reason)),
             internal: reason.to_string(),
             retry_after_s: reason.retry_after_s(),
         })

@@ -3,31 +3,22 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-use super::capture_payment::may_be_charged;
+use super::answer_check::{answer_check, code};
+use super::attempts::Attempt;
 use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, payment_of};
 use super::{App, Caller, NotificationKind, NotificationRecord, NotificationReply, RawNotification};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{self, Notification, NotificationFact};
 use crate::domain::card_data::{contains_card_number, without_card_numbers};
-use crate::domain::evidence::{Attention, Fact, Transaction, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Attention, Fact};
 use crate::domain::id::{NotificationId, PaymentId};
 use crate::domain::money::Currency;
 use crate::domain::payment::Payment;
-use crate::domain::state::{CauseType, Status};
+use crate::domain::state::CauseType;
 use crate::error::{Conflict, Error, Result};
 use crate::store::notifications::{self, Signed};
 use crate::store::{Lane, Tx, payments, transactions};
-
-/// Codes of the answer to Check (contract section 8.2).
-mod code {
-    pub(super) const GO_ON: u8 = 0;
-    pub(super) const UNKNOWN_INVOICE: u8 = 10;
-    pub(super) const WRONG_ACCOUNT: u8 = 11;
-    pub(super) const WRONG_AMOUNT: u8 = 12;
-    pub(super) const NOT_PAYABLE: u8 = 13;
-    pub(super) const EXPIRED: u8 = 20;
-}
 
 /// At most so many forged notifications are stored in a second; the rest is only counted in the log.
 const QUARANTINE_PER_SECOND: u32 = 5;
@@ -61,29 +52,52 @@ struct Incoming {
 }
 
 /// What applying came to.
-struct Applied {
-    payment_id: Option<PaymentId>,
-    verdict: &'static str,
-    reply: u8,
-    is_plan_charge: bool,
+pub(super) struct Applied {
+    pub(super) payment_id: Option<PaymentId>,
+    pub(super) verdict: &'static str,
+    pub(super) reply: u8,
+    pub(super) is_plan_charge: bool,
+    /// The bank refused an attempt, and the content says so.
+    pub(super) is_refusal: bool,
     /// Whether it made a row of the payment's history.
-    made_row: bool,
+    pub(super) made_row: bool,
+    /// After a Check: the attempt that holds the payment now, this one or, where it is refused, another one.
+    pub(super) attempt: Option<Attempt>,
 }
 
 impl Applied {
-    fn nowhere(verdict: &'static str) -> Applied {
-        Applied { payment_id: None, verdict, reply: 0, is_plan_charge: false, made_row: false }
+    pub(super) fn nowhere(verdict: &'static str) -> Applied {
+        Applied {
+            payment_id: None,
+            verdict,
+            reply: 0,
+            is_plan_charge: false,
+            is_refusal: false,
+            made_row: false,
+            attempt: None,
+        }
     }
 
-    /// Whether it tells of something, maybe of money, and no payment is there to show it.
+    /// The other attempt for which a Check was refused.
+    fn held_by(&self) -> Option<i64> {
+        self.attempt.filter(|_| self.reply == code::NOT_PAYABLE).map(|attempt| attempt.transaction_id)
+    }
+
+    /// Whether it tells of something and no payment is there to show it.
     fn belongs_nowhere(&self) -> bool {
         self.payment_id.is_none() && matches!(self.verdict, "unmatched" | "unreadable")
+    }
+
+    /// Whether somebody has to look at it: money may be behind it.
+    fn needs_a_person(&self) -> bool {
+        self.belongs_nowhere() && !self.is_refusal
     }
 
     /// The kind under which it is counted as a surprise; what a payment shows is counted there.
     fn surprise(&self) -> Option<&'static str> {
         match self.verdict {
             _ if !self.belongs_nowhere() => None,
+            "unmatched" if self.is_refusal => Some("unmatched_refusal"),
             "unmatched" if self.is_plan_charge => Some("unmatched_plan_charge"),
             "unmatched" => Some("unmatched_notification"),
             _ => Some("unreadable_notification"),
@@ -208,13 +222,13 @@ impl App {
                 let applied = if incoming.gate_closed {
                     Applied { reply: code::NOT_PAYABLE, ..Applied::nowhere("refused") }
                 } else if check {
-                    answer_check(tx, &recorder, &incoming)?
+                    answer_check(tx, &recorder, incoming.content.as_ref())?
                 } else {
                     apply_facts(tx, &recorder, &incoming)?
                 };
                 let record = record_of(&incoming, &applied, recorder.at);
                 notifications::insert(tx, &record, &incoming.signed(&storable(&incoming.body)))?;
-                if applied.belongs_nowhere() {
+                if applied.needs_a_person() {
                     let transaction_id = record.transaction_id;
                     recorder.announce_notification(
                         tx,
@@ -229,6 +243,9 @@ impl App {
             .await?;
         if let Some(payment_id) = &applied.payment_id {
             let _ = self.changes.send(payment_id.clone());
+            if let Some(attempt) = applied.attempt {
+                self.attempts.note(attempt, payment_id);
+            }
         }
         Ok((id, applied))
     }
@@ -251,7 +268,7 @@ impl App {
         if let Some(surprise) = applied.surprise() {
             self.parts.metrics.surprise(surprise);
         }
-        if matches!(applied.verdict, "unmatched" | "unreadable" | "contradiction") {
+        if applied.needs_a_person() || matches!(applied.verdict, "unreadable" | "contradiction") {
             tracing::error!(
                 notification.kind = kind,
                 notification.id = id.as_str(),
@@ -266,6 +283,7 @@ impl App {
                 payment.id = payment_id,
                 verdict = applied.verdict,
                 reply = applied.reply,
+                held_by = applied.held_by(),
                 "took a notification"
             );
         }
@@ -334,64 +352,8 @@ fn record_of(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Notificat
 }
 
 /// The payment that a notification is about.
-fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
+pub(super) fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
     payment_of(tx, &Traces::of_notification(content))
-}
-
-fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
-    let Some(content) = &incoming.content else {
-        return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
-    };
-    // A transaction that we know does not stand for a bill that we do not.
-    let same_bill =
-        |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
-    let Some(payment) = resolve(tx, content)?.filter(same_bill) else {
-        return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
-    };
-    let payment = payments::hold(tx, &payment.id)?;
-    let known = transactions::of_payment(tx, &payment.id)?;
-    let reply = check_code(&payment, &known, content, recorder.at);
-    if reply == code::GO_ON
-        && let Some(fact) = content.fact(NotificationFact::Check, Some(payment.currency()))
-    {
-        // Remembered so that a second attempt beside this one is refused until this one's outcome is known.
-        let learned = recorder.learn(tx, &payment, &fact, None)?;
-        // A lookup may have told of it before; the time that it holds the payment for begins now.
-        if !learned.is_news()
-            && let Some(transaction) =
-                known.into_iter().find(|transaction| transaction.transaction_id == fact.transaction_id)
-        {
-            transactions::update(tx, &payment.id, &Transaction { updated_at: recorder.at, ..transaction })?;
-        }
-    }
-    let verdict = if reply == code::GO_ON { "accepted" } else { "refused" };
-    Ok(Applied { payment_id: Some(payment.id), reply, ..Applied::nowhere(verdict) })
-}
-
-/// Whether this attempt may go on (product: Check, contract section 8.2).
-fn check_code(payment: &Payment, known: &[Transaction], content: &Notification, now: Timestamp) -> u8 {
-    let other_account = match (&payment.payer.account_id, &content.account_id) {
-        (Some(ours), Some(theirs)) => ours != theirs,
-        _ => false,
-    };
-    let waits_in_vain = payment.status == Status::AwaitingPayer && payment.expires_at <= now;
-    let another_attempt = known.iter().any(|transaction| {
-        transaction.kind == TransactionKind::Payment
-            && Some(transaction.transaction_id) != content.transaction_id
-            && (matches!(transaction.status, TransactionStatus::Authorized | TransactionStatus::Completed)
-                || may_be_charged(transaction, now))
-    });
-    if other_account {
-        code::WRONG_ACCOUNT
-    } else if content.money() != Some(payment.amount) {
-        code::WRONG_AMOUNT
-    } else if payment.status == Status::Expired || waits_in_vain {
-        code::EXPIRED
-    } else if !payment.status.is_open() || another_attempt {
-        code::NOT_PAYABLE
-    } else {
-        code::GO_ON
-    }
 }
 
 /// What a kind of notification states; plans and fiscal receipts state nothing about a transaction.
@@ -460,7 +422,11 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
     let Some(payment) = resolve(tx, content)? else {
-        return Ok(Applied { is_plan_charge: content.subscription_id.is_some(), ..Applied::nowhere("unmatched") });
+        return Ok(Applied {
+            is_plan_charge: content.subscription_id.is_some(),
+            is_refusal: kind == NotificationFact::Fail && content.tells_of_a_refusal(),
+            ..Applied::nowhere("unmatched")
+        });
     };
     let payment = payments::hold(tx, &payment.id)?;
     let (payment_id, before) = (payment.id.clone(), payment.sequence);

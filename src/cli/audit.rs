@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 
 use super::keys::parse_span;
+use super::say::say_line;
 use super::{Outcome, report, text};
 use crate::app::{
     Proof, Proven, ProvenRow, PublishedRoot, VerifyHistory, find_daily_root, prove_history, verify_history,
@@ -90,7 +91,7 @@ async fn print_root(store: &Store, day: Option<Day>) -> Outcome {
     let Some(root) = found else {
         return Err("nothing was sealed on that day; the root of the last day before it stands for it too".to_owned());
     };
-    println!("{} {} {}", root.day, root.seal, root.hash);
+    say_line!("{} {} {}", root.day, root.seal, root.hash);
     if root.day == Day::of(SystemClock.now()) {
         eprintln!("the day is not over yet: it will have another root");
     }
@@ -103,12 +104,14 @@ async fn verify(raw: &Raw, roots: Option<&Path>, sealed_within_s: i64) -> Outcom
     let what = VerifyHistory { published, sealed_before: SystemClock.now().plus_seconds(-sealed_within_s) };
     let verdict = open(raw)?.read(move |tx| verify_history(tx, &what)).await.map_err(report)?;
     let history = verdict.map_err(|broken| format!("the history does not hold: {broken}"))?;
-    println!(
+    say_line!(
         "the history holds: {} sealed rows and events without a payment in {} seals, {} waiting, {count} published roots found again",
-        history.rows, history.seals, history.waiting
+        history.rows,
+        history.seals,
+        history.waiting
     );
     if let Some(root) = history.root {
-        println!("{} {} {}", root.day, root.seal, root.hash);
+        say_line!("{} {} {}", root.day, root.seal, root.hash);
     }
     Ok(())
 }
@@ -140,7 +143,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 async fn prove(store: &Store, payment_id: &str, day: Option<Day>) -> Outcome {
     let id = PaymentId::parse(payment_id).ok_or("not the id of a payment: it begins with pay_")?;
     let proof = store.read(move |tx| prove_history(tx, &id, day)).await.map_err(report)?;
-    println!("{}", serde_json::to_string_pretty(&proof).map_err(text)?);
+    say_line!("{}", serde_json::to_string_pretty(&proof).map_err(text)?);
     eprintln!("leads to the root {} {} {}", proof.root.day, proof.root.seal, proof.root.hash);
     Ok(())
 }
@@ -149,17 +152,22 @@ fn check(file: &Path, root: Hash) -> Outcome {
     let proof: Proof = serde_json::from_str(&read_file(file)?).map_err(|error| format!("not a proof: {error}"))?;
     let Proven { payment_id, rows, root_at } =
         proof.check(root).map_err(|fault| format!("the proof does not hold: {fault}"))?;
-    println!("the proof holds: {payment_id} had these rows in its history when the root was made, {root_at}");
+    say_line!("the proof holds: {payment_id} had these rows in its history when the root was made, {root_at}");
     for ProvenRow { row, events } in rows {
-        println!(
+        say_line!(
             "{:>4}  {}  {} > {}  {} by {}",
-            row.sequence, row.at, row.from_status, row.to_status, row.cause_type, row.actor
+            row.sequence,
+            row.at,
+            row.from_status,
+            row.to_status,
+            row.cause_type,
+            row.actor
         );
         match events {
-            Some(events) => events.iter().for_each(|event| println!("      told: {} {}", event.kind, event.id)),
-            None => println!("      its seal does not say what the site was told"),
+            Some(events) => events.iter().for_each(|event| say_line!("      told: {} {}", event.kind, event.id)),
+            None => say_line!("      its seal does not say what the site was told"),
         }
     }
-    println!("rows after these may have been left out: a proof does not show that it goes up to the root");
+    say_line!("rows after these may have been left out: a proof does not show that it goes up to the root");
     Ok(())
 }

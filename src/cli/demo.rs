@@ -9,6 +9,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use serde_json::{Value, json};
 
 use super::dev::{new_key, notify_url, settings};
+use super::say::say_line;
 use super::{Outcome, report, text};
 use crate::config::LogSettings;
 use crate::startup::{Running, World, free_port};
@@ -40,8 +41,7 @@ async fn tell(folder: &std::path::Path) -> Outcome {
     let running = Running::start(&settings, World::default()).await.map_err(report)?;
     sandbox.set_notify_url(&notify_url(&url));
     let api_key = new_key(&running, "demo").await?;
-    let http = client()?;
-    let story = Story { http, url, api_key, sandbox: sandbox.clone() };
+    let story = Story::new(url, api_key, sandbox.clone())?;
     let told = story.tell().await;
     running.stop().await;
     sandbox.stop().await;
@@ -53,7 +53,8 @@ fn client() -> Result<reqwest::Client, String> {
     builder.timeout(Duration::from_secs(40)).build().map_err(text)
 }
 
-struct Story {
+/// A site that calls the service, and a payer who calls the sandbox.
+pub(super) struct Story {
     http: reqwest::Client,
     url: String,
     api_key: String,
@@ -69,13 +70,27 @@ struct Answer {
 }
 
 impl Story {
+    pub(super) fn new(url: String, api_key: String, sandbox: Sandbox) -> Result<Story, String> {
+        Ok(Story { http: client()?, url, api_key, sandbox })
+    }
+
+    /// Makes the payment of a bill that waits for a payer in the window, unless there is one.
+    pub(super) async fn keep_open(&self, invoice_id: &str, value: &str) -> Outcome {
+        let open = self.get(&format!("/v1/payments?invoice_id={invoice_id}&status=awaiting_payer")).await?;
+        if open.body.pointer("/data/0").is_none() {
+            let body = json!({ "amount": money(value), "invoice_id": invoice_id, "description": "Demo" });
+            id(&self.post("/v1/payments", body).await?.body)?;
+        }
+        Ok(())
+    }
+
     async fn tell(&self) -> Outcome {
         self.widget().await?;
         let paid = self.three_ds().await?;
         self.partial_refund(&paid).await?;
         self.decline().await?;
         self.lost_answer().await?;
-        println!("All went as told.");
+        say_line!("All went as told.");
         Ok(())
     }
 
@@ -85,7 +100,7 @@ impl Story {
         let payment = self.create("DEMO-1", json!({ "type": "widget" })).await?;
         expect(&payment, "awaiting_payer")?;
         let intent = payment.pointer("/next_action/intent").ok_or("no intent for widget.start")?;
-        println!("   intent for widget.start: {intent}");
+        say_line!("   intent for widget.start: {intent}");
         for (card, status) in [(NO_FUNDS, "awaiting_payer"), (APPROVED, "paid")] {
             let attempt = json!({
                 "amount": "12500.00", "currency": "KZT", "invoice_id": "DEMO-1", "account_id": "demo-payer",
@@ -106,9 +121,9 @@ impl Story {
         let redirect = payment.pointer("/next_action/redirect_url").and_then(Value::as_str).ok_or("no redirect_url")?;
         let form = self.get_page(redirect).await?;
         let bank = self.post_form(&form, "").await?;
-        println!("   the payer's browser posts to the bank, the payer confirms");
+        say_line!("   the payer's browser posts to the bank, the payer confirms");
         let back = self.post_form(&bank.page, "id=\"pass\"").await?;
-        println!("   back at the service: {} to {}", back.status, back.location.as_deref().unwrap_or("-"));
+        say_line!("   back at the service: {} to {}", back.status, back.location.as_deref().unwrap_or("-"));
         let paid = self.read(&payment).await?;
         expect(&paid, "paid")?;
         self.timeline(&payment).await?;
@@ -121,7 +136,7 @@ impl Story {
         let refund = self.post(&path, json!({ "amount": money("2500.00"), "reason": "changed policy" })).await?;
         expect(&refund.body, "succeeded")?;
         let too_much = self.post(&path, json!({ "amount": money("10000.01") })).await?;
-        println!("   one tiyn too much: {} {}", too_much.status, too_much.body.get("code").unwrap_or(&Value::Null));
+        say_line!("   one tiyn too much: {} {}", too_much.status, too_much.body.get("code").unwrap_or(&Value::Null));
         if too_much.status != 409 {
             return Err(format!("an over-refund was answered with {}", too_much.status));
         }
@@ -135,7 +150,7 @@ impl Story {
         let payment = self.create("DEMO-4", card(NO_FUNDS)).await?;
         expect(&payment, "declined")?;
         for language in ["kk", "ru", "en"] {
-            println!(
+            say_line!(
                 "   {language}: {}",
                 payment.pointer(&format!("/decline/message/{language}")).and_then(Value::as_str).unwrap_or("-")
             );
@@ -150,7 +165,7 @@ impl Story {
         self.sandbox.fault(Fault::notification(NotificationKind::Pay, NotificationFaultKind::Lose));
         let payment = self.create("DEMO-5", card(APPROVED)).await?;
         let certainty = payment.pointer("/outcome/certainty").and_then(Value::as_str);
-        println!("   {} and {}: neither paid nor declined is claimed", status_of(&payment), certainty.unwrap_or("-"));
+        say_line!("   {} and {}: neither paid nor declined is claimed", status_of(&payment), certainty.unwrap_or("-"));
         if certainty != Some("undetermined") {
             return Err("a lost answer was not shown as undetermined".to_owned());
         }
@@ -166,7 +181,7 @@ impl Story {
             "return_url": "https://kmic.kz/thanks", "method": method,
         });
         let answer = self.post("/v1/payments", body).await?;
-        println!("   create: {} {}", answer.status, id(&answer.body)?);
+        say_line!("   create: {} {}", answer.status, id(&answer.body)?);
         Ok(answer.body)
     }
 
@@ -178,7 +193,7 @@ impl Story {
         let history = self.get(&format!("/v1/payments/{}/transitions", id(payment)?)).await?;
         for row in history.body.get("data").and_then(Value::as_array).into_iter().flatten() {
             let field = |pointer: &str| row.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
-            println!(
+            say_line!(
                 "   {:>2}  {:<27} {} -> {}   by {} ({})   {}",
                 row.get("sequence").unwrap_or(&Value::Null),
                 field("/at"),
@@ -191,7 +206,7 @@ impl Story {
                     .unwrap_or(&Value::Null),
             );
         }
-        println!();
+        say_line!();
         Ok(())
     }
 
@@ -230,7 +245,7 @@ impl Story {
         let request =
             self.http.post(format!("{}{path}", self.sandbox.base_url())).header(CONTENT_TYPE, "application/json");
         let answer = receive(request.body(body.to_string())).await?;
-        println!("   at the provider: {}", answer.body.get("status").unwrap_or(&answer.body));
+        say_line!("   at the provider: {}", answer.body.get("status").unwrap_or(&answer.body));
         Ok(())
     }
 }
@@ -278,7 +293,7 @@ fn money(value: &str) -> Value {
 }
 
 fn chapter(title: &str) {
-    println!("{title}");
+    say_line!("{title}");
 }
 
 fn id(object: &Value) -> Result<&str, String> {
@@ -292,7 +307,7 @@ fn status_of(object: &Value) -> &str {
 fn expect(object: &Value, status: &str) -> Outcome {
     let found = status_of(object);
     if found == status {
-        println!("   {found}");
+        say_line!("   {found}");
         return Ok(());
     }
     Err(format!("expected {status}, found {found}: {object}"))

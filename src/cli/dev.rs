@@ -6,6 +6,8 @@ use clap::Args;
 use cloudpayments_sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 
+use super::demo::Story;
+use super::say::say_line;
 use super::{Outcome, asked_to_end, report, text};
 use crate::app::create_api_key;
 use crate::clock::{Clock, SystemClock, SystemIds};
@@ -17,6 +19,8 @@ use crate::{telemetry, vault};
 
 /// Test card without 3-D Secure, approved.
 const CARD: &str = "4000000000003055";
+/// The bill and the sum behind "Try a payment" on the sandbox's first page.
+const TRY_IT: (&str, &str) = ("demo-1", "25000.00");
 
 #[derive(Args)]
 pub(super) struct DevArguments {
@@ -76,7 +80,11 @@ pub(super) async fn run(arguments: DevArguments) -> Outcome {
     telemetry::init(&settings.log);
     let running = Running::start(&settings, World::default()).await.map_err(report)?;
     let api_key = secrets.api_key(&running).await?;
-    println!("{}", welcome(&public_url, &sandbox, &api_key));
+    let site = Story::new(public_url.clone(), api_key.clone(), sandbox.clone())?;
+    if let Err(reason) = site.keep_open(TRY_IT.0, TRY_IT.1).await {
+        tracing::warn!(reason, "the sandbox's own button has nothing to pay");
+    }
+    say_line!("{}", welcome(&public_url, &sandbox, &api_key));
     asked_to_end().await;
     running.stop().await;
     sandbox.stop().await;
@@ -153,6 +161,11 @@ fn welcome(url: &str, sandbox: &Sandbox, api_key: &str) -> String {
         "payer": { "account_id": "user-42", "ip_address": "203.0.113.7" },
         "method": { "type": "card_cryptogram", "cryptogram": cryptogram, "cardholder_name": "TEST CARDHOLDER" },
     });
+    let window = json!({
+        "amount": { "value": "7500.00", "currency": "KZT" },
+        "invoice_id": "KM-2026-000124",
+        "description": "Policy KM-2026-000124",
+    });
     format!(
         "
 kmic-payments   {url}
@@ -168,6 +181,13 @@ PAYMENT=$(curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Con
 curl -s -w '\\n' {url}/v1/payments/$PAYMENT -H 'Authorization: Bearer {api_key}'
 
 curl -s -w '\\n' -X POST {url}/v1/payments/$PAYMENT/refunds -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: refund-$(date +%s)\" -d '{{\"amount\":{{\"value\":\"2500.00\",\"currency\":\"KZT\"}},\"reason\":\"changed policy\"}}'
+
+A payment in the window: create it, then pay it as the payer would. Any test card will do; a browser can pay another one at
+{sandbox}/ (\"Try a payment\").
+
+WINDOW=$(curl -s {url}/v1/payments -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -H \"Idempotency-Key: window-$(date +%s)\" -d '{window}' -w '\\n' | tee /dev/stderr | grep -o 'pay_[0-9a-z]*' | head -n 1)
+
+curl -s -w '\\n' {sandbox}/sandbox/pay -d '{{\"amount\":7500,\"currency\":\"KZT\",\"invoice_id\":\"KM-2026-000124\",\"card\":\"{CARD}\",\"data\":{{\"payment_id\":\"'$WINDOW'\"}}}}'
 
 The sandbox forgets its payments when it ends: those of earlier runs can be read, not refunded. Ctrl-C ends both.
 ",

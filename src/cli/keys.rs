@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::say::say_line;
 use super::{Outcome, report, text};
 use crate::app::{NewKey, Rotation, create_api_key, rotate_api_key};
 use crate::clock::{Clock, SystemClock, SystemIds, Timestamp};
@@ -160,8 +161,8 @@ async fn rotate(store: &Store, id: &str, rotation: Rotation, format: Format) -> 
     print_new(&rotated.new, format);
     if let Format::Text = format {
         match rotated.old_works_until {
-            Some(until) => println!("{id} works until {until}; `keys list` shows whether it is still in use."),
-            None => println!("{id} does not work any more."),
+            Some(until) => say_line!("{id} works until {until}; `keys list` shows whether it is still in use."),
+            None => say_line!("{id} does not work any more."),
         }
     }
     Ok(())
@@ -169,11 +170,11 @@ async fn rotate(store: &Store, id: &str, rotation: Rotation, format: Format) -> 
 
 fn print_new(new: &NewKey, format: Format) {
     match format {
-        Format::Json => println!("{}", describe(&new.key, Some(&new.secret))),
+        Format::Json => say_line!("{}", describe(&new.key, Some(&new.secret))),
         Format::Text => {
-            println!("id      {}\nname    {}\nscopes  {}", new.key.id, new.key.name, scope_names(&new.key).join(" "));
-            println!("expires {}", expiry(new.key.expires_at));
-            println!("secret  {}\n\nThe secret is not shown again: keep it now.", new.secret);
+            say_line!("id      {}\nname    {}\nscopes  {}", new.key.id, new.key.name, scope_names(&new.key).join(" "));
+            say_line!("expires {}", expiry(new.key.expires_at));
+            say_line!("secret  {}\n\nThe secret is not shown again: keep it now.", new.secret);
         }
     }
 }
@@ -181,10 +182,17 @@ fn print_new(new: &NewKey, format: Format) {
 async fn list(store: &Store, format: Format) -> Outcome {
     let keys = store.read(api_keys::list).await.map_err(report)?;
     match format {
-        Format::Json => println!("{}", serde_json::Value::Array(keys.iter().map(|key| describe(key, None)).collect())),
+        Format::Json => say_line!("{}", serde_json::Value::Array(keys.iter().map(|key| describe(key, None)).collect())),
         Format::Text => {
             for key in &keys {
-                println!("{}  {}  {}  {}  {}", key.id, key.name, scope_names(key).join(" "), state(key), last_use(key));
+                say_line!(
+                    "{}  {}  {}  {}  {}",
+                    key.id,
+                    key.name,
+                    scope_names(key).join(" "),
+                    state(key),
+                    last_use(key)
+                );
             }
         }
     }
@@ -199,7 +207,7 @@ async fn revoke(store: &Store, id: &str) -> Outcome {
     if !revoked {
         return Err(format!("there is no key {shown}, or it was revoked before"));
     }
-    println!("revoked {shown}");
+    say_line!("revoked {shown}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod keys;
 mod rotate;
+mod say;
 mod serve;
 #[cfg(feature = "sandbox")]
 mod simulate;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::say::{complain, say, say_line};
 use crate::config::Raw;
 use crate::store::migrate;
 
@@ -83,7 +85,7 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => load(&file).and_then(|raw| on_runtime(serve::run(raw))),
         Command::Migrate(file) => load(&file).and_then(|raw| migrate_database(&raw)),
         Command::Openapi => {
-            print!("{}", crate::http::document());
+            say!("{}", crate::http::document());
             Ok(())
         }
         Command::CheckConfig(file) => load(&file).and_then(|raw| check_config(&raw)),
@@ -93,7 +95,7 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("kmic-payments: {}", message.trim_end());
+            complain(format_args!("{}", message.trim_end()));
             ExitCode::FAILURE
         }
     }
@@ -114,16 +116,16 @@ fn load(file: &ConfigFile) -> Result<Raw, String> {
 fn migrate_database(raw: &Raw) -> Outcome {
     let applied = migrate::migrate(&raw.database_target().map_err(text)?).map_err(report)?;
     match applied.len() {
-        0 => println!("nothing to do: the database is up to date"),
-        count => println!("applied {count} migration(s): {}", applied.join(", ")),
+        0 => say_line!("nothing to do: the database is up to date"),
+        count => say_line!("applied {count} migration(s): {}", applied.join(", ")),
     }
     Ok(())
 }
 
 fn check_config(raw: &Raw) -> Outcome {
-    print!("{}", raw.redacted());
+    say!("{}", raw.redacted());
     raw.check().map(drop).map_err(text)?;
-    println!("\nthe settings are complete");
+    say_line!("\nthe settings are complete");
     Ok(())
 }
 

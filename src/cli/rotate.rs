@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::say::say_line;
 use super::{Outcome, report, text};
 use crate::config::Raw;
 use crate::store::rotation::{self, Part, Place};
@@ -22,12 +23,12 @@ pub(super) async fn run(raw: &Raw) -> Outcome {
     let store = Store::start(&store_settings, &Arc::new(vault)).map_err(text)?;
     for part in Part::ALL {
         let changed = walk(&store, part).await?;
-        println!("{:<24} {changed} changed", part.name());
+        say_line!("{:<24} {changed} changed", part.name());
     }
     // The old wrappings must not stay in the files.
     store.forget_deleted().await.map_err(report)?;
-    println!("\nEverything is under the current key: privacy.previous_keys can be emptied.");
-    println!("Payers who are at their bank come back by links signed with the old key: leave it an hour.");
+    say_line!("\nEverything is under the current key: privacy.previous_keys can be emptied.");
+    say_line!("Payers who are at their bank come back by links signed with the old key: leave it an hour.");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 
 use super::Outcome;
+use super::say::{say, say_line};
 use crate::simulation::{self, PAYMENTS_PER_WORLD, WorldReport};
 
 /// Lines of a failed world that are printed.
@@ -62,7 +63,7 @@ fn all(arguments: &SimulateArguments) -> Outcome {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = arguments.jobs.unwrap_or_else(cores);
     let summary = simulation::run(arguments.seed, arguments.payments, jobs, progress)?;
-    print!("{summary}");
+    say!("{summary}");
     for report in summary.failed.values() {
         tell(report);
     }
@@ -74,17 +75,17 @@ fn all(arguments: &SimulateArguments) -> Outcome {
 
 /// The laws that a world broke, and the command that plays it again with all that happens.
 fn tell(report: &WorldReport) {
-    println!("\nworld {:#018x}", report.seed);
+    say_line!("\nworld {:#018x}", report.seed);
     for violation in report.violations.iter().take(10) {
-        println!("  {violation}");
+        say_line!("  {violation}");
     }
     for timeline in &report.timelines {
-        println!("  {}, in order:", timeline.payment_id);
+        say_line!("  {}, in order:", timeline.payment_id);
         for line in timeline.lines.iter().take(LAST_LINES) {
-            println!("    {line}");
+            say_line!("    {line}");
         }
     }
-    println!("  again: {}", report.command());
+    say_line!("  again: {}", report.command());
 }
 
 fn again(seed: u64, arguments: &SimulateArguments) -> Outcome {
@@ -93,10 +94,10 @@ fn again(seed: u64, arguments: &SimulateArguments) -> Outcome {
     let lines: Vec<&String> = report.journal.iter().filter(wanted).collect();
     let first = if arguments.about.is_some() { 0 } else { lines.len().saturating_sub(LAST_LINES) };
     for line in lines.iter().skip(first) {
-        println!("{line}");
+        say_line!("{line}");
     }
     tell(&report);
-    println!("  hash {:016x}", report.hash);
+    say_line!("  hash {:016x}", report.hash);
     match report.violations.len() {
         0 => Ok(()),
         count => Err(format!("{count} violation(s)")),

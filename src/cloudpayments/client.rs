@@ -164,6 +164,11 @@ impl Client {
         self.transport.admit()
     }
 
+    /// Counts a call that was not even begun because of what [`Client::admits`] said.
+    pub fn count_not_sent(&self, reason: &NotSent) {
+        self.transport.count_not_sent(reason);
+    }
+
     /// While nothing is sent because of trouble: asks whether the provider is back, when that is due. For a worker;
     /// callers who are refused do the same, should there be none.
     pub async fn ask_if_back(&self) {

@@ -157,6 +157,15 @@ impl Notification {
         })
     }
 
+    /// Whether the content itself says that the bank refused: the type is not signed, and what money may be behind is never
+    /// taken for a refusal.
+    pub fn tells_of_a_refusal(&self) -> bool {
+        let status = self.status.as_deref();
+        self.proves(NotificationFact::Fail).is_some()
+            && (self.reason_code.is_some() || status == Some("Declined"))
+            && !matches!(status, Some("Completed" | "Authorized"))
+    }
+
     fn proves(&self, kind: NotificationFact) -> Option<TransactionStatus> {
         let (status, operation) = (self.status.as_deref(), self.operation_type.as_deref());
         let about_payment = matches!(operation, None | Some("Payment"));

@@ -201,6 +201,11 @@ impl Transport {
         })
     }
 
+    /// Counts a call that was not even begun because of what [`Transport::admit`] said.
+    pub fn count_not_sent(&self, reason: &NotSent) {
+        self.metrics.provider_not_sent(reason.as_str());
+    }
+
     /// Sends and keeps the permit for as long as the provider may count the request.
     async fn send<T>(
         &self,

@@ -135,6 +135,8 @@ impl Raw {
             let value = text_of(self.get(&key));
             // A misspelt name may be that of a secret.
             let hidden = SECRETS.contains(&key.as_str()) || !known.contains(&key);
+            // The address of a server may hold a password, the path of a file does not.
+            let hidden = hidden && !(key == "database.url" && value.starts_with("sqlite://"));
             let shown = match (hidden, value.is_empty()) {
                 (true, false) => "[set, not shown]".to_owned(),
                 (_, true) => "[not set]".to_owned(),

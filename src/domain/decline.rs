@@ -183,6 +183,14 @@ pub struct Classification {
     pub retryable: bool,
 }
 
+impl Classification {
+    /// What the payer is told: the text of the code, where it has one of its own, or that of its category.
+    #[must_use]
+    pub fn texts(self) -> Texts {
+        texts::of_code(self.code).unwrap_or_else(|| self.category.texts())
+    }
+}
+
 /// The listed row of a code (CloudPayments documentation, reason codes).
 ///
 /// 0, "Approved", is no decline and therefore not listed.

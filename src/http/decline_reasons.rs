@@ -7,9 +7,9 @@ use super::examples;
 use super::extract::{Answered, Key, ReadPayments, shown};
 use super::presenter::texts;
 use super::query;
-use super::records::{DeclineReasonView, DeclineReasonsView};
+use super::records::{DeclineExceptionView, DeclineReasonView, DeclineReasonsView};
 use super::server::Shared;
-use crate::domain::decline::{DeclineCategory, REASONS};
+use crate::domain::decline::{DeclineCategory, REASONS, classify};
 
 /// List refusal reasons
 ///
@@ -27,10 +27,19 @@ pub(super) async fn list_decline_reasons(
 }
 
 pub(super) fn group(category: DeclineCategory) -> DeclineReasonView {
+    let codes = || REASONS.iter().filter(|reason| reason.category == category).map(|reason| reason.code);
     DeclineReasonView {
         category: category.as_str(),
         message: texts(category.texts()),
         contact: category.contact().as_str(),
-        reason_codes: REASONS.iter().filter(|reason| reason.category == category).map(|reason| reason.code).collect(),
+        reason_codes: codes().collect(),
+        exceptions: codes().filter_map(exception).collect(),
     }
+}
+
+/// A code whose text is not that of its group.
+fn exception(reason_code: i32) -> Option<DeclineExceptionView> {
+    let reason = classify(reason_code);
+    let message = Some(reason.texts()).filter(|own| *own != reason.category.texts())?;
+    Some(DeclineExceptionView { reason_code, message: texts(message) })
 }

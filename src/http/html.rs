@@ -1,10 +1,10 @@
-//! The two small pages that a payer's browser may see.
+//! The small pages that a payer's browser may see.
 
 use actix_web::HttpResponse;
-use actix_web::http::Uri;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, Uri, header};
 
-use crate::domain::payment::{Language, ThreeDs};
+use crate::domain::payment::{Language, Payment, ThreeDs};
+use crate::domain::state::{Certainty, Status};
 use crate::vault;
 
 /// A page that posts the payer to the bank at once, or by a button where scripts are off.
@@ -36,18 +36,54 @@ pub(super) fn bank_form(three_ds: &ThreeDs, term_url: &str, language: Language) 
 }
 
 /// What a payer sees whose payment has no address to go on to.
-pub(super) fn finished(language: Language) -> HttpResponse {
-    let (title, text) = match language {
-        Language::Kk => ("Төлем өңделді", "Төлем өңделді. Бұл терезені жабуға болады."),
-        Language::Ru => ("Платёж обработан", "Платёж обработан. Это окно можно закрыть."),
-        Language::En => ("Payment processed", "The payment has been processed. You may close this window."),
-    };
+pub(super) fn finished(payment: &Payment) -> HttpResponse {
+    let (title, text) = outcome_texts(payment);
     page(
-        language,
+        payment.language,
         title,
         &format!("<p>{text}</p>"),
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors *",
     )
+}
+
+/// Whoever does not know yet whether the payment went through must not be led to pay again.
+fn outcome_texts(payment: &Payment) -> (&'static str, &'static str) {
+    let unknown = payment.certainty == Certainty::Undetermined || payment.status.is_open();
+    let nothing_taken = matches!(payment.status, Status::Declined | Status::Cancelled | Status::Expired);
+    match (payment.language, unknown, nothing_taken) {
+        (Language::Kk, true, _) => {
+            ("Төлем тексерілуде", "Төлем әлі тексеріліп жатыр. Қайта төлемеңіз: нәтижесі сайтта көрсетіледі.")
+        }
+        (Language::Ru, true, _) => {
+            ("Платёж проверяется", "Платёж ещё проверяется. Не платите повторно: результат появится на сайте.")
+        }
+        (Language::En, true, _) => (
+            "Payment is being checked",
+            "Your payment is still being checked. Please do not pay again: the result will appear on the site.",
+        ),
+        (Language::Kk, false, true) => ("Төлем өтпеді", "Төлем өтпеді. Сайтқа оралыңыз."),
+        (Language::Ru, false, true) => ("Платёж не прошёл", "Платёж не прошёл. Вернитесь на сайт."),
+        (Language::En, false, true) => ("Payment failed", "The payment did not go through. Please return to the site."),
+        (Language::Kk, false, false) => ("Төлем өңделді", "Төлем өңделді. Бұл терезені жабуға болады."),
+        (Language::Ru, false, false) => ("Платёж обработан", "Платёж обработан. Это окно можно закрыть."),
+        (Language::En, false, false) => {
+            ("Payment processed", "The payment has been processed. You may close this window.")
+        }
+    }
+}
+
+/// What a payer sees instead of an error: a broken link does not tell the language, so it is told in all.
+pub(super) fn refused(status: StatusCode) -> HttpResponse {
+    let body = "<p lang=\"kk\">Бұл бетті көрсету мүмкін емес. Төлем жасаған сайтқа оралыңыз: төлемнің күйі сонда көрсетіледі. \
+                Оны тексермей тұрып қайта төлемеңіз.</p>\
+                <p lang=\"ru\">Эту страницу нельзя показать. Вернитесь на сайт, где вы платили: там видно, что стало с платежом. \
+                Не платите ещё раз, пока не посмотрите.</p>\
+                <p lang=\"en\">This page cannot be shown. Go back to the site where you were paying: it tells what became of \
+                your payment. Do not pay again before you have looked.</p>";
+    let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors *";
+    let mut response = page(Language::Ru, "Төлем · Платёж · Payment", body, policy);
+    *response.status_mut() = status;
+    response
 }
 
 fn page(language: Language, title: &str, body: &str, policy: &str) -> HttpResponse {
@@ -116,6 +152,40 @@ mod tests {
         assert!(html.contains("value=\"+/x&quot;&#39;&lt;&gt;\""), "{html}");
         assert_eq!(html.matches("<script").count(), 1);
         assert!(!policy.contains("unsafe"));
+    }
+
+    #[test]
+    fn only_what_is_known_is_told() {
+        let payment = |language, status, certainty| Payment {
+            language,
+            status,
+            certainty,
+            ..crate::http::examples::details().payment
+        };
+        for (status, certainty, told) in [
+            (Status::Paid, Certainty::Proven, ["Төлем өңделді.", "Платёж обработан.", "has been processed."]),
+            (Status::Authorized, Certainty::Proven, ["Төлем өңделді.", "Платёж обработан.", "has been processed."]),
+            (Status::Declined, Certainty::Proven, ["Төлем өтпеді.", "Платёж не прошёл.", "did not go through."]),
+            (Status::Cancelled, Certainty::Proven, ["Төлем өтпеді.", "Платёж не прошёл.", "did not go through."]),
+            (Status::Expired, Certainty::Proven, ["Төлем өтпеді.", "Платёж не прошёл.", "did not go through."]),
+            (Status::Processing, Certainty::Proven, ["Қайта төлемеңіз", "Не платите повторно", "do not pay again"]),
+            (
+                Status::Processing,
+                Certainty::Undetermined,
+                ["Қайта төлемеңіз", "Не платите повторно", "do not pay again"],
+            ),
+            (
+                Status::Cancelled,
+                Certainty::Undetermined,
+                ["Қайта төлемеңіз", "Не платите повторно", "do not pay again"],
+            ),
+        ] {
+            for (language, told) in [Language::Kk, Language::Ru, Language::En].into_iter().zip(told) {
+                let html = text_of(finished(&payment(language, status, certainty)));
+                assert!(html.contains(told), "{status:?} {certainty:?} {html}");
+                assert_eq!(html.matches("<p>").count(), 1);
+            }
+        }
     }
 
     #[test]

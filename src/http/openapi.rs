@@ -64,6 +64,10 @@ use super::{
         health::get_liveness,
         health::get_readiness,
     ),
+    servers(
+        (url = "/", description = "Where this document is served: `server.public_url`."),
+        (url = "http://127.0.0.1:8080", description = "`kmic-payments dev`."),
+    ),
     components(schemas(schemas::Problem, schemas::ProblemFault, schemas::ProblemCodeName)),
     tags(
         (name = "Payments", description = "Create, read, capture and cancel payments."),
@@ -323,7 +327,7 @@ impl Sends {
     fn errors(&self) -> [(u16, bool); 13] {
         let json = self.idempotency_key;
         [
-            (400, self.body),
+            (400, self.body || self.idempotency_key),
             (401, self.key || self.signature),
             (403, self.key || self.link || self.signature),
             (404, self.path_id),
@@ -421,6 +425,18 @@ mod tests {
                     field == "next_cursor" || !property.to_string().contains("\"null\""),
                     "{name}.{field} is never null"
                 );
+            }
+        }
+    }
+
+    /// Currencies are a standard, and codes of errors stand with the responses.
+    #[test]
+    fn every_name_is_explained() {
+        for (schema, described) in parsed()["components"]["schemas"].as_object().unwrap() {
+            let names = described["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let text = described["description"].as_str().unwrap();
+            for name in names.filter(|_| !["Currency", "ProblemCode"].contains(&schema.as_str())) {
+                assert!(text.contains(&format!("`{name}`")), "{schema}: {name} is not explained");
             }
         }
     }

@@ -86,7 +86,8 @@ pub(super) async fn get_payment(key: Key<ReadPayments>, request: HttpRequest, sh
         seconds => shared.app.payment_after_change(id, seconds).await?,
     };
     let details = shared.app.one_shown_to(&key.caller, details).await?;
-    shown(shared.presenter.payment_view(&details))
+    let more = shared.app.for_operators(&key.caller, &details).await?;
+    shown(shared.presenter.payment_view(&details).with(&more))
 }
 
 /// List payments

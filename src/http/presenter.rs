@@ -105,6 +105,7 @@ impl Presenter {
             decline: self.decline(details),
             attention: payment.attention.as_deref(),
             transactions: details.transactions.iter().map(transaction).collect(),
+            held_by: None,
             metadata: raw(&payment.metadata),
             test_mode: payment.test_mode,
             created_at: Moment(payment.created_at),
@@ -166,19 +167,23 @@ impl Presenter {
             transaction.kind == TransactionKind::Payment && transaction.status == TransactionStatus::Declined
         };
         let last = details.transactions.iter().rev().find(refused).filter(|_| shown);
-        let (reason_code, category, retryable) = match last {
+        let (reason_code, category, message, retryable) = match last {
             Some(transaction) => {
                 let reason = decline::classify(transaction.reason_code.unwrap_or_default());
-                (Some(reason.code), reason.category, reason.retryable)
+                (Some(reason.code), reason.category, reason.texts(), reason.retryable)
             }
             // The provider refused the request itself: there is no transaction and no code.
-            None if payment.status == Status::Declined => (None, DeclineCategory::ProcessingError, false),
+            None if payment.status == Status::Declined => {
+                let category = DeclineCategory::ProcessingError;
+                (None, category, category.texts(), false)
+            }
             None => return None,
         };
         Some(DeclineView {
             reason_code,
             category: category.as_str(),
-            message: texts(category.texts()),
+            message: texts(message),
+            provider_message: None,
             contact: category.contact().as_str(),
             support: self.support(),
             retryable,

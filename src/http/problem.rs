@@ -8,7 +8,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
-use crate::error::{Error, Fault};
+use super::html;
+use crate::error::{Error, Fault, GapWait};
 
 /// The media type of every error.
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
@@ -149,9 +150,7 @@ impl Problem {
 
     /// The answer. What only we may read goes to the log, here and nowhere else.
     pub(super) fn answer(&self, request_id: &str) -> HttpResponse {
-        if let Some(internal) = &self.internal {
-            tracing::error!(code = self.row.code, error = internal.as_str(), "a request failed: {internal}");
-        }
+        self.log_internal();
         let mut response = HttpResponse::build(self.status());
         response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE));
         if let Some(seconds) = self.retry_after_s {
@@ -164,6 +163,18 @@ impl Problem {
             response.insert_header(challenge);
         }
         response.body(self.document(request_id))
+    }
+
+    /// What a payer's browser is shown instead.
+    pub(super) fn page(&self) -> HttpResponse {
+        self.log_internal();
+        html::refused(self.status())
+    }
+
+    fn log_internal(&self) {
+        if let Some(internal) = &self.internal {
+            tracing::error!(code = self.row.code, error = internal.as_str(), "a request failed: {internal}");
+        }
     }
 
     fn challenge(&self) -> Option<(HeaderName, HeaderValue)> {
@@ -190,6 +201,15 @@ impl Problem {
             errors,
         };
         serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+/// When the gap may be read.
+fn retry_after_gap_s(wait: GapWait) -> u64 {
+    match wait {
+        GapWait::Reading => 2,
+        GapWait::Unanswered => 10,
+        GapWait::CredentialsRefused | GapWait::OlderCopy => 60,
     }
 }
 
@@ -237,10 +257,9 @@ impl From<Error> for Problem {
             Error::RateLimited { retry_after_s, .. } => {
                 Problem { retry_after_s: Some(retry_after_s), ..Problem::new("rate_limited", detail) }
             }
-            Error::GapUnread { behind } => Problem {
-                retry_after_s: Some(if behind { 60 } else { 2 }),
-                ..Problem::new("register_gap_unread", detail)
-            },
+            Error::GapUnread(wait) => {
+                Problem { retry_after_s: Some(retry_after_gap_s(wait)), ..Problem::new("register_gap_unread", detail) }
+            }
             Error::Unavailable { internal, retry_after_s, .. } => Problem {
                 retry_after_s: Some(retry_after_s),
                 internal: Some(internal),
@@ -320,7 +339,7 @@ mod tests {
             (Error::TooLarge { limit_bytes: 1 }, 413),
             (Error::TooSlow { limit_s: 1 }, 408),
             (Error::RateLimited { limit: Limit::Rate, retry_after_s: 1 }, 429),
-            (Error::GapUnread { behind: true }, 503),
+            (Error::GapUnread(GapWait::OlderCopy), 503),
             (Error::database_unavailable("x"), 503),
             (Error::internal("x"), 500),
         ];

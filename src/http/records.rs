@@ -126,7 +126,7 @@ pub(super) struct EventView<'a> {
     #[schema(example = "evt_01kaq0j5m8x2v9c4t7b1n6r3ed")]
     pub id: &'a str,
     /// What happened: `payment.paid`, `refund.succeeded`, `payment.needs_attention`, …; `notification.needs_attention` is a
-    /// message of the provider, maybe about money, that belongs to no payment, and `notification.matched` follows when it
+    /// message of the provider, maybe about money, that belongs to no payment, and `notification.matched` tells that one
     /// was booked after all. New kinds may appear.
     #[schema(example = "payment.paid")]
     pub r#type: &'a str,
@@ -164,6 +164,19 @@ pub(super) struct DeclineReasonView {
     pub contact: &'static str,
     /// The provider's numbers in this group.
     pub reason_codes: Vec<i32>,
+    /// Those of them for which the payer reads another text.
+    pub exceptions: Vec<DeclineExceptionView>,
+}
+
+/// A reason with a text of its own.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclineException)]
+pub(super) struct DeclineExceptionView {
+    /// The provider's number.
+    #[schema(example = 3008)]
+    pub reason_code: i32,
+    /// For the payer.
+    pub message: TextsView,
 }
 
 /// Every group of refusal reasons.
@@ -197,6 +210,9 @@ pub(super) struct Readiness {
     /// move money wait for it. `behind`: the database is an older copy; they are refused until the gap is read back.
     #[schema(value_type = GapName)]
     pub register_gap: &'static str,
+    /// What an operator does about it; absent while money may move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register_gap_advice: Option<&'static str>,
 }
 
 /// The answer that the provider wants.

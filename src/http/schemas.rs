@@ -45,51 +45,76 @@ macro_rules! names {
     };
 }
 
-names!(StatusName, "PaymentStatus", "Where a payment is.", Status::ALL.map(Status::as_str));
+names!(
+    StatusName,
+    "PaymentStatus",
+    "Where a payment is. `awaiting_payer`: in the window, nobody has paid yet; a refused card does not end it. `processing`: a call to CloudPayments is under way or its outcome is not known. `awaiting_authentication`: the payer is at the bank (3-D Secure). `authorized`: money is held, not taken. `paid`: money is taken. `partially_refunded`, `refunded`: a part of it, or all, is given back. `declined`: the one attempt of a card payment was refused. `cancelled`: withdrawn before anybody paid, the hold released, or never sent. `expired`: nobody paid in time.",
+    Status::ALL.map(Status::as_str)
+);
 names!(
     CertaintyName,
     "Certainty",
-    "How sure the shown outcome is.",
+    "How sure the shown outcome is. `proven`: by an answer, a notification or the register. `undetermined`: the answer was lost and is being asked for; never charge anew.",
     [Certainty::Proven, Certainty::Undetermined].map(Certainty::as_str)
 );
-names!(CauseName, "CauseType", "What caused a change.", CauseType::ALL.map(CauseType::as_str));
+names!(
+    CauseName,
+    "CauseType",
+    "What caused a change. `api`: a request. `provider_answer`: the answer to our call. `notification`: a verified notification. `lookup`: we asked the provider. `reconciliation`: the comparison with its register. `expiry`: time ran out. `operator`: a person settled it.",
+    CauseType::ALL.map(CauseType::as_str)
+);
 names!(
     CaptureModeName,
     "CaptureMode",
-    "When the money is taken: at once, or held first and taken by a capture.",
+    "When the money is taken: `automatic`, at once; `manual`, held first and taken by a capture.",
     [CaptureMode::Automatic, CaptureMode::Manual].map(CaptureMode::as_str)
 );
 names!(
     LanguageName,
     "Language",
-    "Language of the payer's texts.",
+    "Language of the payer's texts: `kk` Kazakh, `ru` Russian, `en` English.",
     [Language::Kk, Language::Ru, Language::En].map(Language::as_str)
 );
 names!(
     MethodName,
     "PaymentMethodType",
-    "How the payer pays: in the provider's window, or with card data encrypted in the browser.",
+    "How the payer pays: `widget`, in the provider's window; `card_cryptogram`, with card data encrypted in the browser.",
     [Method::Widget, Method::CardCryptogram].map(Method::as_str)
 );
-names!(NextActionName, "NextActionType", "What the site has to do next.", ["open_widget", "three_ds"]);
-names!(RefundStatusName, "RefundStatus", "Where a refund is.", RefundStatus::ALL.map(RefundStatus::as_str));
+names!(
+    NextActionName,
+    "NextActionType",
+    "What the site has to do next. `open_widget`: call `widget.start` with `intent`. `three_ds`: send the browser to `redirect_url`.",
+    ["open_widget", "three_ds"]
+);
+names!(
+    RefundStatusName,
+    "RefundStatus",
+    "Where a refund is. `pending`: asked for; counts against what may still be given back. `succeeded`: the money is given back. `failed`: nothing was given back.",
+    RefundStatus::ALL.map(RefundStatus::as_str)
+);
 names!(
     OutcomeName,
     "SummaryStatus",
-    "What became of a payment or an attempt to pay.",
+    "What became of a payment or an attempt to pay. `paid`: money was taken. `refunded`: money was given back. `declined`: an attempt was refused. `cancelled`: withdrawn, or the hold released. `expired`: nobody paid in time.",
     Outcome::ALL.map(Outcome::as_str)
 );
-names!(EntryKindName, "RegisterRowKind", "What a row of the register is.", EntryKind::ALL.map(EntryKind::as_str));
+names!(
+    EntryKindName,
+    "RegisterRowKind",
+    "What a row of the register is. `payment`: money was taken. `refund`: money was given back. `void`: a hold was released. `chargeback`: the payer's bank takes money back, or a step of that dispute.",
+    EntryKind::ALL.map(EntryKind::as_str)
+);
 names!(
     TransactionKindName,
     "TransactionKind",
-    "What a transaction of the provider does.",
+    "What a transaction of the provider does. `payment`: takes or holds money. `refund`: gives it back.",
     [TransactionKind::Payment, TransactionKind::Refund].map(TransactionKind::as_str)
 );
 names!(
     TransactionStatusName,
     "TransactionStatus",
-    "Where a transaction of the provider is.",
+    "Where a transaction of the provider is. `checked`: let through by Check, outcome not known. `awaiting_authentication`: the payer is at the bank. `declined`: refused. `authorized`: money held. `voided`: hold released. `completed`: money moved.",
     [
         TransactionStatus::Checked,
         TransactionStatus::AwaitingAuthentication,
@@ -103,22 +128,27 @@ names!(
 names!(
     DeclineCategoryName,
     "DeclineCategory",
-    "Group of refusal reasons.",
+    "Group of refusal reasons, texts for the payer at `/v1/decline-reasons`. `online_payments_not_allowed`: the card is not meant for internet payments. `insufficient_funds`: not enough money. `incorrect_card_data`: entered wrongly. `expired_card`: out of date. `card_restricted`: lost, stolen or blocked. `limit_exceeded`: over a limit of the card. `fraud_suspected`: stopped by a check. `three_ds_failed`: the payer was not authenticated. `issuer_unavailable`: the bank did not answer. `processing_error`: the request could not be processed. `other`: anything else.",
     DeclineCategory::ALL.map(DeclineCategory::as_str)
 );
 names!(
     ContactName,
     "Contact",
-    "Whom the payer should call.",
+    "Whom the payer should call: `issuing_bank`, the bank of the card; `support`, the contacts of the settings.",
     [Contact::IssuingBank, Contact::Support].map(Contact::as_str)
 );
 names!(
     NotificationKindName,
     "NotificationKind",
-    "Kind of a notification.",
+    "Kind of a notification. `check`: may it be paid? `pay`: paid or held. `fail`: an attempt was refused. `confirm`: held money was taken. `refund`: money was given back. `cancel`: a hold was released. `recurrent`: a plan changed. `receipt`: a fiscal receipt.",
     NotificationKind::ALL.map(NotificationKind::as_str)
 );
-names!(LawStatusName, "LawStatus", "Whether a law holds for the rows that were read.", ["green", "red", "not_read"]);
+names!(
+    LawStatusName,
+    "LawStatus",
+    "Whether a law holds for the rows that were read. `green`: it does. `red`: there are rows at fault. `not_read`: none of its rows were read yet; follow `next_cursor`.",
+    ["green", "red", "not_read"]
+);
 names!(
     PurposeName,
     "ReconciliationPurpose",
@@ -128,13 +158,13 @@ names!(
 names!(
     ReconciliationStateName,
     "ReconciliationState",
-    "Where a comparison with the register is.",
+    "Where a comparison with the register is. `running`: under way, or waiting for the provider. `completed`: read to its end. `failed`: given up; `reason` says why.",
     RunState::ALL.iter().map(|state| state.as_str())
 );
 names!(
     DiscrepancyKindName,
     "DiscrepancyKind",
-    "What our books and the register do not agree about.",
+    "What our books and the register do not agree about. `missing_here`: the register holds a transaction that we do not. `missing_there`: we hold one that the provider does not know. `amount_mismatch`, `currency_mismatch`: sums or currencies differ. `status_mismatch`: one is further than the other. `duplicate`: a second transaction with money for one payment. `refund_in_cabinet`: a refund that was not made by us.",
     DiscrepancyKind::ALL.iter().map(|kind| kind.as_str())
 );
 names!(
@@ -146,28 +176,38 @@ names!(
 names!(
     GapName,
     "RegisterGap",
-    "What is known of what the provider did before the start.",
+    "What is known of what the provider did before the start. `read`: all of it. `being_read`: the register is being read. `behind`: the register names payments that the database does not hold.",
     [Gap::Read, Gap::BeingRead, Gap::Behind].map(Gap::as_str)
 );
 names!(
     ApprovalKindName,
     "ApprovalKind",
-    "What is asked for: to give money back, or to end a call whose answer is lost and of which nobody can tell any more.",
+    "What is asked for: `refund`, to give money back; `correction`, to end a call whose answer is lost and of which nobody can tell any more.",
     ApprovalKind::ALL.map(ApprovalKind::as_str)
 );
-names!(ApprovalStateName, "ApprovalState", "Where an approval is.", ApprovalState::ALL.map(ApprovalState::as_str));
+names!(
+    ApprovalStateName,
+    "ApprovalState",
+    "Where an approval is. `pending`: waits for another key. `approved`: allowed and carried out. `rejected`: refused. `expired`: nobody decided in time.",
+    ApprovalState::ALL.map(ApprovalState::as_str)
+);
 names!(
     CorrectionOutcomeName,
     "CorrectionOutcome",
-    "What is asserted of a lost call. That it did move money is never asserted, only found: see `sync`.",
+    "What is asserted of a lost call: `no_effect`, it moved no money. That it did is never asserted, only found: see `sync`.",
     CorrectionOutcome::ALL.map(CorrectionOutcome::as_str)
 );
-names!(CallName, "ProviderCall", "What was asked of CloudPayments.", OperationKind::ALL.map(OperationKind::as_str));
+names!(
+    CallName,
+    "ProviderCall",
+    "What was asked of CloudPayments. `charge`: take money. `authorize`: hold it. `three_ds`: finish 3-D Secure. `capture`: take held money. `void`: release it. `refund`: give money back.",
+    OperationKind::ALL.map(OperationKind::as_str)
+);
 names!(CurrencyName, "Currency", "ISO 4217 letters of a currency that can be paid in.", CURRENCIES.iter().copied());
 names!(
     ProblemCodeName,
     "ProblemCode",
-    "Stable code of an error; act upon this one.",
+    "Stable code of an error; act upon this one. What each means stands with the responses of its status.",
     super::problem::TABLE.iter().map(|row| row.code)
 );
 

@@ -66,10 +66,23 @@ pub(super) async fn finish_three_ds(
     responses(
         (status = 200, description = "A page that goes on by itself.", body = String, content_type = "text/html", example = json!("<!doctype html>…")),
         (status = 303, description = "On to `return_url`, with `payment_id` and `status` in its query."),
-        (status = 403, description = "`invalid_link`"),
+        (status = 403, description = "`invalid_link`; to a browser (`Accept: text/html`) a page in Kazakh, Russian and English."),
     ))]
 pub(super) async fn redirect_to_bank(request: HttpRequest, shared: Data<Shared>) -> Answered {
-    let id = signed_payment_id(&request, &shared)?;
+    for_a_person(&request, to_bank(&request, &shared).await)
+}
+
+/// Browsers ask for pages, programs do not.
+fn for_a_person(request: &HttpRequest, answer: Answered) -> Answered {
+    let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match answer {
+        Err(problem) if accepted.contains("text/html") => Ok(problem.page()),
+        answer => answer,
+    }
+}
+
+async fn to_bank(request: &HttpRequest, shared: &Shared) -> Answered {
+    let id = signed_payment_id(request, shared)?;
     let (details, three_ds) = shared.app.three_ds_redirect(id).await?;
     match three_ds.filter(|three_ds| html::is_web_address(&three_ds.acs_url)) {
         Some(three_ds) => {
@@ -89,13 +102,17 @@ pub(super) async fn redirect_to_bank(request: HttpRequest, shared: Data<Shared>)
     ),
     request_body(content = BankForm, content_type = "application/x-www-form-urlencoded", example = json!({"MD": "3541977847", "PaRes": "eJxVUttugkAQ"})),
     responses(
-        (status = 200, description = "A page that says the window may be closed, for payments without `return_url`.", body = String, content_type = "text/html", example = json!("<!doctype html>…")),
+        (status = 200, description = "A page that says what became of the payment, for payments without `return_url`.", body = String, content_type = "text/html", example = json!("<!doctype html>…")),
         (status = 303, description = "On to `return_url`, with `payment_id` and `status` in its query."),
-        (status = 403, description = "`invalid_link`"),
+        (status = 403, description = "`invalid_link`; to a browser (`Accept: text/html`) a page in Kazakh, Russian and English."),
     ))]
 pub(super) async fn return_from_bank(request: HttpRequest, payload: Payload, shared: Data<Shared>) -> Answered {
-    let id = signed_payment_id(&request, &shared)?;
-    let form = body(&request, payload, FORM_LIMIT_BYTES).await?;
+    for_a_person(&request, from_bank(&request, payload, &shared).await)
+}
+
+async fn from_bank(request: &HttpRequest, payload: Payload, shared: &Shared) -> Answered {
+    let id = signed_payment_id(request, shared)?;
+    let form = body(request, payload, FORM_LIMIT_BYTES).await?;
     let (md, pa_res) = bank_form(&form)?;
     let (app, payment_id) = (Arc::clone(&shared.app), id.clone());
     let finished: Result<PaymentDetails> =
@@ -143,7 +160,7 @@ pub(super) fn bank_form(form: &[u8]) -> Result<(i64, SecretString)> {
 fn send_on(payment: &Payment) -> HttpResponse {
     match &payment.return_url {
         Some(url) => HttpResponse::SeeOther().insert_header((header::LOCATION, with_outcome(url, payment))).finish(),
-        None => html::finished(payment.language),
+        None => html::finished(payment),
     }
 }
 

@@ -9,6 +9,7 @@ use super::schemas::{
     CaptureModeName, CertaintyName, ContactName, DeclineCategoryName, LanguageName, MethodName, NextActionName,
     StatusName, TransactionKindName, TransactionStatusName,
 };
+use crate::app::{Attempt, ForOperators};
 use crate::clock::Timestamp;
 use crate::domain::money::Money;
 
@@ -172,6 +173,10 @@ pub(super) struct DeclineView<'a> {
     pub category: &'static str,
     /// For the payer.
     pub message: TextsView,
+    /// What CloudPayments said when it turned the request itself away, for example a broken cryptogram. Shown by
+    /// `GET /v1/payments/{id}` to keys with `ops:write`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_message: Option<&'a str>,
     /// Whom the payer should call about it.
     #[schema(value_type = ContactName)]
     pub contact: &'static str,
@@ -216,6 +221,32 @@ pub(super) struct TransactionView<'a> {
     /// When we last learned something new about it.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Moment,
+}
+
+/// The attempt in the provider's window that was let through and whose outcome is not known.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldBy)]
+pub(super) struct HeldByView {
+    /// The provider's number.
+    #[schema(example = 3_541_977_847_i64)]
+    pub transaction_id: i64,
+    /// When it was let through (Check answered with 0).
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Moment,
+    /// Until then no other attempt is let through (Check answered with 13) and the payment cannot be cancelled. Its outcome
+    /// ends it sooner.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Moment,
+}
+
+impl From<Attempt> for HeldByView {
+    fn from(attempt: Attempt) -> HeldByView {
+        HeldByView {
+            transaction_id: attempt.transaction_id,
+            since: Moment(attempt.since),
+            until: Moment(attempt.until()),
+        }
+    }
 }
 
 /// A payment as it stands. Fields that do not apply are absent.
@@ -284,6 +315,9 @@ pub(super) struct PaymentView<'a> {
     pub attention: Option<&'a str>,
     /// The provider's transactions, oldest first.
     pub transactions: Vec<TransactionView<'a>>,
+    /// What keeps the payer from another attempt. Shown by `GET /v1/payments/{id}` to keys with `ops:write`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HeldByView>,
     /// The site's own data, as it was sent.
     #[schema(value_type = Object)]
     pub metadata: &'a RawValue,
@@ -299,4 +333,15 @@ pub(super) struct PaymentView<'a> {
     /// Until when it can be paid.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Moment,
+}
+
+impl<'a> PaymentView<'a> {
+    /// With what operators are shown in addition.
+    pub(super) fn with(mut self, more: &'a ForOperators) -> PaymentView<'a> {
+        self.held_by = more.held_by.map(HeldByView::from);
+        if let Some(decline) = &mut self.decline {
+            decline.provider_message = more.provider_message.as_deref();
+        }
+        self
+    }
 }

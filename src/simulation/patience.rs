@@ -53,10 +53,7 @@ impl World {
                     return Told::Refused(error);
                 }
                 Ok(Err(
-                    Error::Unavailable { .. }
-                    | Error::GapUnread { .. }
-                    | Error::IdempotencyInProgress
-                    | Error::Internal(_),
+                    Error::Unavailable { .. } | Error::GapUnread(_) | Error::IdempotencyInProgress | Error::Internal(_),
                 ))
                 | Err(Lost) => {
                     if matches!(last, Told::Answer(_)) {

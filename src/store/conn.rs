@@ -124,6 +124,7 @@ impl Target {
     fn open(&self) -> Result<DbConn, Box<dyn std::error::Error>> {
         match self.engine {
             Engine::Sqlite => {
+                create_private(&self.address)?;
                 let mut conn = SqliteConnection::establish(&self.address)?;
                 // busy_timeout first: changing the journal mode needs a lock. FULL: what was answered survives power loss.
                 for pragma in [
@@ -152,6 +153,20 @@ impl Target {
                 Ok(DbConn::Postgres(conn))
             }
         }
+    }
+}
+
+/// A new file can be read by its owner only; SQLite gives its log and its index the same rights. One that is there keeps
+/// what its owner gave it.
+fn create_private(path: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // SQLite's own names for what is no plain file, such as a database in memory.
+    if path.starts_with("file:") || path == ":memory:" {
+        return Ok(());
+    }
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -140,6 +140,20 @@ pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>
     rows.into_iter().map(from_row).collect()
 }
 
+/// What the provider said when it refused to charge for a payment.
+pub fn refusal_of_charge(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Option<String>> {
+    let charges = [OperationKind::Charge, OperationKind::Authorize].map(OperationKind::as_str);
+    let note: Option<Option<String>> = operations::table
+        .filter(operations::payment_id.eq(payment_id.as_str()))
+        .filter(operations::kind.eq_any(charges))
+        .filter(operations::state.eq(OperationState::Settled.as_str()))
+        .order(operations::id.desc())
+        .select(operations::note)
+        .first(tx.db)
+        .optional()?;
+    Ok(note.flatten())
+}
+
 /// Makes every started operation due now: its process is gone. Only for a database that one process uses.
 pub fn make_started_due(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
     let changed = diesel::update(operations::table.filter(operations::state.eq(OperationState::Started.as_str())))

@@ -1,6 +1,6 @@
 //! The real program: its commands, its exit codes, how it stops and how it comes back after a kill.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationFaultKind, NotificationKind, Sandbox, SandboxConfig};
@@ -50,6 +50,23 @@ fn openapi_needs_nothing() {
     let document: Value = serde_json::from_str(&document).unwrap();
     assert!(document["paths"]["/v1/payments"].is_object());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing behind");
+}
+
+/// `kmic-payments openapi | head -n 1`
+#[test]
+fn a_reader_who_stops_in_the_middle_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in ["openapi", "check-config"] {
+        let mut command = program(folder.path(), &[arguments]);
+        set(&mut command, "database.url", DATABASE);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let expected = if arguments == "check-config" { 1 } else { 0 };
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {}", err(&output));
+        assert!(!err(&output).contains("panicked"), "{}", err(&output));
+    }
 }
 
 #[test]

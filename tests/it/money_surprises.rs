@@ -21,6 +21,7 @@ crate::on_both!(
     our_id_with_another_bill_is_not_believed,
     a_transaction_stays_with_its_payment,
     a_pay_for_nothing_we_know_is_announced,
+    a_refusal_for_nothing_we_know_calls_nobody,
     what_cannot_be_read_is_announced,
     what_is_matched_by_hand_is_announced,
     a_notification_before_our_own_answer_is_counted,
@@ -323,6 +324,24 @@ async fn a_pay_for_nothing_we_know_is_announced(engine: Engine) {
     let event = &app.all_events().await.json["data"][0];
     assert_eq!(event["notification_id"], list.json["data"][0]["id"], "the event leads to it");
     assert!(event.get("payment_id").is_none() && event.get("sequence").is_none(), "{event}");
+    app.stop().await;
+}
+
+/// No money moved: it is kept, shown and counted, and nobody is called. The type is not signed: what came to the address of
+/// refusals and does not tell of one is announced.
+async fn a_refusal_for_nothing_we_know_calls_nobody(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let fields = pay_fields("UNKNOWN-1", "5000000001", "12500.00", "KZT");
+    let why = [("Reason", "InsufficientFunds"), ("ReasonCode", "5051")];
+    let refusal: Vec<_> = fields[..6].iter().copied().chain(why).collect();
+    app.notify("fail", &refusal).await;
+    assert_eq!(app.verdicts().await, ["fail unmatched"]);
+    assert_eq!(app.notification_events().await, Vec::<String>::new());
+    assert_eq!((app.surprises("unmatched_refusal"), app.surprises("unmatched_notification")), (1, 0));
+    let fields = pay_fields("UNKNOWN-1", "5000000002", "12500.00", "KZT");
+    app.notify("fail", &fields).await;
+    assert_eq!(app.notification_events().await, ["notification.needs_attention yes 5000000002 no"]);
+    assert_eq!((app.surprises("unmatched_refusal"), app.surprises("unmatched_notification")), (1, 1));
     app.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind, SandboxConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{APPROVED, CARD_THREE_DS, Engine, Reply, TestApp, card, expect_sums, form, order, widget, with};
 
@@ -44,8 +44,15 @@ async fn provider(app: &TestApp) -> String {
     app.get("/health/ready").await.expect(200).text("/provider").to_owned()
 }
 
-/// A charge that is answered at once with 503, without a call to the provider, under a key that stays free.
+/// A charge that is answered at once with 503, without a call to the provider, under a key that stays free. It is known
+/// beforehand that nothing would be sent.
 async fn expect_refused_at_once(app: &TestApp, invoice: &str) {
+    expect_not_sent(app, invoice).await;
+    assert_eq!(app.of_invoice(invoice).await, Vec::<Value>::new(), "what would not be sent leaves nothing behind");
+}
+
+/// The same, where it turns out only after the intent was written.
+async fn expect_not_sent(app: &TestApp, invoice: &str) {
     let calls = app.calls_to_provider().await;
     let started = Instant::now();
     let refused = app.post_as("/v1/payments", &format!("key of {invoice}"), card(invoice, APPROVED)).await;
@@ -184,10 +191,16 @@ async fn refused_credentials_are_loud(engine: Engine) {
     .await;
     let open = r#"kmic_payments_provider_circuit_open{trouble="credentials_refused"}"#;
     assert!(app.running.metrics.render().contains(&format!("{open} 0")));
-    app.create(card("KM-1", APPROVED)).await.expect_problem(503, "unavailable");
+    let told = |refused: &Reply| {
+        refused.expect_problem(503, "unavailable");
+        assert!(refused.text("/detail").contains("refuses the credentials"), "{}", refused.json);
+        assert!(refused.text("/detail").contains("cloudpayments.api_secret"), "{}", refused.json);
+    };
+    told(&app.create(card("KM-1", APPROVED)).await);
     assert_eq!(provider(&app).await, "credentials_refused");
     app.running.app.settle_step().await.unwrap();
     assert_eq!(app.calls_to_provider().await, 2, "the charge and one question");
+    told(&app.create(card("KM-1", APPROVED)).await);
     for _ in 0..20 {
         expect_refused_at_once(&app, "KM-2").await;
         app.running.app.settle_step().await.unwrap();
@@ -196,7 +209,7 @@ async fn refused_credentials_are_loud(engine: Engine) {
     let page = app.running.metrics.render();
     assert!(page.contains(&format!("{open} 1")), "{page}");
     assert!(page.contains(r#"kmic_payments_provider_not_sent_total{reason="credentials"} 1"#), "{page}");
-    assert!(page.contains(r#"kmic_payments_provider_not_sent_total{reason="suspended"} 20"#), "{page}");
+    assert!(page.contains(r#"kmic_payments_provider_not_sent_total{reason="suspended"} 21"#), "{page}");
     app.finish().await;
 }
 
@@ -305,7 +318,7 @@ async fn a_request_that_was_given_up_still_counts(engine: Engine) {
     break_charges(&app, 1, ApiFaultKind::Hang { ms: 4_000 });
     app.create(card("KM-1", APPROVED)).await.expect(202);
     // The provider may still work on it: another one would be one too many.
-    expect_refused_at_once(&app, "KM-2").await;
+    expect_not_sent(&app, "KM-2").await;
     app.advance(300);
     let paid = app.post_as("/v1/payments", "key of KM-2", card("KM-2", APPROVED)).await.expect(201);
     assert_eq!(paid.text("/status"), "paid");
@@ -317,7 +330,10 @@ async fn after_a_429_lookups_pause(engine: Engine) {
     app.break_answer(CHARGE, ApiFaultKind::DropBefore);
     app.create(card("KM-1", APPROVED)).await.expect(202);
     break_charges(&app, 1, ApiFaultKind::StatusBefore { status: 429 });
-    app.create(card("KM-2", APPROVED)).await.expect_problem(503, "unavailable");
+    let refused = app.create(card("KM-2", APPROVED)).await;
+    refused.expect_problem(503, "unavailable");
+    assert!(refused.text("/detail").contains("takes no more requests at once"), "{}", refused.json);
+    assert!(!refused.header("retry-after").is_empty());
     let calls = app.calls_to_provider().await;
     app.advance(6);
     assert_eq!(app.running.app.settle_step().await.unwrap(), 1);

@@ -17,6 +17,7 @@ crate::on_both!(
     a_copy_that_was_reading_its_own_gap_reads_it_anew,
     an_ordinary_start_refuses_nothing,
     a_start_without_the_provider_refuses_money_only,
+    a_start_without_the_provider_tells_the_operator_what_to_do,
     others_at_the_same_terminal_refuse_nothing,
     the_check_can_be_switched_off,
     a_copy_put_back_under_a_running_service_is_noticed,
@@ -231,6 +232,44 @@ async fn a_start_without_the_provider_refuses_money_only(engine: Engine) {
     app.step_runs().await;
     assert_eq!(gap(&app).await, "read");
     app.refund(payment.id(), "1.00").await.expect(201);
+    app.finish().await;
+}
+
+/// Also when nothing was ever paid.
+async fn a_start_without_the_provider_tells_the_operator_what_to_do(engine: Engine) {
+    let app = started(engine).await;
+    let mut app = app.restart(|_| {}).await;
+    let ready = app.get("/health/ready").await.expect(200);
+    assert!(
+        ready.text("/register_gap_advice").contains("until the register of CloudPayments is read"),
+        "{}",
+        ready.json
+    );
+    let nobody = format!("http://127.0.0.1:{}", kmic_payments::startup::free_port().unwrap());
+    for (setting, value, provider, advised, told) in [
+        ("base_url", nobody.as_str(), "unreachable", "cloudpayments.base_url", "does not answer"),
+        ("api_secret", "another secret", "credentials_refused", "cloudpayments.api_secret", "refuses its credentials"),
+    ] {
+        let wrong = |raw| {
+            without_daily(raw)
+                .with("cloudpayments.breaker_failures", "1")
+                .with(&format!("cloudpayments.{setting}"), value)
+        };
+        app = app.restart_with(wrong).await;
+        app.step_runs().await;
+        let ready = app.get("/health/ready").await.expect(200);
+        assert_eq!((ready.text("/provider"), ready.text("/register_gap")), (provider, "being_read"));
+        assert!(ready.text("/register_gap_advice").contains(advised), "{}", ready.json);
+        let refused = app.create(widget("KM-1")).await;
+        expect_refused(&refused);
+        assert!(refused.text("/detail").contains(told), "{}", refused.json);
+    }
+    let app = app.restart_with(without_daily).await;
+    app.advance(31);
+    app.step_runs().await;
+    let ready = app.get("/health/ready").await.expect(200);
+    assert_eq!((ready.text("/register_gap"), ready.json.get("register_gap_advice")), ("read", None));
+    paid(&app, "KM-1").await;
     app.finish().await;
 }
 

@@ -1,5 +1,6 @@
 //! 3-D Secure: by the payer's browser and from the backend.
 
+use cloudpayments_sandbox::ApiFaultKind;
 use serde_json::json;
 
 use crate::support::{
@@ -11,6 +12,7 @@ crate::on_both!(
     the_browser_goes_to_the_bank_and_back,
     the_backend_finishes_with_md_and_pa_res,
     a_failed_authentication_is_declined,
+    a_payer_without_an_address_reads_what_became_of_it,
     a_card_without_funds_is_declined_after_the_bank_page,
     a_payer_who_never_comes_back_expires,
     a_late_return_does_not_charge,
@@ -93,6 +95,25 @@ async fn a_failed_authentication_is_declined(engine: Engine) {
     assert_eq!(declined.text("/decline/category"), "three_ds_failed");
     assert_eq!(app.events(payment.id()).await, ["payment.declined"]);
     assert_eq!(app.charges(), 0);
+    app.finish().await;
+}
+
+/// Above all nobody is told to go away whose payment may have failed, or to pay again whose payment may be made.
+async fn a_payer_without_an_address_reads_what_became_of_it(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    for (invoice, language, button, lost, told) in [
+        ("N-1", "ru", "pass", false, "Платёж обработан."),
+        ("N-2", "kk", "fail", false, "Төлем өтпеді. Сайтқа оралыңыз."),
+        ("N-3", "en", "pass", true, "Please do not pay again"),
+    ] {
+        let payment = app.create(with(card(invoice, CARD_THREE_DS), "language", language)).await.expect(201);
+        let form = app.at_bank(&payment, button).await;
+        if lost {
+            app.break_answer("/payments/cards/post3ds", ApiFaultKind::DropAfter);
+        }
+        let page = app.submit(&form).await.expect(200).page();
+        assert!(page.contains(told), "{page}");
+    }
     app.finish().await;
 }
 

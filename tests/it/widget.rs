@@ -1,5 +1,7 @@
 //! Payments in the provider's window: what the site shows, what Check refuses, what becomes of attempts.
 
+use cloudpayments_sandbox::NotificationKind;
+use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
 use crate::support::{
@@ -18,6 +20,8 @@ crate::on_both!(
     check_refuses_what_is_already_paid,
     check_refuses_what_is_expired,
     two_tabs_never_charge_twice,
+    a_lost_refusal_holds_the_payment_for_a_moment_only,
+    an_operator_sees_which_attempt_holds_the_payment,
     a_payment_without_data_is_found_by_its_invoice,
 );
 
@@ -171,6 +175,63 @@ async fn two_tabs_never_charge_twice(engine: Engine) {
     expect_sums(&payment, "12500.00", "0.00", "12500.00");
     assert_eq!(app.charges(), 1);
     assert_eq!(app.events(payment.id()).await.iter().filter(|kind| *kind == "payment.paid").count(), 1);
+    app.finish().await;
+}
+
+/// Why each attempt was refused.
+fn reasons(payment: &Reply) -> Vec<i64> {
+    let attempts = payment.json["transactions"].as_array().unwrap();
+    attempts.iter().filter_map(|attempt| attempt["reason_code"].as_i64()).collect()
+}
+
+/// The notification of a refused card is lost: the payer's next card is let through as soon as the provider was asked.
+async fn a_lost_refusal_holds_the_payment_for_a_moment_only(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(widget("W-1")).await.expect(201);
+    app.lose(NotificationKind::Fail);
+    app.pay_in_widget(&created, CARD_NO_FUNDS).await;
+    app.running.app.settle_step().await.unwrap();
+    // Most outcomes are told sooner, so nobody was asked yet.
+    let payment = refused(&app, &created, order(&created, APPROVED), 3008).await;
+    assert_eq!(reasons(&payment), [3008]);
+    assert!(payment.text("/decline/message/en").contains("may already be paid"), "{}", payment.json);
+    app.advance(21);
+    app.running.app.settle_step().await.unwrap();
+    let payment = app.payment(created.id()).await;
+    assert_eq!((payment.text("/status"), reasons(&payment)), ("awaiting_payer", vec![5051, 3008]));
+    assert!(payment.json.get("held_by").is_none());
+    app.pay_in_widget(&created, APPROVED).await;
+    assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
+    assert_eq!(app.charges(), 1);
+    app.finish().await;
+}
+
+/// What was noted in the process that let the attempt through is gone: the next refusal brings it back.
+async fn an_operator_sees_which_attempt_holds_the_payment(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(widget("W-1")).await.expect(201);
+    app.lose(NotificationKind::Fail);
+    let attempt = app.pay_in_widget(&created, CARD_NO_FUNDS).await.json["transaction_id"].clone();
+    assert!(attempt.is_i64(), "{attempt}");
+    let path = format!("/v1/payments/{}", created.id());
+    let seen = app.get(&path).await.expect(200);
+    assert_eq!(seen.json["held_by"]["transaction_id"], attempt);
+    assert!(seen.text("/held_by/until") > seen.text("/held_by/since"), "{}", seen.json);
+    let of_site = app.new_key(&[Scope::PaymentsRead, Scope::PaymentsWrite]).await;
+    let theirs = app.http.get(format!("{}{path}", app.url)).bearer_auth(of_site);
+    assert!(Reply::receive(theirs).await.expect(200).json.get("held_by").is_none());
+
+    let app = app.restart_with(|raw| raw.with("reconciliation.check_at_start", "false")).await;
+    app.advance(60);
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!(app.payment(created.id()).await.json["held_by"]["transaction_id"], attempt);
+    refused(&app, &created, order(&created, APPROVED), 3008).await;
+    app.running.app.settle_step().await.unwrap();
+    let payment = app.payment(created.id()).await;
+    assert!(payment.json.get("held_by").is_none() && payment.json["transactions"][0]["transaction_id"] == attempt);
+    assert_eq!(reasons(&payment), [5051, 3008]);
+    app.pay_in_widget(&created, APPROVED).await;
+    assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
     app.finish().await;
 }
 

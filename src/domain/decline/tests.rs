@@ -94,3 +94,15 @@ fn codes_of_the_3000s_are_our_own_check_answers() {
     assert_eq!(check_report(3004), Some(CheckReport::Refused(20)));
     assert_eq!(check_report(3008), Some(CheckReport::Refused(13)));
 }
+
+/// A paid bill, or one that another tab is paying.
+#[test]
+fn what_we_refused_ourselves_does_not_invite_a_second_payment() {
+    let Texts { kk, ru, en } = classify(3008).texts();
+    assert!(kk.contains("төленген болуы мүмкін") && ru.contains("уже оплачен") && en.contains("already be paid"));
+    let invites = [kk.contains("басқа картамен"), ru.contains("другой картой"), en.contains("another card")];
+    assert_eq!(invites, [false; 3]);
+    for reason in REASONS.iter().filter(|reason| reason.code != 3008) {
+        assert_eq!(classify(reason.code).texts(), reason.category.texts());
+    }
+}

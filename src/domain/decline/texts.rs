@@ -109,3 +109,20 @@ impl DeclineCategory {
         }
     }
 }
+
+/// Codes whose payer must not read what their category says.
+#[must_use]
+pub(super) const fn of_code(code: i32) -> Option<Texts> {
+    match code {
+        // We refused the Check ourselves with 13: the bill is paid, or another tab is paying it. No word of another card.
+        3008 => Some(Texts {
+            kk: "Бұл шотты қазір төлеу мүмкін емес: ол төленген болуы мүмкін. Қайта төлемес бұрын \
+                 сайттан төлем күйін тексеріңіз.",
+            ru: "Этот счёт сейчас оплатить нельзя: возможно, он уже оплачен. Проверьте статус на \
+                 сайте, прежде чем платить снова.",
+            en: "This bill cannot be paid right now: it may already be paid. Check its status on \
+                 the site before paying again.",
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! Attempts in the provider's window that were let through (Check answered with 0) and whose outcome is not known.
+//!
+//! Each holds its payment for five minutes: a second one beside it is refused. The notification that ends it may be lost;
+//! so it is asked about a few times meanwhile, and a payer whose card was refused can take another one.
+//!
+//! What is to be asked about is remembered in the process only. After a restart the refusal of the next attempt brings it
+//! back, and the hold ends by itself in any case.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::App;
+use super::capture_payment::{CHECK_HOLDS_S, may_be_charged};
+use crate::clock::Timestamp;
+use crate::cloudpayments::Outcome;
+use crate::domain::evidence::{Transaction, TransactionStatus};
+use crate::domain::id::PaymentId;
+use crate::error::Result;
+use crate::store::transactions;
+
+/// Most outcomes are told sooner, seconds. Each further pause is as long as all before it.
+const FIRST_QUESTION_S: i64 = 20;
+/// Asked about in one step.
+const STEP_LIMIT: usize = 20;
+/// More are not remembered: they hold their payments for the whole time, or until a refusal brings them back.
+const REMEMBERED: usize = 10_000;
+const WORKER: &str = "worker:settle";
+
+/// One attempt that holds its payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The provider's number.
+    pub transaction_id: i64,
+    /// When it was let through.
+    pub since: Timestamp,
+}
+
+impl Attempt {
+    pub(super) fn of(transaction: &Transaction) -> Attempt {
+        Attempt { transaction_id: transaction.transaction_id, since: transaction.updated_at }
+    }
+
+    /// Until when it holds its payment at the latest.
+    pub fn until(&self) -> Timestamp {
+        self.since.plus_seconds(CHECK_HOLDS_S)
+    }
+}
+
+#[derive(Clone)]
+struct Question {
+    payment_id: PaymentId,
+    since: Timestamp,
+    ask_at: Timestamp,
+}
+
+/// Those to ask about, by the provider's number.
+#[derive(Default)]
+pub(super) struct Attempts(Mutex<BTreeMap<i64, Question>>);
+
+impl Attempts {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Question>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note(&self, attempt: Attempt, payment_id: &PaymentId) {
+        let mut asked = self.lock();
+        let known = asked.get(&attempt.transaction_id);
+        if known.is_none_or(|known| known.since < attempt.since) && (known.is_some() || asked.len() < REMEMBERED) {
+            let ask_at = attempt.since.plus_seconds(FIRST_QUESTION_S);
+            let question = Question { payment_id: payment_id.clone(), since: attempt.since, ask_at };
+            asked.insert(attempt.transaction_id, question);
+        }
+    }
+
+    /// Some whose question is due; the next one of each is put off.
+    fn due(&self, now: Timestamp) -> Vec<(i64, PaymentId)> {
+        let mut asked = self.lock();
+        asked.retain(|_, question| now.seconds_since(question.since) < CHECK_HOLDS_S);
+        let due = asked.iter_mut().filter(|(_, question)| question.ask_at <= now).take(STEP_LIMIT);
+        due.map(|(id, question)| {
+            question.ask_at = now.plus_seconds(now.seconds_since(question.since).max(FIRST_QUESTION_S));
+            (*id, question.payment_id.clone())
+        })
+        .collect()
+    }
+
+    fn forget(&self, transaction_id: i64) {
+        self.lock().remove(&transaction_id);
+    }
+}
+
+impl App {
+    /// Asks about attempts that hold their payments for a while already. Only an outcome ends a hold.
+    pub(super) async fn ask_about_attempts(&self) -> Result<()> {
+        if self.parts.provider.trouble().is_some() {
+            return Ok(());
+        }
+        for (transaction_id, payment_id) in self.attempts.due(self.now()) {
+            if self.holds(transaction_id).await? {
+                let Outcome::Answered(Some(fact)) = self.parts.provider.get(transaction_id).await else { continue };
+                if fact.status <= TransactionStatus::AwaitingAuthentication {
+                    continue;
+                }
+                self.book_lookup(&payment_id, WORKER, fact).await?;
+            }
+            self.attempts.forget(transaction_id);
+        }
+        Ok(())
+    }
+
+    async fn holds(&self, transaction_id: i64) -> Result<bool> {
+        let now = self.now();
+        let known = self.parts.store.read(move |tx| transactions::find(tx, transaction_id)).await?;
+        Ok(known.is_some_and(|(_, transaction)| may_be_charged(&transaction, now)))
+    }
+}
