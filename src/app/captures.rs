@@ -7,7 +7,7 @@
 use super::record::Recorder;
 use crate::domain::approval::{ApprovalState, Subject};
 use crate::domain::evidence::{Attention, Transaction, TransactionStatus};
-use crate::domain::payment::{CaptureMode, Operation, OperationKind, Payment};
+use crate::domain::payment::{CaptureMode, Operation, OperationKind, OperationState, Payment};
 use crate::error::Result;
 use crate::store::{Tx, approvals, operations};
 
@@ -18,18 +18,17 @@ pub(super) fn can_be_ours(capture: &Operation, payment: &Payment, told: Option<i
     told.is_none_or(|told| told == asked || told == payment.amount.minor)
 }
 
-/// What a person has to look at when a lost capture of ours is found to have taken `told`: it may be somebody else's.
+/// What a person has to look at when a lost capture of ours is found to have taken `told`: unless exactly its own sum is
+/// told, it may be somebody else's.
 pub(super) fn whose(
     tx: &mut Tx<'_>,
     capture: &Operation,
     payment: &Payment,
     told: Option<i64>,
 ) -> Result<Option<Attention>> {
-    // That a repeat was refused may have been noted since the call was read: then something else took the hold.
-    let refused = operations::find(tx, &capture.id)?.is_some_and(|known| known.refused_at.is_some());
-    let surely = told.is_some() && told == capture.amount;
-    let ours = surely || (!refused && can_be_ours(capture, payment, told));
-    let clear = ours && !may_be_of_corrected(tx, capture, payment, told)?;
+    let hold = payment.amount.minor;
+    let exactly = told.unwrap_or(hold) == capture.amount.unwrap_or(hold);
+    let clear = exactly && !may_be_of_corrected(tx, capture, payment, told)?;
     Ok((!clear).then(|| unclear(capture)))
 }
 
@@ -39,7 +38,8 @@ fn may_be_of_corrected(tx: &mut Tx<'_>, capture: &Operation, payment: &Payment, 
     Ok(whole && corrected(tx, payment, capture.transaction_id)?.is_some())
 }
 
-fn unclear(capture: &Operation) -> Attention {
+/// Of a capture that nothing came of, or of which nobody knows: the money is booked as if it had been ours.
+pub(super) fn unclear(capture: &Operation) -> Attention {
     Attention::new("capture_unclear", &capture.id)
 }
 
@@ -58,31 +58,44 @@ fn corrected(tx: &mut Tx<'_>, payment: &Payment, transaction_id: Option<i64>) ->
     Ok(last)
 }
 
-fn taken<'a>(transactions: &'a mut [Transaction], transaction_id: Option<i64>) -> Option<&'a mut Transaction> {
-    transactions.iter_mut().find(|transaction| {
-        Some(transaction.transaction_id) == transaction_id && transaction.status == TransactionStatus::Completed
-    })
+/// What the transactions say of an open capture.
+pub(super) enum Seen {
+    /// It is closed.
+    Over(Option<Attention>),
+    /// It, or somebody else, took the money.
+    Unclear,
 }
 
 impl Recorder {
-    /// Books what an open capture of ours asked for, where the transactions show that it may be what took the money.
-    pub(super) fn take_what_was_asked(
+    /// Closes an open capture of ours that the transactions show to be over. Where they show the sum of the hold it may be
+    /// somebody else's: what ours asked for is booked, and its own answer or a repeat has to tell.
+    pub(super) fn close_capture(
         &self,
         tx: &mut Tx<'_>,
         payment: &Payment,
         capture: &Operation,
         transactions: &mut [Transaction],
-    ) -> Result<Option<Attention>> {
-        let (OperationKind::Capture, Some(asked)) = (capture.kind, capture.amount) else { return Ok(None) };
-        let Some(transaction) = taken(transactions, capture.transaction_id) else { return Ok(None) };
-        let told = transaction.captured;
-        let another =
-            may_be_of_corrected(tx, capture, payment, Some(told))? || !can_be_ours(capture, payment, Some(told));
-        if told != asked && can_be_ours(capture, payment, Some(told)) {
-            transaction.captured = asked;
-            self.learn_capture(tx, payment, transaction.transaction_id, asked)?;
-        }
-        Ok(another.then(|| unclear(capture)))
+    ) -> Result<Seen> {
+        let taken = transactions.iter_mut().find(|transaction| {
+            Some(transaction.transaction_id) == capture.transaction_id
+                && transaction.status == TransactionStatus::Completed
+        });
+        let attention = match taken {
+            None => None,
+            // It was seen before, and is waited for.
+            Some(_) if payment.sums.captured > 0 => return Ok(Seen::Unclear),
+            Some(transaction) => {
+                let (told, asked) = (transaction.captured, capture.amount.unwrap_or(payment.amount.minor));
+                if told != asked && can_be_ours(capture, payment, Some(told)) {
+                    transaction.captured = asked;
+                    self.learn_capture(tx, payment, transaction.transaction_id, asked)?;
+                    return Ok(Seen::Unclear);
+                }
+                whose(tx, capture, payment, Some(told))?
+            }
+        };
+        operations::close(tx, &capture.id, OperationState::Settled, Some("by evidence"))?;
+        Ok(Seen::Over(attention))
     }
 
     /// Money of a hold was taken and no call of ours is known to have done it: a capture that operators ended as without

@@ -1,6 +1,6 @@
 //! What a call to the provider came to, written down: by the request that made the call, or later by whoever found out.
 
-use super::captures::{can_be_ours, whose};
+use super::captures::{can_be_ours, unclear, whose};
 use super::correct::{self, Approved};
 use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
@@ -196,17 +196,17 @@ fn book_fact(
             return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");
         }
     }
-    let mut unclear = None;
+    let mut attention = None;
     if operation.kind == OperationKind::Capture && fact.status == TransactionStatus::Completed {
         let told = fact.amount.map(|amount| amount.minor);
-        unclear = whose(tx, operation, &payment, told)?;
+        attention = whose(tx, operation, &payment, told)?;
         if can_be_ours(operation, &payment, told) {
-            return book_capture(tx, recorder, payment, operation, learned, unclear);
+            return book_capture(tx, recorder, payment, operation, learned, attention);
         }
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) }.after(fact, learned);
-    note.attention = unclear.or(note.attention);
+    note.attention = attention.or(note.attention);
     if let Some(code) = fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined) {
         note = note.with("reason_code", code);
     }
@@ -287,6 +287,8 @@ fn book_nothing(
             });
         }
         OperationKind::Refund => fail_refund(tx, recorder, operation, text, &mut note)?,
+        // Somebody else took the hold, and more than what is booked.
+        OperationKind::Capture if was_open && payment.sums.captured > 0 => note.attention = Some(unclear(operation)),
         _ => {}
     }
     recorder.settle(tx, payment, note)

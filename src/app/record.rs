@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::captures::Seen;
 use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
 pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
@@ -64,7 +65,7 @@ impl Learned {
 struct Closed {
     /// The call that stays open.
     open: Option<Operation>,
-    /// A capture of ours was among those that were closed.
+    /// A capture of ours is what may have taken the money.
     capture: bool,
     /// What a person has to look at.
     unclear: Option<Attention>,
@@ -198,13 +199,22 @@ impl Recorder {
             if operation.kind == OperationKind::Refund {
                 continue;
             }
-            if is_resolved(&operation, transactions) {
+            if !is_resolved(&operation, transactions) {
+                closed.open = Some(operation);
+                continue;
+            }
+            if operation.kind == OperationKind::Capture {
+                closed.capture = true;
+                match self.close_capture(tx, payment, &operation, transactions)? {
+                    Seen::Unclear => closed.open = Some(operation),
+                    Seen::Over(unclear) => {
+                        self.count_overtaken(&operation);
+                        closed.unclear = unclear.or(closed.unclear);
+                    }
+                }
+            } else {
                 operations::close(tx, &operation.id, OperationState::Settled, Some("by evidence"))?;
                 self.count_overtaken(&operation);
-                closed.capture |= operation.kind == OperationKind::Capture;
-                closed.unclear = self.take_what_was_asked(tx, payment, &operation, transactions)?.or(closed.unclear);
-            } else {
-                closed.open = Some(operation);
             }
         }
         Ok(closed)
