@@ -1,5 +1,6 @@
 //! What a call to the provider came to, written down: by the request that made the call, or later by whoever found out.
 
+use super::captures::{can_be_ours, unclear, whose};
 use super::correct::{self, Approved};
 use super::record::{Learned, Note, Recorder};
 use super::{App, Caller, Idempotency, PaymentDetails, StoredAnswer};
@@ -195,21 +196,17 @@ fn book_fact(
             return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");
         }
     }
-    let mut unclear = None;
+    let mut attention = None;
     if operation.kind == OperationKind::Capture && fact.status == TransactionStatus::Completed {
         let told = fact.amount.map(|amount| amount.minor);
-        // That a repeat was refused may have been noted since the call was read.
-        let refused = operations::find(tx, &operation.id)?.is_some_and(|known| known.refused_at.is_some());
-        if !is_surely_ours(operation, &payment, told, refused) {
-            unclear = Some(Attention::new("capture_unclear", &operation.id));
-        }
+        attention = whose(tx, operation, &payment, told)?;
         if can_be_ours(operation, &payment, told) {
-            return book_capture(tx, recorder, payment, operation, learned, unclear);
+            return book_capture(tx, recorder, payment, operation, learned, attention);
         }
     }
     operations::close(tx, &operation.id, OperationState::Settled, None)?;
     let mut note = Note { test_mode: fact.test_mode, ..Note::about(fact.transaction_id) }.after(fact, learned);
-    note.attention = unclear.or(note.attention);
+    note.attention = attention.or(note.attention);
     if let Some(code) = fact.reason_code.filter(|_| fact.status == TransactionStatus::Declined) {
         note = note.with("reason_code", code);
     }
@@ -231,21 +228,8 @@ fn book_capture(
     let captured = payment.money(amount).to_decimal();
     // Events of what was taken up are numbered as the next row, so there has to be one.
     let always = learned == Learned::SomethingAndEarlier;
-    let note = Note { always, attention, ..Note::about(transaction_id) };
+    let note = Note { always, attention, own_capture: true, ..Note::about(transaction_id) };
     recorder.settle(tx, payment, note.with("captured", captured))
-}
-
-/// Whether a capture that is seen in the register may be the lost one: it tells the sum of the call or, as far as anybody
-/// knows, the sum of the hold (contract section 14, point 22). Any other sum was taken in the cabinet.
-pub(super) fn can_be_ours(capture: &Operation, payment: &Payment, told: Option<i64>) -> bool {
-    let asked = capture.amount.unwrap_or(payment.amount.minor);
-    told.is_none_or(|told| told == asked || told == payment.amount.minor)
-}
-
-/// Whether it can be nobody else's, either: when a repeat was refused, something else took the hold.
-fn is_surely_ours(capture: &Operation, payment: &Payment, told: Option<i64>, refused: bool) -> bool {
-    let asked = capture.amount.unwrap_or(payment.amount.minor);
-    told == Some(asked) || (!refused && can_be_ours(capture, payment, told))
 }
 
 fn book_refund(
@@ -303,6 +287,8 @@ fn book_nothing(
             });
         }
         OperationKind::Refund => fail_refund(tx, recorder, operation, text, &mut note)?,
+        // Somebody else took the hold, and more than what is booked.
+        OperationKind::Capture if was_open && payment.sums.captured > 0 => note.attention = Some(unclear(operation)),
         _ => {}
     }
     recorder.settle(tx, payment, note)

@@ -10,6 +10,7 @@ mod approve;
 mod attempts;
 mod authenticate;
 mod capture_payment;
+mod captures;
 mod chargebacks;
 mod compare_register;
 mod conclude;

@@ -27,6 +27,8 @@ pub(super) struct Note {
     pub resolves_attention: bool,
     /// Whether the provider's terminal is in test mode, where told.
     pub test_mode: Option<bool>,
+    /// A call of ours is what took the money of a hold; how much is written with it.
+    pub own_capture: bool,
     /// A request of a caller, not evidence: it may never push the refunds over what was taken (the database refuses).
     pub requested: bool,
 }

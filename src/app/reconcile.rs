@@ -19,10 +19,11 @@ use crate::store::{Lane, Tx, reconciliations};
 pub(super) const WORKER: &str = "worker:reconcile";
 /// A day that was missed is made up for within so many days.
 const DAYS_BACK: i64 = 3;
-/// A day is given up after so many failed runs.
+/// A day is given up after so many runs that could not be finished whatever the provider answers.
 const RUNS_PER_DAY: i64 = 3;
-/// A run is given up after so many tries in a row that came to nothing: some hours.
-pub(super) const MAX_FAILURES: i32 = 30;
+/// A run that somebody asked for is given up after so many tries in a row that came to nothing: some hours. Those that the
+/// service makes by itself are not: nobody would ask for them again.
+const MAX_FAILURES: i32 = 30;
 const LONGEST_PAUSE_S: i64 = 600;
 /// Added to the time limit of one call: how long a step may take before another process goes on with its run.
 const LEASE_MARGIN_S: i64 = 120;
@@ -74,8 +75,10 @@ impl Days {
 pub(super) enum Step {
     /// The run is further than before.
     Forward,
-    /// It came to nothing.
+    /// It came to nothing, and may come to something later.
     Nothing(Box<Reconciliation>, String),
+    /// It will come to nothing, whatever the provider answers.
+    Hopeless(Box<Reconciliation>, String),
 }
 
 impl Step {
@@ -105,8 +108,10 @@ impl App {
             Phase::Unseen | Phase::Holds => self.ask_one_by_one(run).await?,
             Phase::Chargebacks => self.read_chargebacks(run).await?,
         };
-        if let Step::Nothing(run, reason) = step {
-            self.put_off(*run, reason).await?;
+        match step {
+            Step::Forward => {}
+            Step::Nothing(run, reason) => self.put_off(*run, reason).await?,
+            Step::Hopeless(run, reason) => self.give_up(*run, reason).await?,
         }
         self.refresh_gate(&self.parts.store.read(reconciliations::running).await?);
         self.parts.metrics.worker("reconcile", 1);
@@ -188,7 +193,7 @@ impl App {
         self.parts.store.write(Lane::of(run.id.as_str()), move |tx| work(tx, &run)).await
     }
 
-    /// Nothing came of a step: it is tried again later, and given up after many.
+    /// Nothing came of a step: it is tried again later.
     async fn put_off(&self, run: Reconciliation, reason: String) -> Result<()> {
         let Some(held) = run.due_at else { return Ok(()) };
         let now = self.now();
@@ -207,14 +212,19 @@ impl App {
         if let Some(wait) = self.gap_wait().filter(|_| gap) {
             tracing::error!(reason, "{}", wait.advice());
         }
-        let next = Reconciliation { failures, reason: Some(reason), ..run };
-        let next = if failures >= MAX_FAILURES && !gap {
-            tracing::error!(reconciliation.id = next.id.as_str(), "a reconciliation was given up");
-            Reconciliation { state: RunState::Failed, due_at: None, finished_at: Some(now), ..next }
-        } else {
-            Reconciliation { due_at: Some(now.plus_seconds(pause_s.min(longest_s))), ..next }
-        };
-        self.close_or_keep(next, held).await
+        if failures >= MAX_FAILURES && run.purpose == Purpose::Requested {
+            return self.give_up(Reconciliation { failures, ..run }, reason).await;
+        }
+        let due_at = Some(now.plus_seconds(pause_s.min(longest_s)));
+        self.close_or_keep(Reconciliation { failures, reason: Some(reason), due_at, ..run }, held).await
+    }
+
+    async fn give_up(&self, run: Reconciliation, reason: String) -> Result<()> {
+        let Some(held) = run.due_at else { return Ok(()) };
+        tracing::error!(reconciliation.id = run.id.as_str(), reason, "a reconciliation was given up");
+        let (state, finished_at) = (RunState::Failed, Some(self.now()));
+        let failed = Reconciliation { state, reason: Some(reason), due_at: None, finished_at, ..run };
+        self.close_or_keep(failed, held).await
     }
 
     /// Writes a run that may be over now. Its marks go when it is.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::conclude::can_be_ours;
+use super::captures::Seen;
 use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
 pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
@@ -58,6 +58,17 @@ impl Learned {
     pub(super) fn is_news(self) -> bool {
         matches!(self, Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch)
     }
+}
+
+/// What closing the calls whose effect is seen came to.
+#[derive(Default)]
+struct Closed {
+    /// The call that stays open.
+    open: Option<Operation>,
+    /// A capture of ours is what may have taken the money.
+    capture: bool,
+    /// What a person has to look at.
+    unclear: Option<Attention>,
 }
 
 impl Recorder {
@@ -168,7 +179,11 @@ impl Recorder {
     /// Derives the payment from all that is recorded and, where it changed, writes it with its history row and events.
     pub(super) fn settle(&self, tx: &mut Tx<'_>, payment: Payment, note: Note) -> Result<PaymentDetails> {
         let mut transactions = transactions::of_payment(tx, &payment.id)?;
-        let (open, unclear) = self.close_resolved(tx, &payment, &mut transactions)?;
+        let mut closed = self.close_resolved(tx, &payment, &mut transactions)?;
+        if !note.own_capture && !closed.capture {
+            closed.unclear = self.take_what_was_corrected(tx, &payment, &mut transactions)?;
+        }
+        let Closed { open, unclear, .. } = closed;
         let note = Note { attention: note.attention.or(unclear), ..note };
         let refunds = refunds::of_payment(tx, &payment.id)?;
         let next = self.next(&payment, &transactions, &refunds, open.as_ref(), &note);
@@ -177,27 +192,32 @@ impl Recorder {
         Ok(PaymentDetails { payment, transactions: shown(transactions) })
     }
 
-    /// Closes the open call whose effect the transactions show, and returns the one that stays open, and what is odd.
-    fn close_resolved(
-        &self,
-        tx: &mut Tx<'_>,
-        payment: &Payment,
-        transactions: &mut [Transaction],
-    ) -> Result<(Option<Operation>, Option<Attention>)> {
-        let (mut open, mut unclear) = (None, None);
+    /// Closes the open call whose effect the transactions show.
+    fn close_resolved(&self, tx: &mut Tx<'_>, payment: &Payment, transactions: &mut [Transaction]) -> Result<Closed> {
+        let mut closed = Closed::default();
         for operation in operations::open_of_payment(tx, &payment.id)? {
             if operation.kind == OperationKind::Refund {
                 continue;
             }
-            if is_resolved(&operation, transactions) {
+            if !is_resolved(&operation, transactions) {
+                closed.open = Some(operation);
+                continue;
+            }
+            if operation.kind == OperationKind::Capture {
+                closed.capture = true;
+                match self.close_capture(tx, payment, &operation, transactions)? {
+                    Seen::Unclear => closed.open = Some(operation),
+                    Seen::Over(unclear) => {
+                        self.count_overtaken(&operation);
+                        closed.unclear = unclear.or(closed.unclear);
+                    }
+                }
+            } else {
                 operations::close(tx, &operation.id, OperationState::Settled, Some("by evidence"))?;
                 self.count_overtaken(&operation);
-                unclear = self.take_what_was_asked(tx, payment, &operation, transactions)?.or(unclear);
-            } else {
-                open = Some(operation);
             }
         }
-        Ok((open, unclear))
+        Ok(closed)
     }
 
     /// A notification told the outcome of a call before its own answer did.
@@ -205,29 +225,6 @@ impl Recorder {
         if operation.state == OperationState::Started && self.cause.kind == CauseType::Notification {
             self.metrics.surprise("notification_before_answer");
         }
-    }
-
-    /// A capture of ours took exactly its own sum; whether a Confirm tells that sum or the sum of the hold is not known
-    /// (contract section 14, point 22). Any other sum was taken in the cabinet: that is booked, and a person looks.
-    fn take_what_was_asked(
-        &self,
-        tx: &mut Tx<'_>,
-        payment: &Payment,
-        operation: &Operation,
-        transactions: &mut [Transaction],
-    ) -> Result<Option<Attention>> {
-        let (OperationKind::Capture, Some(amount)) = (operation.kind, operation.amount) else { return Ok(None) };
-        let taken = transactions.iter_mut().find(|transaction| {
-            Some(transaction.transaction_id) == operation.transaction_id
-                && transaction.status == TransactionStatus::Completed
-                && transaction.captured != amount
-        });
-        let Some(transaction) = taken else { return Ok(None) };
-        if !can_be_ours(operation, payment, Some(transaction.captured)) {
-            return Ok(Some(Attention::new("capture_unclear", &operation.id)));
-        }
-        transaction.captured = amount;
-        self.learn_capture(tx, payment, transaction.transaction_id, amount).map(|()| None)
     }
 
     fn next(

@@ -2,7 +2,7 @@
 
 use super::App;
 use super::findings::Compared;
-use super::reconcile::{MAX_FAILURES, Step, WORKER, without_answer};
+use super::reconcile::{Step, WORKER, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::TransactionRecordId;
@@ -75,7 +75,7 @@ impl App {
             let reason = format!(
                 "more than {MAX_ASKED} transactions of ours are not in the register; is cloudpayments.public_id the terminal that made them?"
             );
-            return Ok(Step::nothing(Reconciliation { failures: MAX_FAILURES, ..run }, reason));
+            return Ok(Step::Hopeless(Box::new(run), reason));
         }
         let (mut found, mut missing, mut dealt_with) = (Vec::new(), Vec::new(), Vec::new());
         for (record, transaction_id) in &candidates {

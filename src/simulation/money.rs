@@ -132,8 +132,20 @@ impl Story {
             _ => None,
         };
         let (capture, cancel) = (format!("{}-capture", self.order.key), format!("{}-release", self.order.key));
-        match self.chance.below(8) {
+        match self.chance.below(9) {
             0 => {}
+            8 => {
+                // Somebody takes the whole by hand, before, beside or after the site.
+                if let Some(transaction_id) = seen.with_money() {
+                    let (world, after_ms) = (Arc::clone(&self.world), self.chance.between(0, 3_000));
+                    self.world.spawn(Group::World, async move {
+                        pause_ms(after_ms).await;
+                        world.take_in_cabinet(transaction_id, total.minor);
+                    });
+                    pause_ms(self.chance.between(0, 3_000)).await;
+                }
+                self.capture(id, &capture, amount).await;
+            }
             1 => drop(self.cancel(id, &cancel).await),
             2 => {
                 // Two of the site's machines want different things.

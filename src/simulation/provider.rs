@@ -173,6 +173,15 @@ impl World {
         self.note(&format!("cabinet: refund {what}: {done}"));
     }
 
+    /// A whole hold taken by hand. Of a part the provider's register does not tell (contract section 14, point 22).
+    pub(super) fn take_in_cabinet(&self, transaction_id: i64, amount: i64) {
+        let amount = cloudpayments_sandbox::money::Money::from_minor(amount);
+        let done = self
+            .at_engine(&format!("cabinet {transaction_id}"), |engine, now| engine.take(transaction_id, amount, now))
+            .is_ok();
+        self.note(&format!("cabinet: confirm {transaction_id}: {done}"));
+    }
+
     /// A hold released by hand, or because its time is over.
     pub(super) fn release_in_cabinet(&self, transaction_id: i64) {
         let done = self

@@ -27,6 +27,8 @@ pub struct Tally {
     pub database: u64,
     /// Payments that a person has to look at.
     pub attention: u64,
+    /// Calls that only a person can end: the provider shows what may or may not be their effect.
+    pub left_to_a_person: u64,
     /// Virtual time that passed, seconds.
     pub virtual_s: u64,
 }
@@ -55,6 +57,7 @@ impl Tally {
         self.steps += other.steps;
         self.database += other.database;
         self.attention += other.attention;
+        self.left_to_a_person += other.left_to_a_person;
         self.virtual_s += other.virtual_s;
     }
 }
@@ -178,6 +181,7 @@ impl fmt::Display for Summary {
             writeln!(f, "{count:>10}  {state}")?;
         }
         writeln!(f, "{:>10}  of them for a person to look at", tally.attention)?;
+        writeln!(f, "{:>10}  refunds that only a person can tell from one in the cabinet", tally.left_to_a_person)?;
         writeln!(f, "\napprovals by kind and final state")?;
         tally.approvals.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10}  {name}"))
     }

@@ -39,12 +39,13 @@ pub(super) struct Weather {
     pub operators: OperatorSettings,
     /// For so many seconds the provider tells nothing of what became of calls, and operators end some of them.
     pub silent_s: u64,
+    /// The provider's clock is so much ahead of ours, milliseconds.
+    pub provider_ahead_ms: i64,
 }
 
 impl Weather {
     pub(super) fn draw(chance: &mut Chance) -> Weather {
         let span_s = chance.pick(&[60, 1_800, 14_400, 86_400], 1_800);
-        // Not so long that a comparison with the register is given up.
         let silent_s = if chance.one_in(4) { chance.between(7_200, 14_400) } else { 0 };
         // Nothing begins after a start until the register was read.
         let crashes: &[u64] = if silent_s == 0 { &[0, 200, 1_000, 3_000] } else { &[0, 0, 0, 200] };
@@ -67,6 +68,7 @@ impl Weather {
             retention: retention(chance),
             operators: operators(chance),
             silent_s,
+            provider_ahead_ms: chance.pick(&[0, 0, 0, 5_000, 40_000, -40_000], 0),
         }
     }
 

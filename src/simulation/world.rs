@@ -179,8 +179,9 @@ impl World {
     }
 
     /// Milliseconds since 1970, for the provider.
+    /// By the provider's clock.
     pub(super) fn now_ms(&self) -> i64 {
-        self.clock.now().micros() / 1000
+        self.clock.now().micros() / 1000 + self.weather.provider_ahead_ms
     }
 
     pub(super) fn spawn(&self, group: Group, work: impl Future<Output = ()> + Send + 'static) {

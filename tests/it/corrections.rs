@@ -14,6 +14,7 @@ crate::on_both!(
     an_unclear_refund_is_corrected,
     a_correction_of_a_refund_does_not_hide_a_late_one,
     a_capture_is_corrected_and_can_be_made_again,
+    a_corrected_capture_that_took_money_is_booked_as_asked,
     an_end_of_authentication_is_corrected,
     one_correction_of_a_call_waits_at_a_time,
 );
@@ -245,6 +246,30 @@ async fn a_capture_is_corrected_and_can_be_made_again(engine: Engine) {
     app.sandbox.clear_faults();
     let taken = app.act(held.id(), "capture", json!({})).await.expect(200);
     expect_outcome(&taken, "paid", "proven");
+    app.finish().await;
+}
+
+/// The operators were wrong, and the register then tells the sum of the hold.
+async fn a_corrected_capture_that_took_money_is_booked_as_asked(engine: Engine) {
+    let app = started(engine).await;
+    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let held = app.create(with(card("C-1", APPROVED), "capture", "manual")).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.break_answer("/payments/confirm", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Confirm);
+    app.act(held.id(), "capture", json!({ "amount": money("3000.00") })).await.expect(202);
+    silence(&app);
+    app.advance(3_601);
+    let asked = one.ask_correction(&app, held.id(), None).await.expect(201);
+    other.decide(&app, &asked, "approve").await.expect(200);
+    expect_outcome(&app.payment(held.id()).await, "authorized", "proven");
+    app.sandbox.clear_faults();
+    let found = app.act(held.id(), "sync", json!({})).await.expect(200);
+    expect_outcome(&found, "paid", "proven");
+    expect_sums(&found, "3000.00", "0.00", "3000.00");
+    assert_eq!(found.text("/attention"), "capture_unclear");
+    app.act(held.id(), "sync", json!({})).await.expect(200);
+    expect_sums(&app.payment(held.id()).await, "3000.00", "0.00", "3000.00");
     app.finish().await;
 }
 

@@ -11,6 +11,8 @@ crate::on_both!(
     a_refund_that_failed_stays_failed_when_the_register_shows_it,
     a_capture_of_another_sum_in_the_cabinet_is_booked_as_told,
     a_capture_of_the_whole_in_the_cabinet_calls_for_a_person,
+    a_capture_that_was_told_as_the_whole_waits_for_its_own_answer,
+    a_capture_that_was_told_as_the_whole_and_refused_calls_for_a_person,
 );
 
 async fn status(app: &TestApp, refund: &Reply) -> String {
@@ -126,6 +128,52 @@ async fn a_capture_of_the_whole_in_the_cabinet_calls_for_a_person(engine: Engine
     let app = TestApp::start(engine).await;
     app.lose(NotificationKind::Confirm);
     let payment = taken_in_the_cabinet(&app, 12_500).await;
+    assert_eq!((payment.text("/status"), payment.text("/attention")), ("paid", "capture_unclear"));
+    expect_sums(&payment, "3000.00", "0.00", "3000.00");
+    app.stop().await;
+}
+
+/// A hold of 12,500 of which 3,000 are asked for; the answer is lost, the whole is told to be taken, and it is asked again.
+async fn told_as_the_whole(app: &TestApp, faults: impl IntoIterator<Item = ApiFaultKind>) -> Reply {
+    let held = app.create(with(card("D-1", APPROVED), "capture", "manual")).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    for fault in faults {
+        app.break_answer("/payments/confirm", fault);
+    }
+    app.lose(NotificationKind::Confirm);
+    app.act(held.id(), "capture", json!({ "amount": money("3000.00") })).await.expect(202);
+    let transaction = transaction_id(&held).to_string();
+    let fields = [
+        ("TransactionId", transaction.as_str()),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("InvoiceId", "D-1"),
+        ("Status", "Completed"),
+    ];
+    app.notify("confirm", &fields).await;
+    let told = app.payment(held.id()).await;
+    expect_sums(&told, "3000.00", "0.00", "3000.00");
+    assert_eq!((told.text("/status"), told.text("/outcome/certainty")), ("paid", "undetermined"));
+    app.advance(6);
+    app.running.app.settle_step().await.unwrap();
+    app.payment(held.id()).await
+}
+
+async fn a_capture_that_was_told_as_the_whole_waits_for_its_own_answer(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    // It had its effect, and the repeat is answered.
+    let payment = told_as_the_whole(&app, [ApiFaultKind::DropAfter]).await;
+    assert_eq!((payment.text("/status"), payment.text("/outcome/certainty")), ("paid", "proven"));
+    assert_eq!(payment.text("/attention"), "");
+    expect_sums(&payment, "3000.00", "0.00", "3000.00");
+    app.finish().await;
+}
+
+async fn a_capture_that_was_told_as_the_whole_and_refused_calls_for_a_person(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let words = json!({ "Success": false, "Message": "not in this state" }).to_string();
+    let refused = ApiFaultKind::StatusAfter { status: 200, body: Some(words) };
+    let payment = told_as_the_whole(&app, [ApiFaultKind::DropBefore, refused]).await;
     assert_eq!((payment.text("/status"), payment.text("/attention")), ("paid", "capture_unclear"));
     expect_sums(&payment, "3000.00", "0.00", "3000.00");
     app.stop().await;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use kmic_payments::domain::scope::Scope;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
-    APPROVED, Body, CARD_NO_FUNDS, Engine, Reply, Sql, TestApp, card, expect_sums, order, transaction_id, widget, with,
+    APPROVED, Body, CARD_NO_FUNDS, Engine, LIST, Reply, Sql, TestApp, card, expect_sums, order, page, paid_in_silence,
+    transaction_id, widget, with, with_quiet_runs,
 };
 
 crate::on_both!(
@@ -25,31 +26,7 @@ crate::on_both!(
     lists_are_filtered_and_cut,
     requests_are_checked,
     a_run_that_is_cut_off_is_taken_up_again,
-    every_day_is_compared_once,
-    a_hold_that_ran_out_is_noticed_by_the_next_day,
-    chargebacks_are_told_once,
-    chargebacks_of_unknown_payments_wait_for_them,
-    chargebacks_that_are_refused_hold_up_nothing,
 );
-
-const LIST: &str = "/v2/payments/list";
-
-/// Runs begin when a test says so, and a provider that fails on purpose is asked all the same.
-async fn started(engine: Engine) -> TestApp {
-    TestApp::start_with(engine, |raw| {
-        raw.with("reconciliation.daily", "false").with("cloudpayments.breaker_failures", "1000")
-    })
-    .await
-}
-
-/// A payment in the window that the provider never tells us of.
-async fn paid_in_silence(app: &TestApp, invoice: &str) -> Reply {
-    let payment = app.create(widget(invoice)).await.expect(201);
-    app.lose(NotificationKind::Pay);
-    app.pay(order(&payment, APPROVED)).await;
-    assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
-    payment
-}
 
 /// A Pay that only we have heard of.
 async fn told(app: &TestApp, kind: &str, invoice: &str, transaction: i64, amount: &str, currency: &str, status: &str) {
@@ -83,7 +60,7 @@ async fn finds_nothing_more(app: &TestApp, compared: i64) {
 }
 
 async fn what_we_were_not_told_is_booked(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let paid = paid_in_silence(&app, "KM-1").await;
     let refunded = app.create(card("KM-2", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
@@ -127,7 +104,7 @@ async fn what_we_were_not_told_is_booked(engine: Engine) {
 }
 
 async fn a_lost_charge_is_decided_by_the_register(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     app.let_others_answer().await;
     app.break_answer("/payments/cards/charge", ApiFaultKind::DropAfter);
     let lost = app.create(card("KM-1", APPROVED)).await.expect(202);
@@ -152,7 +129,7 @@ async fn a_lost_charge_is_decided_by_the_register(engine: Engine) {
 }
 
 async fn money_that_is_nobodys_stays_open(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     app.let_others_answer().await;
     let foreign = json!({ "amount": "700.00", "currency": "KZT", "invoice_id": "SHOP-1", "card": APPROVED });
     let money = app.pay(foreign.clone()).await.json["transaction_id"].clone();
@@ -174,7 +151,7 @@ async fn money_that_is_nobodys_stays_open(engine: Engine) {
 }
 
 async fn a_state_further_on_is_booked(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let held = app.create(with(card("KM-1", APPROVED), "capture", "manual")).await.expect(201);
     app.sandbox.flush_notifications().await;
     app.let_others_answer().await;
@@ -196,7 +173,7 @@ async fn a_state_further_on_is_booked(engine: Engine) {
 }
 
 async fn what_the_provider_does_not_know_is_missing_there(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let payment = app.create(widget("KM-1")).await.expect(201);
     told(&app, "pay", "KM-1", 5_000_000_001, "12500.00", "KZT", "Completed").await;
     let known = app.create(card("KM-2", APPROVED)).await.expect(201);
@@ -223,14 +200,8 @@ async fn what_the_provider_does_not_know_is_missing_there(engine: Engine) {
     app.stop().await;
 }
 
-/// A page of the register instead of the true one.
-fn page(items: Value) -> ApiFaultKind {
-    let body = json!({ "Model": items, "Success": true, "Message": null }).to_string();
-    ApiFaultKind::StatusAfter { status: 200, body: Some(body) }
-}
-
 async fn what_cannot_be_read_proves_nothing(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     app.create(widget("KM-2")).await.expect(201);
@@ -249,7 +220,7 @@ async fn what_cannot_be_read_proves_nothing(engine: Engine) {
 }
 
 async fn a_register_that_does_not_answer_proves_nothing(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     app.create(widget("KM-1")).await.expect(201);
     told(&app, "pay", "KM-1", 5_000_000_001, "12500.00", "KZT", "Completed").await;
     app.break_answer(LIST, ApiFaultKind::StatusBefore { status: 503 });
@@ -280,7 +251,7 @@ async fn a_register_that_does_not_answer_proves_nothing(engine: Engine) {
 }
 
 async fn another_sum_or_currency_is_told(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let sum = paid_in_silence(&app, "KM-1").await;
     let currency = paid_in_silence(&app, "KM-2").await;
     let ids: Vec<i64> = app.sandbox.ledger().transactions.iter().map(|entry| entry.transaction_id).collect();
@@ -320,7 +291,7 @@ async fn another_sum_or_currency_is_told(engine: Engine) {
 }
 
 async fn a_state_that_the_register_denies_is_told_until_it_agrees(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let held = app.create(with(card("KM-1", APPROVED), "capture", "manual")).await.expect(201);
     app.sandbox.flush_notifications().await;
     told(&app, "confirm", "KM-1", transaction_id(&held), "12500.00", "KZT", "Completed").await;
@@ -340,7 +311,7 @@ async fn a_state_that_the_register_denies_is_told_until_it_agrees(engine: Engine
 }
 
 async fn a_second_payment_is_told_until_it_is_given_back(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let payment = app.create(widget("KM-1")).await.expect(201);
     app.pay(order(&payment, APPROVED)).await;
     app.let_others_answer().await;
@@ -361,7 +332,7 @@ async fn a_second_payment_is_told_until_it_is_given_back(engine: Engine) {
 }
 
 async fn a_person_closes_a_discrepancy(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     app.let_others_answer().await;
     app.pay(json!({ "amount": "700.00", "currency": "KZT", "invoice_id": "SHOP-1", "card": APPROVED })).await;
     app.reconcile().await;
@@ -408,7 +379,7 @@ async fn kinds(app: &TestApp, query: &str) -> String {
 }
 
 async fn lists_are_filtered_and_cut(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let missing = app.create(widget("KM-1")).await.expect(201);
     told(&app, "pay", "KM-1", 5_000_000_001, "12500.00", "KZT", "Completed").await;
     let paid = paid_in_silence(&app, "KM-2").await;
@@ -435,7 +406,7 @@ async fn lists_are_filtered_and_cut(engine: Engine) {
 }
 
 async fn requests_are_checked(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let path = "/v1/reconciliations";
     for (body, faults) in [
         (json!({}), &["/from: required", "/to: required"][..]),
@@ -477,7 +448,7 @@ fn foreign_charge(number: usize) -> Body {
 }
 
 async fn a_run_that_is_cut_off_is_taken_up_again(engine: Engine) {
-    let app = started(engine).await;
+    let app = with_quiet_runs(engine).await;
     let payment = paid_in_silence(&app, "KM-1").await;
     app.let_others_answer().await;
     for number in 0..129 {
@@ -499,130 +470,5 @@ async fn a_run_that_is_cut_off_is_taken_up_again(engine: Engine) {
     expect_over(&run, 130);
     assert_eq!(run.json["discrepancies"], json!({ "missing_here": 129, "status_mismatch": 1 }), "{}", run.json);
     assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
-    app.stop().await;
-}
-
-async fn every_day_is_compared_once(engine: Engine) {
-    let app = TestApp::start(engine).await;
-    let paid = paid_in_silence(&app, "KM-1").await;
-    // Two days later, an hour after midnight at the earliest.
-    app.advance(2 * 86_400 + 3600);
-    app.step_runs().await;
-    assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
-    let runs = app.get("/v1/reconciliations?limit=100").await.expect(200);
-    let mut days: Vec<String> = Vec::new();
-    for run in runs.json["data"].as_array().unwrap() {
-        assert_eq!((run["purpose"].as_str(), run["state"].as_str()), (Some("daily"), Some("completed")), "{run}");
-        days.push(run["from"].as_str().unwrap().to_owned());
-    }
-    days.sort();
-    days.dedup();
-    assert_eq!(days.len(), 3, "three days, each once: {days:?}");
-    assert!(days.iter().all(|from| from.ends_with("T00:00:00Z")), "{days:?}");
-    assert_eq!(app.running.app.reconcile_step().await.unwrap(), 0);
-    app.advance(86_400);
-    assert!(app.step_runs().await > 0);
-    let runs = app.get("/v1/reconciliations?limit=100").await.expect(200);
-    assert_eq!(runs.json["data"].as_array().unwrap().len(), 4);
-    // A process that starts anew knows which days are done.
-    let app = app.restart(|_| {}).await;
-    app.step_runs().await;
-    let sql = "SELECT count(*) AS value FROM reconciliations WHERE purpose = 'daily'";
-    assert_eq!(Sql::open(&app.database.url).number(sql), 4);
-    app.finish().await;
-}
-
-/// A hold is released after days: the register shows that under the day it was held.
-async fn a_hold_that_ran_out_is_noticed_by_the_next_day(engine: Engine) {
-    let app = TestApp::start(engine).await;
-    let held = app.create(with(card("KM-1", APPROVED), "capture", "manual")).await.expect(201);
-    app.sandbox.flush_notifications().await;
-    app.advance(8 * 86_400);
-    app.lose(NotificationKind::Cancel);
-    let body = json!({ "transaction_id": transaction_id(&held) });
-    app.at_sandbox("/sandbox/cabinet/auto_void", body).await.expect(200);
-    app.sandbox.flush_notifications().await;
-    assert_eq!(app.payment(held.id()).await.text("/status"), "authorized");
-    app.step_runs().await;
-    let seen = app.payment(held.id()).await;
-    assert_eq!((seen.text("/status"), seen.text("/attention")), ("cancelled", ""));
-    assert_eq!(app.history(held.id()).await.pop().unwrap(), "authorized>cancelled by reconciliation");
-    assert_eq!(app.disagreements().await, ["status_mismatch booked"]);
-    app.finish().await;
-}
-
-async fn chargebacks(app: &TestApp) -> Vec<Value> {
-    app.get("/v1/chargebacks?limit=100").await.expect(200).json["data"].as_array().unwrap().clone()
-}
-
-async fn chargebacks_are_told_once(engine: Engine) {
-    let app = started(engine).await;
-    let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
-    app.sandbox.flush_notifications().await;
-    let raise = |extra: Value| {
-        let mut body = json!({ "transaction_id": transaction_id(&payment) });
-        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        body
-    };
-    app.at_sandbox("/sandbox/chargebacks", raise(json!({ "amount": "500.00" }))).await.expect(200);
-    let run = app.reconcile().await;
-    assert_eq!(run.json["chargebacks"], 1);
-    let [row] = &chargebacks(&app).await[..] else { panic!() };
-    assert_eq!((row["payment_id"].as_str(), row["found_by"].as_str()), (Some(payment.id()), Some(run.id())));
-    assert_eq!((row["type"].as_str(), row["operation"].as_str()), (Some("Chargeback"), Some("Presentment")));
-    assert_eq!(row["amount"], json!({ "value": "500.00", "currency": "KZT" }));
-    assert!(row["id"].as_str().unwrap().starts_with("cbk_") && row["raised_at"].as_str().unwrap().ends_with('Z'));
-    let seen = app.payment(payment.id()).await;
-    assert_eq!((seen.text("/attention"), seen.text("/status")), ("chargeback", "paid"));
-    let expected = ["payment.paid", "payment.needs_attention", "chargeback.opened"];
-    assert_eq!(app.events(payment.id()).await, expected);
-    assert_eq!(app.reconcile().await.json["chargebacks"], 0);
-    // A fee and an answer are kept, and tell nobody of new trouble.
-    app.at_sandbox("/sandbox/chargebacks", raise(json!({ "type": "Fee" }))).await.expect(200);
-    app.at_sandbox("/sandbox/chargebacks", raise(json!({ "operation": "Representment" }))).await.expect(200);
-    assert_eq!(app.reconcile().await.json["chargebacks"], 2);
-    assert_eq!((chargebacks(&app).await.len(), app.events(payment.id()).await.len()), (3, 3));
-    assert_eq!(app.rows(payment.id()).await.len(), 5, "all three stand in the history");
-    app.finish().await;
-}
-
-/// A terminal without that right is compared all the same.
-async fn chargebacks_that_are_refused_hold_up_nothing(engine: Engine) {
-    let app = started(engine).await;
-    let paid = paid_in_silence(&app, "KM-1").await;
-    let body = json!({ "Success": false, "Message": "Not allowed" }).to_string();
-    app.break_answer("/chargebacks/list", ApiFaultKind::StatusAfter { status: 200, body: Some(body) });
-    let run = app.reconcile().await;
-    assert_eq!((run.text("/state"), run.json["booked"].as_i64()), ("completed", Some(1)), "{}", run.json);
-    assert!(run.text("/reason").contains("chargebacks"), "{}", run.json);
-    assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
-    app.finish().await;
-}
-
-async fn count(app: &TestApp, query: &str) -> usize {
-    let list = app.get(&format!("/v1/chargebacks?{query}")).await.expect(200);
-    list.json["data"].as_array().unwrap().len()
-}
-
-async fn chargebacks_of_unknown_payments_wait_for_them(engine: Engine) {
-    let app = started(engine).await;
-    app.let_others_answer().await;
-    let payment = app.create(widget("KM-1")).await.expect(201);
-    let foreign = json!({ "amount": "700.00", "currency": "KZT", "invoice_id": "SHOP-1", "card": APPROVED });
-    let foreign = app.pay(foreign).await.json["transaction_id"].clone();
-    let unheard = app.pay(order(&payment, APPROVED)).await.json["transaction_id"].clone();
-    for id in [&foreign, &unheard] {
-        app.at_sandbox("/sandbox/chargebacks", json!({ "transaction_id": id })).await.expect(200);
-    }
-    // Before the register is compared neither is known.
-    app.break_answer(LIST, page(json!([])));
-    let run = app.reconcile().await;
-    assert_eq!(run.json["chargebacks"], 2);
-    assert_eq!((count(&app, "payment=unknown").await, count(&app, "payment=known").await), (2, 0));
-    app.reconcile().await;
-    assert_eq!((count(&app, "payment=unknown").await, count(&app, "payment=known").await), (1, 1));
-    assert_eq!(count(&app, &format!("payment_id={}", payment.id())).await, 1);
-    assert!(app.events(payment.id()).await.contains(&"chargeback.opened".to_owned()));
-    app.get("/v1/chargebacks?payment=all").await.expect_problem(422, "invalid_request");
     app.stop().await;
 }

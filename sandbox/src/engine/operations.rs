@@ -28,8 +28,11 @@ struct Refunded {
 
 impl Engine {
     pub(super) fn confirm(&mut self, params: &Params, now: i64) -> Result<ApiAnswer, Invalid> {
-        let id = params.required_integer("TransactionId")?;
-        let amount = params.amount("Amount")?;
+        self.take(params.required_integer("TransactionId")?, params.amount("Amount")?, now)
+    }
+
+    /// Takes a hold or a part of it, by request or in the merchant cabinet.
+    pub fn take(&mut self, id: i64, amount: Money, now: i64) -> Result<ApiAnswer, Invalid> {
         let transaction = self.held(id)?;
         if amount > transaction.draft.amount {
             return Err(Invalid::too_big());

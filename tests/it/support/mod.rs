@@ -29,6 +29,7 @@ pub use postgres::{Options, PostgresServer};
 pub use program::{ENCRYPTION_KEY, Service, new_key, program, serve, set};
 pub use race::{Race, Whole};
 pub use refused::{with_at, without};
+pub use register::{LIST, page, paid_in_silence, with_quiet_runs};
 pub use sql::Sql;
 pub use traces::{raw_bytes, secret_hits};
 pub use trap::{Trap, Way};

@@ -1,10 +1,13 @@
 //! The provider's register: transactions that we were not told of, and runs that compare with it.
 
+use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::app::{Body, TestApp};
+use super::app::{APPROVED, Body, TestApp, widget};
+use super::database::Engine;
 use super::http::Reply;
+use super::look::order;
 
 impl TestApp {
     /// Steps until no run is due.
@@ -71,4 +74,30 @@ impl TestApp {
     pub fn answer_ourselves(&self) {
         self.sandbox.set_notify_url(&format!("{}/v1/notifications/cloudpayments", self.url));
     }
+}
+
+/// The provider's register.
+pub const LIST: &str = "/v2/payments/list";
+
+/// Runs begin when a test says so, and a provider that fails on purpose is asked all the same.
+pub async fn with_quiet_runs(engine: Engine) -> TestApp {
+    TestApp::start_with(engine, |raw| {
+        raw.with("reconciliation.daily", "false").with("cloudpayments.breaker_failures", "1000")
+    })
+    .await
+}
+
+/// A payment in the window that the provider never tells us of.
+pub async fn paid_in_silence(app: &TestApp, invoice: &str) -> Reply {
+    let payment = app.create(widget(invoice)).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay(order(&payment, APPROVED)).await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
+    payment
+}
+
+/// A page of the register instead of the true one.
+pub fn page(items: Value) -> ApiFaultKind {
+    let body = json!({ "Model": items, "Success": true, "Message": null }).to_string();
+    ApiFaultKind::StatusAfter { status: 200, body: Some(body) }
 }
