@@ -66,15 +66,18 @@ async fn a_call_that_others_may_take_for_lost_does_not_go_out(engine: Engine) {
     })
     .await;
     app.break_answer("/payments/cards/charge", ApiFaultKind::Delay { ms: 3_000 });
-    let begin = async |invoice: &str| {
-        let charge = tokio::spawn(Reply::receive(app.posting("/v1/payments", invoice, &card(invoice, APPROVED))));
+    let send =
+        |invoice: &str| tokio::spawn(Reply::receive(app.posting("/v1/payments", invoice, &card(invoice, APPROVED))));
+    let is_written = async |invoice: &str| {
         while app.of_invoice(invoice).await.is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        charge
     };
-    let (first, second) = (begin("D-1").await, begin("D-2").await);
+    let first = send("D-1");
+    is_written("D-1").await;
+    let second = send("D-2");
+    is_written("D-2").await;
     app.advance(600);
     assert_eq!(first.await.unwrap().expect(201).text("/status"), "paid");
     second.await.unwrap().expect_problem(503, "unavailable");
