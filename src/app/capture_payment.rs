@@ -43,7 +43,7 @@ impl App {
             Begun::Call(operation, currency) => {
                 let taken = Money::new(operation.amount.unwrap_or_default(), currency);
                 let transaction_id = operation.transaction_id.unwrap_or_default();
-                let outcome = self.parts.provider.capture(transaction_id, taken, operation.id.as_str()).await;
+                let outcome = self.parts.provider.capture(transaction_id, taken, self.first_sending(&operation)).await;
                 self.finish_call(keyed, operation, Conclusion::of_done(outcome, Conclusion::Captured)).await
             }
             begun => self.answer_without_call(caller, begun).await,
@@ -62,7 +62,7 @@ impl App {
         match self.begin_cancel(&keyed, &id).await? {
             Begun::Call(operation, _) => {
                 let transaction_id = operation.transaction_id.unwrap_or_default();
-                let outcome = self.parts.provider.void(transaction_id, operation.id.as_str()).await;
+                let outcome = self.parts.provider.void(transaction_id, self.first_sending(&operation)).await;
                 self.finish_call(keyed, operation, Conclusion::of_done(outcome, Conclusion::Voided)).await
             }
             begun => self.answer_without_call(caller, begun).await,
@@ -149,7 +149,7 @@ impl App {
                 amount: Some(amount.minor),
                 ..template.clone()
             };
-            operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;
+            operations::insert(tx, &operation, operation.started_at.plus_seconds(deadline_s))?;
             let note = Note { always: true, transaction_id: operation.transaction_id, ..Note::default() }
                 .with("operation", "capture")
                 .with("amount", amount.to_decimal());
@@ -185,7 +185,7 @@ impl App {
                 Status::Authorized => {
                     let operation =
                         Operation { transaction_id: record::counted_transaction(tx, &payment)?, ..template.clone() };
-                    operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;
+                    operations::insert(tx, &operation, operation.started_at.plus_seconds(deadline_s))?;
                     let note = Note { always: true, transaction_id: operation.transaction_id, ..Note::default() }
                         .with("operation", "void");
                     let currency = payment.currency();

@@ -120,6 +120,7 @@ pub(super) fn told(reason: &NotSent) -> &'static str {
     match reason {
         NotSent::Overloaded => "too many requests wait for CloudPayments; come back later",
         NotSent::TooManyRequests => "CloudPayments takes no more requests at once (HTTP 429); come back later",
+        NotSent::TooLate => "the request waited here for too long",
         NotSent::Unreachable(_) | NotSent::Suspended { trouble: Trouble::Unreachable, .. } => {
             "CloudPayments cannot be reached now"
         }

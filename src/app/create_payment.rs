@@ -6,7 +6,7 @@ use super::conclude::{Conclusion, Keyed, unavailable};
 use super::idempotent::{self, Repeat};
 use super::{Answer, App, Caller, Idempotency, NewMethod, NewPayment, PaymentDetails};
 use crate::clock::Timestamp;
-use crate::cloudpayments::{CardCharge, NotSent};
+use crate::cloudpayments::{CardCharge, NotSent, Sending};
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{CaptureMode, Method, Operation, OperationKind, OperationState, Payment, Sums};
 use crate::domain::state::{CauseType, Certainty, Status};
@@ -129,6 +129,13 @@ impl App {
         }
     }
 
+    /// The first sending of a call: only until others may take it for lost (`operations.due_at`). Both count from when the
+    /// intent was made, so a write that waited for long makes the call late, and never sent beside a question about it.
+    pub(super) fn first_sending<'a>(&self, operation: &'a Operation) -> Sending<'a> {
+        let not_after = operation.started_at.plus_seconds(self.parts.settings.call_deadline_s);
+        Sending { request_id: operation.id.as_str(), not_after }
+    }
+
     /// One durable step: the key, the payment with its history, and the intent to charge or the final answer. What would not
     /// be sent leaves nothing behind.
     async fn begin_payment(
@@ -161,7 +168,7 @@ impl App {
                 refuse_if_paid_and_lost(tx, &payment.invoice_id)?;
                 recorder.create(tx, &payment)?;
                 if let Some(operation) = &operation {
-                    operations::insert(tx, operation, at.plus_seconds(deadline_s))?;
+                    operations::insert(tx, operation, operation.started_at.plus_seconds(deadline_s))?;
                     return Ok(Begun::Charge);
                 }
                 let answer =
@@ -191,7 +198,7 @@ impl App {
             culture: payment.language.culture(),
             payment_id: payment.id.as_str(),
         };
-        self.parts.provider.charge_card(&request, operation.id.as_str()).await.into()
+        self.parts.provider.charge_card(&request, self.first_sending(operation)).await.into()
     }
 }
 

@@ -67,7 +67,7 @@ impl App {
 
     pub(super) async fn send_refund(&self, operation: &Operation, refund: &Refund) -> Conclusion {
         let (parent, refund_id) = (refund.parent_transaction_id, refund.id.as_str());
-        self.parts.provider.refund(parent, refund.amount, refund_id, operation.id.as_str()).await.into()
+        self.parts.provider.refund(parent, refund.amount, refund_id, self.first_sending(operation)).await.into()
     }
 
     /// As for payments: of an erased payer only the refund itself tells what was asked for.
@@ -157,7 +157,7 @@ impl Draft {
         refunds::insert(tx, &refund)?;
         let operation =
             Operation { transaction_id: Some(parent), amount: Some(amount.minor), ..self.operation.clone() };
-        operations::insert(tx, &operation, at.plus_seconds(self.deadline_s))?;
+        operations::insert(tx, &operation, operation.started_at.plus_seconds(self.deadline_s))?;
         let note = match approval {
             Some(approval) => self.approve(tx, caller, approval)?,
             None => Note { always: true, ..Note::default() },

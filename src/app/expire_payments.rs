@@ -9,9 +9,12 @@ use crate::domain::id::PaymentId;
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
 use crate::error::Result;
-use crate::store::{payments, transactions};
+use crate::store::{Lane, payments, transactions};
 
 const STEP_LIMIT: i64 = 50;
+/// A payment that could not be ended is looked at again after a pause between these, seconds.
+const SHORTEST_PAUSE_S: i64 = 5;
+const LONGEST_PAUSE_S: i64 = 600;
 const WORKER: &str = "worker:expire";
 
 impl App {
@@ -21,11 +24,19 @@ impl App {
     /// Only of the database.
     pub async fn expire_step(&self) -> Result<usize> {
         let now = self.now();
-        let due = self.parts.store.read(move |tx| payments::due_to_expire(tx, now, STEP_LIMIT)).await?;
+        // While nothing would be sent, nothing can be found out, and nobody's turn is used up.
+        let due = match self.parts.provider.trouble() {
+            Some(_) => Vec::new(),
+            None => self.parts.store.read(move |tx| payments::due_to_expire(tx, now, STEP_LIMIT)).await?,
+        };
         for payment in &due {
-            // One that cannot be looked at must not keep the others from it.
-            if let Err(error) = self.expire(payment).await {
+            let ended = self.expire(payment).await.unwrap_or_else(|error| {
                 tracing::error!(payment.id = payment.id.as_str(), %error, ?error, "an unpaid payment could not be ended");
+                false
+            });
+            // One that cannot be looked at must not keep the others from it, in this step or in the next ones.
+            if !ended && let Err(error) = self.put_off_expiry(payment).await {
+                tracing::error!(payment.id = payment.id.as_str(), %error, ?error, "an unpaid payment could not be put off");
             }
         }
         let approvals = self.expire_approvals().await?;
@@ -34,13 +45,23 @@ impl App {
     }
 
     /// Without an answer of the provider the payment stays: an unpaid one costs nothing, a paid one must not be ended.
-    async fn expire(&self, payment: &Payment) -> Result<()> {
-        let Some(facts) = self.last_look(payment).await? else { return Ok(()) };
+    /// Whether it ended.
+    async fn expire(&self, payment: &Payment) -> Result<bool> {
+        let Some(facts) = self.last_look(payment).await? else { return Ok(false) };
         let money_may_move = facts.iter().any(|fact| fact.status >= TransactionStatus::Authorized);
         for fact in facts {
             self.book_lookup(&payment.id, WORKER, fact).await?;
         }
-        if money_may_move { Ok(()) } else { self.end(payment.id.clone()).await }
+        if money_may_move { Ok(false) } else { self.end(payment.id.clone()).await }
+    }
+
+    /// Each pause is as long as the payment is overdue by then, within bounds: so pauses grow without being counted.
+    async fn put_off_expiry(&self, payment: &Payment) -> Result<()> {
+        let now = self.now();
+        let pause_s = now.seconds_since(payment.expires_at).clamp(SHORTEST_PAUSE_S, LONGEST_PAUSE_S);
+        let (id, until) = (payment.id.clone(), now.plus_seconds(pause_s));
+        let lane = Lane::of(payment.id.as_str());
+        self.parts.store.write(lane, move |tx| payments::put_off_expiry(tx, &id, until)).await
     }
 
     /// What the provider knows of the payment: `None` when it does not answer.
@@ -71,7 +92,8 @@ impl App {
         Ok(Some(facts))
     }
 
-    async fn end(&self, id: PaymentId) -> Result<()> {
+    /// Whether it ended: a payer may be paying.
+    async fn end(&self, id: PaymentId) -> Result<bool> {
         let recorder = self.recorder(CauseType::Expiry, None, WORKER);
         self.write_payment(&id.clone(), move |tx| {
             let payment = payments::hold(tx, &id)?;
@@ -80,8 +102,9 @@ impl App {
                 && !is_paying(tx, &payment, recorder.at)?
             {
                 recorder.settle(tx, payment, Note { rest_in: Some(Status::Expired), ..Note::default() })?;
+                return Ok(true);
             }
-            Ok(())
+            Ok(false)
         })
         .await
     }

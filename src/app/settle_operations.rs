@@ -11,7 +11,7 @@ use super::conclude::{Conclusion, conclude, told};
 use super::record::Note;
 use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
-use crate::cloudpayments::Outcome;
+use crate::cloudpayments::{Outcome, Sending};
 use crate::domain::evidence::{Attention, Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{OperationId, PaymentId};
 use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
@@ -165,10 +165,10 @@ impl App {
             // Nothing would be sent: the question is not used up, and comes soon after the provider is back.
             return self.ask_later(operation, PAUSE_IN_TROUBLE_S).await;
         }
-        let Some(operation) = self.claim_question(operation).await? else { return Ok(()) };
+        let Some((operation, until)) = self.claim_question(operation).await? else { return Ok(()) };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
-        match self.ask(&payment, &operation).await {
+        match self.ask(&payment, &operation, until).await {
             Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
             None => {
                 let pause_s = pause_s(operation.lookups);
@@ -178,15 +178,16 @@ impl App {
     }
 
     /// Only one asks about a call at a time, in this process and in others: what the provider does with two equal requests
-    /// at once is not known (contract section 14, point 4). `None` when somebody else is asking.
-    async fn claim_question(&self, operation: Operation) -> Result<Option<Operation>> {
+    /// at once is not known (contract section 14, point 4). With the moment from which others may ask; `None` when somebody
+    /// else is asking.
+    async fn claim_question(&self, operation: Operation) -> Result<Option<(Operation, Timestamp)>> {
         let until = self.now().plus_seconds(self.parts.settings.call_deadline_s);
         let (id, seen) = (operation.id.clone(), operation.lookups);
         let claimed =
             self.write_payment(&operation.payment_id, move |tx| operations::claim(tx, &id, seen, until)).await?;
         let claimed_one =
             Operation { state: OperationState::Undetermined, lookups: seen.saturating_add(1), ..operation };
-        Ok(claimed.then_some(claimed_one))
+        Ok(claimed.then_some((claimed_one, until)))
     }
 
     async fn conclude_lookup(&self, operation: Operation, conclusion: Conclusion, actor: &str) -> Result<()> {
@@ -213,15 +214,17 @@ impl App {
         .await
     }
 
-    /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome.
-    async fn ask(&self, payment: &Payment, operation: &Operation) -> Option<Conclusion> {
+    /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome. From `until` on somebody
+    /// else may be asking.
+    async fn ask(&self, payment: &Payment, operation: &Operation, until: Timestamp) -> Option<Conclusion> {
         let age_s = self.now().seconds_since(operation.started_at);
         // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
         let may_send = self.gap() == Gap::Read;
         let mut operation = operation.clone();
         let may_repeat = operation.kind.can_be_asked_again() && operation.refused_at.is_none();
-        if may_send && may_repeat && age_s < self.last_repeat_s() {
-            match self.ask_again(payment, &operation).await {
+        // A call of the future was written before the clock was set back: nobody knows how old it is.
+        if may_send && may_repeat && (0..self.last_repeat_s()).contains(&age_s) {
+            match self.ask_again(payment, &operation, until).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.
                 Conclusion::Refused(_) => operation.refused_at = self.note_refusal(&operation).await,
@@ -244,20 +247,23 @@ impl App {
         noted.inspect_err(|error| tracing::error!(%error, ?error, "a refusal could not be noted")).ok().map(|()| now)
     }
 
-    async fn ask_again(&self, payment: &Payment, operation: &Operation) -> Conclusion {
+    async fn ask_again(&self, payment: &Payment, operation: &Operation, until: Timestamp) -> Conclusion {
         let provider = &self.parts.provider;
-        let (transaction_id, request_id) = (operation.transaction_id.unwrap_or_default(), operation.id.as_str());
+        let transaction_id = operation.transaction_id.unwrap_or_default();
+        // It may wait for its turn: neither beside somebody else's repeat, nor when the provider may have forgotten the call.
+        let not_after = until.min(operation.started_at.plus_seconds(self.last_repeat_s()));
+        let sending = Sending { request_id: operation.id.as_str(), not_after };
         let amount = payment.money(operation.amount.unwrap_or_default());
         match operation.kind {
             OperationKind::Capture => {
-                Conclusion::of_done(provider.capture(transaction_id, amount, request_id).await, Conclusion::Captured)
+                Conclusion::of_done(provider.capture(transaction_id, amount, sending).await, Conclusion::Captured)
             }
             OperationKind::Void => {
-                Conclusion::of_done(provider.void(transaction_id, request_id).await, Conclusion::Voided)
+                Conclusion::of_done(provider.void(transaction_id, sending).await, Conclusion::Voided)
             }
             OperationKind::Refund => {
                 let refund_id = operation.refund_id.as_ref().map(ToString::to_string).unwrap_or_default();
-                provider.refund(transaction_id, amount, &refund_id, request_id).await.into()
+                provider.refund(transaction_id, amount, &refund_id, sending).await.into()
             }
             OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => {
                 Conclusion::Unknown("holds what we do not keep".to_owned())

@@ -135,7 +135,7 @@ impl App {
             body: raw.signed,
             is_json: raw.is_json,
             content,
-            gate_closed: raw.kind == NotificationKind::Check && self.pass_gate().await.is_err(),
+            gate_closed: raw.kind == NotificationKind::Check && !self.may_answer_check().await,
         };
         match self.apply(incoming).await {
             Ok((id, applied)) => {

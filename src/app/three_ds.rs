@@ -34,7 +34,7 @@ impl App {
         self.settle_open(&id, caller).await?;
         match self.begin_three_ds(Some(&keyed), caller.key_id.as_str(), &id, md).await? {
             Begun::Call(operation, _) => {
-                let outcome = self.parts.provider.finish_three_ds(md, &pa_res, operation.id.as_str()).await;
+                let outcome = self.parts.provider.finish_three_ds(md, &pa_res, self.first_sending(&operation)).await;
                 self.finish_call(keyed, operation, outcome.into()).await
             }
             begun => self.answer_without_call(caller, begun).await,
@@ -70,7 +70,7 @@ impl App {
             }
             Err(error) => return Err(error),
         };
-        let outcome = self.parts.provider.finish_three_ds(md, &pa_res, operation.id.as_str()).await;
+        let outcome = self.parts.provider.finish_three_ds(md, &pa_res, self.first_sending(&operation)).await;
         let conclusion = Conclusion::from(outcome);
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
         self.write_payment(&id, move |tx| Ok(conclude(tx, &recorder, &operation, &conclusion)?.details)).await
@@ -92,7 +92,7 @@ impl App {
             let payment = payments::hold(tx, &id)?;
             refuse_while_open(tx, &payment)?;
             check_waits(tx, &payment, md)?;
-            operations::insert(tx, &operation, recorder.at.plus_seconds(deadline_s))?;
+            operations::insert(tx, &operation, operation.started_at.plus_seconds(deadline_s))?;
             let currency = payment.currency();
             recorder.settle(tx, payment, Note::about(md).with("operation", "three_ds"))?;
             Ok(Begun::Call(operation.clone(), currency))

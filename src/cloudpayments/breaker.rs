@@ -56,7 +56,9 @@ impl Sign {
             Outcome::NotSent { reason: NotSent::TooManyRequests } => Sign::Alive,
             Outcome::NotSent { reason: NotSent::Unreachable(_) } => Sign::Dead,
             Outcome::NotSent { reason: NotSent::Credentials } => Sign::Stranger,
-            Outcome::NotSent { reason: NotSent::Overloaded | NotSent::Suspended { .. } } => Sign::Nothing,
+            Outcome::NotSent { reason: NotSent::Overloaded | NotSent::TooLate | NotSent::Suspended { .. } } => {
+                Sign::Nothing
+            }
             Outcome::Unknown { .. } if status == 0 || status >= 500 => Sign::Dead,
             Outcome::Unknown { .. } => Sign::Nothing,
         }

@@ -16,7 +16,7 @@ use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnsw
 use super::request::{self, CardCharge};
 #[cfg(feature = "sandbox")]
 use super::transport::Wire;
-use super::transport::{Call, Transport};
+use super::transport::{Call, Sending, Transport};
 
 /// Largest page of the register.
 const MAX_LIST_ANSWER: usize = 8 * 1024 * 1024;
@@ -74,13 +74,13 @@ impl Client {
     }
 
     /// Takes or holds money by card data: `cards/charge` or `cards/auth` (contract section 4.2).
-    pub async fn charge_card(&self, request: &CardCharge<'_>, request_id: &str) -> Outcome<ChargeAnswer> {
+    pub async fn charge_card(&self, request: &CardCharge<'_>, sending: Sending<'_>) -> Outcome<ChargeAnswer> {
         let (operation, path) = if request.two_stage {
             ("authorize", "/payments/cards/auth")
         } else {
             ("charge", "/payments/cards/charge")
         };
-        let call = Call::of_payer(operation, path, request::charge(request), request_id);
+        let call = Call::of_payer(operation, path, request::charge(request), sending);
         self.transport.run(call, |raw| answer::parse_charge(raw.status, &raw.body, None)).await
     }
 
@@ -89,26 +89,22 @@ impl Client {
         &self,
         transaction_id: i64,
         pa_res: &SecretString,
-        request_id: &str,
+        sending: Sending<'_>,
     ) -> Outcome<ChargeAnswer> {
-        let call = Call::of_payer(
-            "three_ds",
-            "/payments/cards/post3ds",
-            request::three_ds(transaction_id, pa_res),
-            request_id,
-        );
+        let call =
+            Call::of_payer("three_ds", "/payments/cards/post3ds", request::three_ds(transaction_id, pa_res), sending);
         self.transport.run(call, |raw| answer::parse_charge(raw.status, &raw.body, Some(transaction_id))).await
     }
 
     /// Takes held money, all or a part: `confirm` (contract section 4.5).
-    pub async fn capture(&self, transaction_id: i64, amount: Money, request_id: &str) -> Outcome<()> {
-        let call = Call::of_payer("capture", "/payments/confirm", request::capture(transaction_id, amount), request_id);
+    pub async fn capture(&self, transaction_id: i64, amount: Money, sending: Sending<'_>) -> Outcome<()> {
+        let call = Call::of_payer("capture", "/payments/confirm", request::capture(transaction_id, amount), sending);
         self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
     }
 
     /// Releases held money: `void` (contract section 4.6).
-    pub async fn void(&self, transaction_id: i64, request_id: &str) -> Outcome<()> {
-        let call = Call::of_payer("void", "/payments/void", request::transaction(transaction_id), request_id);
+    pub async fn void(&self, transaction_id: i64, sending: Sending<'_>) -> Outcome<()> {
+        let call = Call::of_payer("void", "/payments/void", request::transaction(transaction_id), sending);
         self.transport.run(call, |raw| answer::parse_done(raw.status, &raw.body)).await
     }
 
@@ -118,14 +114,10 @@ impl Client {
         transaction_id: i64,
         amount: Money,
         refund_id: &str,
-        request_id: &str,
+        sending: Sending<'_>,
     ) -> Outcome<RefundAnswer> {
-        let call = Call::of_payer(
-            "refund",
-            "/payments/refund",
-            request::refund(transaction_id, amount, refund_id),
-            request_id,
-        );
+        let call =
+            Call::of_payer("refund", "/payments/refund", request::refund(transaction_id, amount, refund_id), sending);
         self.transport.run(call, |raw| answer::parse_refund(raw.status, &raw.body)).await
     }
 

@@ -30,4 +30,4 @@ pub use notification::{Notification, NotificationData, NotificationFact, parse};
 pub use outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer, Unreadable};
 pub use request::{CardCharge, Written};
 pub use signature::Signatures;
-pub use transport::{Exchange, Failure, Raw, Request, Wire};
+pub use transport::{Exchange, Failure, Raw, Request, Sending, Wire};

@@ -43,6 +43,8 @@ pub enum NotSent {
     Credentials,
     /// HTTP 429: more requests at once than the terminal may have (contract section 2).
     TooManyRequests,
+    /// So much time has passed since the call was written down that others may take it for lost.
+    TooLate,
     /// The provider was in trouble before, and whether it is back is being found out.
     Suspended {
         /// What is wrong with it.
@@ -57,7 +59,11 @@ impl NotSent {
     pub fn retry_after_s(&self) -> u64 {
         match self {
             NotSent::Suspended { retry_after_s, .. } => *retry_after_s,
-            NotSent::Overloaded | NotSent::Unreachable(_) | NotSent::Credentials | NotSent::TooManyRequests => 2,
+            NotSent::Overloaded
+            | NotSent::Unreachable(_)
+            | NotSent::Credentials
+            | NotSent::TooManyRequests
+            | NotSent::TooLate => 2,
         }
     }
 
@@ -68,6 +74,7 @@ impl NotSent {
             NotSent::Unreachable(_) => "unreachable",
             NotSent::Credentials => "credentials",
             NotSent::TooManyRequests => "too_many_requests",
+            NotSent::TooLate => "too_late",
             NotSent::Suspended { .. } => "suspended",
         }
     }
@@ -173,6 +180,7 @@ impl fmt::Display for NotSent {
             NotSent::Unreachable(reason) => write!(f, "no connection: {reason}"),
             NotSent::Credentials => f.write_str("the provider does not take our credentials (HTTP 401)"),
             NotSent::TooManyRequests => f.write_str("the provider takes no more requests at once (HTTP 429)"),
+            NotSent::TooLate => f.write_str("its time was over before it was sent"),
             NotSent::Suspended { trouble: Trouble::Unreachable, .. } => {
                 f.write_str("the provider did not answer lately")
             }

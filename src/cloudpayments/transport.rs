@@ -10,6 +10,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
+use crate::clock::{Clock, Timestamp};
 use crate::metrics::Metrics;
 use crate::vault;
 
@@ -56,7 +57,17 @@ pub struct Transport {
     limiter: Limiter,
     breaker: Arc<Breaker>,
     request_timeout: Duration,
+    clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+}
+
+/// Under which name a call that moves money goes out, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending<'a> {
+    /// `X-Request-ID`.
+    pub request_id: &'a str,
+    /// Later it must not go out: a process that stood still does not know what others did about the call meanwhile.
+    pub not_after: Timestamp,
 }
 
 /// One call of a method. Has no `Debug`: the body may hold card data.
@@ -64,7 +75,7 @@ pub struct Call<'a> {
     operation: &'static str,
     path: &'static str,
     body: Body,
-    request_id: Option<&'a str>,
+    sending: Option<Sending<'a>>,
     class: Class,
     max_answer: usize,
 }
@@ -78,14 +89,14 @@ pub struct Raw {
 }
 
 impl<'a> Call<'a> {
-    /// A call that moves money and somebody waits for; `request_id` goes as `X-Request-ID` (contract section 2.3).
-    pub fn of_payer(operation: &'static str, path: &'static str, body: Body, request_id: &'a str) -> Call<'a> {
-        Call { operation, path, body, request_id: Some(request_id), class: Class::Payer, max_answer: MAX_ANSWER }
+    /// A call that moves money and somebody waits for (contract section 2.3).
+    pub fn of_payer(operation: &'static str, path: &'static str, body: Body, sending: Sending<'a>) -> Call<'a> {
+        Call { operation, path, body, sending: Some(sending), class: Class::Payer, max_answer: MAX_ANSWER }
     }
 
     /// A call that only asks.
     pub fn of_background(operation: &'static str, path: &'static str, body: Body) -> Call<'a> {
-        Call { operation, path, body, request_id: None, class: Class::Background, max_answer: MAX_ANSWER }
+        Call { operation, path, body, sending: None, class: Class::Background, max_answer: MAX_ANSWER }
     }
 
     /// The same with another limit for the answer.
@@ -132,17 +143,19 @@ impl Transport {
                 Arc::clone(&settings.metrics),
             )),
             request_timeout: settings.request_timeout,
+            clock: Arc::clone(&settings.clock),
             metrics: Arc::clone(&settings.metrics),
         }
     }
 
     /// Waits for a turn, sends, reads, and writes the one line of the log.
     pub async fn run<T>(&self, call: Call<'_>, parse: impl FnOnce(&Raw) -> Outcome<T>) -> Outcome<T> {
-        let (operation, class, request_id) =
-            (call.operation, call.class, call.request_id.unwrap_or_default().to_owned());
+        let (operation, class) = (call.operation, call.class);
+        let request_id = call.sending.map(|sending| sending.request_id).unwrap_or_default().to_owned();
         let started = Instant::now();
         let (status, outcome) = match self.enter(class).await {
             Err(reason) => (0, Outcome::not_sent(reason)),
+            Ok(_) if self.is_too_late(&call) => (0, Outcome::not_sent(NotSent::TooLate)),
             Ok(permit) => self.send(call, permit, parse).await,
         };
         self.breaker.observe(Sign::of(status, &outcome));
@@ -152,6 +165,11 @@ impl Transport {
         }
         log(operation, class, &request_id, status, started.elapsed(), &outcome);
         outcome
+    }
+
+    /// Asked as the last thing before a call goes out: it may have waited, and the machine may have slept.
+    fn is_too_late(&self, call: &Call<'_>) -> bool {
+        call.sending.is_some_and(|sending| self.clock.now() > sending.not_after)
     }
 
     /// See [`super::Client::trouble`].
@@ -239,7 +257,8 @@ impl Transport {
     /// One request and its whole answer.
     async fn exchange(&self, call: Call<'_>) -> Result<Raw, Failure> {
         let body = call.body.map_err(|_| Failure::NotSent("the request cannot be written as JSON".to_owned()))?;
-        let request = Request { path: call.path, body, request_id: call.request_id, max_answer: call.max_answer };
+        let request_id = call.sending.map(|sending| sending.request_id);
+        let request = Request { path: call.path, body, request_id, max_answer: call.max_answer };
         self.wire.exchange(request).await
     }
 }

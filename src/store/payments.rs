@@ -238,7 +238,7 @@ fn select(
     rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
-/// Payments that nobody paid until `now`, oldest first.
+/// Payments that nobody paid until `now`, longest waiting first; those that were put off wait from their new moment on.
 pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Payment>> {
     let rows = payments::table
         // Word for word the condition of the index payments_open.
@@ -246,11 +246,21 @@ pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<
         // One with money that does not fit waits for a person, not for the clock.
         .filter(payments::attention.is_null())
         .filter(payments::expires_at.le(now.naive_utc()))
-        .order(payments::expires_at.asc())
+        .filter(payments::expiry_due_at.is_null().or(payments::expiry_due_at.le(now.naive_utc())))
+        .order(diesel::dsl::sql::<diesel::sql_types::Timestamp>("coalesce(expiry_due_at, expires_at)"))
         .limit(limit)
         .select(with_key!())
         .load::<Found>(tx.db)?;
     rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
+}
+
+/// Nobody looks before `until` whether the payment is to be ended. Says when to work, and nothing about the payment itself,
+/// so it needs no row of the history.
+pub fn put_off_expiry(tx: &mut Tx<'_>, id: &PaymentId, until: Timestamp) -> Result<()> {
+    diesel::update(payments::table.find(id.as_str()))
+        .set(payments::expiry_due_at.eq(Some(until.naive_utc())))
+        .execute(tx.db)?;
+    Ok(())
 }
 
 fn to_row(payment: &Payment, payer: &PayerKey, vault: &Vault) -> Row {

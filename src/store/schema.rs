@@ -55,6 +55,7 @@ diesel::table! {
         expires_at -> Timestamp,
         attention_raised -> Nullable<Text>,
         payer_key_id -> Nullable<Text>,
+        expiry_due_at -> Nullable<Timestamp>,
     }
 }
 

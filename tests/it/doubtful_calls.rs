@@ -7,6 +7,8 @@ use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, m
 
 crate::on_both!(
     a_call_that_somebody_else_took_over_is_not_given_back,
+    a_call_that_others_may_take_for_lost_does_not_go_out,
+    a_call_of_the_future_is_looked_for_and_not_repeated,
     a_refused_refund_in_the_register_gave_nothing_back,
     a_refund_that_failed_stays_failed_when_the_register_shows_it,
     a_capture_of_another_sum_in_the_cabinet_is_booked_as_told,
@@ -54,6 +56,56 @@ async fn a_call_that_somebody_else_took_over_is_not_given_back(engine: Engine) {
     let repeat = app.post_as(&path, "refund-1", body.clone()).await.expect(201);
     assert_eq!((repeat.id(), app.refunds()), (refund.id(), 1));
     app.running.app.settle_step().await.unwrap();
+    app.finish().await;
+}
+
+/// The machine slept while a charge waited for its turn. Other processes may have asked the register about it meanwhile.
+async fn a_call_that_others_may_take_for_lost_does_not_go_out(engine: Engine) {
+    let app = TestApp::start_with(engine, |raw| {
+        raw.with("cloudpayments.max_concurrent_requests", "1")
+            .with("cloudpayments.request_timeout_ms", "9000")
+            .with("cloudpayments.queue_timeout_ms", "9000")
+    })
+    .await;
+    app.break_answer("/payments/cards/charge", ApiFaultKind::Delay { ms: 3_000 });
+    let send =
+        |invoice: &str| tokio::spawn(Reply::receive(app.posting("/v1/payments", invoice, &card(invoice, APPROVED))));
+    let is_written = async |invoice: &str| {
+        while app.of_invoice(invoice).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    };
+    let first = send("D-1");
+    is_written("D-1").await;
+    let second = send("D-2");
+    is_written("D-2").await;
+    app.advance(600);
+    assert_eq!(first.await.unwrap().expect(201).text("/status"), "paid");
+    second.await.unwrap().expect_problem(503, "unavailable");
+    assert_eq!(app.charges(), 1);
+    let page = app.running.metrics.render();
+    assert!(page.contains(r#"kmic_payments_provider_not_sent_total{reason="too_late"} 1"#), "{page}");
+    // Its key is free.
+    let paid = app.post_as("/v1/payments", "D-2", card("D-2", APPROVED)).await.expect(201);
+    assert_eq!((paid.text("/status"), app.charges()), ("paid", 2));
+    app.finish().await;
+}
+
+/// The clock was set back: how old the call is, and whether the provider still remembers it, nobody knows.
+async fn a_call_of_the_future_is_looked_for_and_not_repeated(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("D-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.break_answer("/payments/refund", ApiFaultKind::DropBefore);
+    let lost = app.refund(payment.id(), "4000.00").await.expect(202);
+    app.clock.advance_seconds(-1_800);
+    app.sync(payment.id()).await;
+    assert_eq!((status(&app, &lost).await.as_str(), app.refunds()), ("pending", 0), "it was repeated");
+    app.clock.advance_seconds(1_800);
+    app.advance(60);
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!((status(&app, &lost).await.as_str(), app.refunds()), ("succeeded", 1));
     app.finish().await;
 }
 

@@ -1,6 +1,6 @@
 //! What asking the provider proves, and what it does not.
 
-use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use serde_json::json;
 
 use crate::support::{
@@ -16,9 +16,13 @@ crate::on_both!(
     a_paid_payment_behind_another_one_of_its_bill_does_not_expire,
     a_hold_that_we_were_not_told_of_is_found_before_cancelled_is_told,
     an_unpaid_payment_does_not_end_while_the_provider_does_not_answer,
+    payments_that_cannot_be_looked_at_do_not_keep_others_from_ending,
 );
 
 const CHARGE: &str = "/payments/cards/charge";
+const LIST: &str = "/v2/payments/list";
+/// The worker looks at so many payments in one step.
+const STEP_LIMIT: usize = 50;
 /// After so many seconds the provider can no longer be working on a charge.
 const OVER_S: u32 = 15 * 60;
 
@@ -68,7 +72,7 @@ async fn what_cannot_be_read_may_be_the_lost_charge(engine: Engine) {
     let lost = lost_charge(&app, ApiFaultKind::DropBefore).await;
     let page = json!({ "Model": [{ "TransactionId": "of a kind to come" }], "Success": true, "Message": null });
     let page = ApiFaultKind::StatusAfter { status: 200, body: Some(page.to_string()) };
-    app.break_answer("/v2/payments/list", page);
+    app.break_answer(LIST, page);
     assert_eq!(settled(&app, &lost, OVER_S).await, expected("processing", "undetermined"));
     assert_eq!(settled(&app, &lost, 60).await, expected("expired", "proven"));
     app.finish().await;
@@ -85,7 +89,7 @@ async fn a_first_bank_that_asks_the_payer_does_not_decide_a_lost_charge(engine: 
     }], "Success": true, "Message": null });
     app.break_answer("/payments/find", ApiFaultKind::StatusBefore { status: 500 });
     let page = ApiFaultKind::StatusAfter { status: 200, body: Some(at_the_bank.to_string()) };
-    app.break_answer("/v2/payments/list", page);
+    app.break_answer(LIST, page);
     assert_eq!(settled(&app, &lost, 60).await, expected("processing", "undetermined"));
     assert_eq!(settled(&app, &lost, OVER_S).await, expected("paid", "proven"));
     app.finish().await;
@@ -127,9 +131,10 @@ async fn a_paid_payment_behind_another_one_of_its_bill_does_not_expire(engine: E
     app.answer_ourselves();
     app.advance(2 * 86_400);
     // Without the register nothing is known.
-    app.break_answer("/v2/payments/list", ApiFaultKind::StatusBefore { status: 500 });
+    app.break_answer(LIST, ApiFaultKind::StatusBefore { status: 500 });
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(paid.id()).await.text("/status"), "awaiting_payer");
+    app.advance(600);
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
     assert_eq!(app.payment(other.id()).await.text("/status"), "expired");
@@ -164,8 +169,39 @@ async fn an_unpaid_payment_does_not_end_while_the_provider_does_not_answer(engin
         app.break_answer(asked, ApiFaultKind::StatusBefore { status: 500 });
         app.running.app.expire_step().await.unwrap();
         assert_eq!(app.payment(created.id()).await.text("/status"), "awaiting_payer", "{asked}");
+        app.advance(600);
     }
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
     app.finish().await;
+}
+
+/// More than a step takes are never told of: their bill shows a stranger's attempt, and the register cannot be read.
+async fn payments_that_cannot_be_looked_at_do_not_keep_others_from_ending(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.let_others_answer().await;
+    app.pay(json!({ "amount": "700.00", "currency": "KZT", "invoice_id": "L-1", "card": APPROVED })).await;
+    app.answer_ourselves();
+    for _ in 0..STEP_LIMIT {
+        app.create(with(widget("L-1"), "expires_in", 60)).await.expect(201);
+    }
+    let later = app.create(with(widget("L-2"), "expires_in", 60)).await.expect(201);
+    app.sandbox.fault(Fault::api(LIST, ApiFaultKind::StatusBefore { status: 500 }).times(10_000));
+    app.advance(160);
+    assert_eq!(app.running.app.expire_step().await.unwrap(), STEP_LIMIT);
+    assert_eq!(app.payment(later.id()).await.text("/status"), "awaiting_payer", "its turn comes next");
+    assert_eq!(app.running.app.expire_step().await.unwrap(), 1);
+    assert_eq!(app.payment(later.id()).await.text("/status"), "expired");
+    // The pauses grow, up to ten minutes.
+    for (passed, due) in [(150, STEP_LIMIT), (200, 0), (150, STEP_LIMIT), (550, 0), (100, STEP_LIMIT)] {
+        app.advance(passed);
+        assert_eq!(app.running.app.expire_step().await.unwrap(), due, "after {passed} s more");
+    }
+    app.sandbox.clear_faults();
+    app.advance(601);
+    app.running.app.expire_step().await.unwrap();
+    let others = app.get("/v1/payments?invoice_id=L-1&limit=100").await.expect(200);
+    let others = others.json["data"].as_array().unwrap();
+    assert!(others.len() == STEP_LIMIT && others.iter().all(|payment| payment["status"] == "expired"), "{others:?}");
+    app.stop().await;
 }

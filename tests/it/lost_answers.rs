@@ -406,7 +406,8 @@ async fn a_lookup_does_not_end_the_hold_of_a_check(engine: Engine) {
     app.act(created.id(), "cancel", json!({})).await.expect_problem(409, "operation_in_progress");
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(created.id()).await.text("/status"), "awaiting_payer");
-    app.advance(11);
+    // The hold is over, and the pause after the look that found it, too.
+    app.advance(290);
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(created.id()).await.text("/status"), "expired");
     app.finish().await;

@@ -382,15 +382,11 @@ async fn check_is_fast_while_the_provider_hangs(engine: Engine) {
         ("OperationType", "Payment"),
         ("Status", "Completed"),
     ];
-    let mut took = Vec::new();
     for _ in 0..100 {
-        let started = Instant::now();
-        app.notify("check", &fields).await;
-        took.push(started.elapsed());
+        // Far below what the provider takes, and far above what our own database does.
+        tokio::time::timeout(AT_ONCE, app.notify("check", &fields)).await.expect("Check waits for something");
     }
-    took.sort_unstable();
-    assert!(charges.iter().all(|charge| !charge.is_finished()), "the provider did not hang long enough");
-    println!("Check while the provider hangs: p50 {:?}, p99 {:?}", took[49], took[98]);
+    assert!(charges.iter().all(|charge| !charge.is_finished()), "all were answered while the provider hangs");
     let unknown = form(&[("TransactionId", "1"), ("InvoiceId", "?")]);
     let unknown = app.notify_signed("check", &unknown, app.sandbox.api_secret()).await;
     assert_eq!(unknown.expect(200).page(), r#"{"code":10}"#);

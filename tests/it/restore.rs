@@ -6,7 +6,9 @@ use cloudpayments_sandbox::ApiFaultKind;
 use kmic_payments::config::Raw;
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, money, order, transaction_id, widget};
+use crate::support::{
+    APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, form, money, order, transaction_id, widget,
+};
 
 crate::on_both!(
     an_older_copy_is_noticed_and_nobody_is_charged_twice,
@@ -16,6 +18,7 @@ crate::on_both!(
     what_was_in_flight_when_the_copy_was_put_back_is_noticed_later,
     a_copy_that_was_reading_its_own_gap_reads_it_anew,
     an_ordinary_start_refuses_nothing,
+    a_check_does_not_wait_for_the_register,
     a_start_without_the_provider_refuses_money_only,
     a_start_without_the_provider_tells_the_operator_what_to_do,
     others_at_the_same_terminal_refuse_nothing,
@@ -208,6 +211,35 @@ async fn an_ordinary_start_refuses_nothing(engine: Engine) {
     assert!(app.step_runs().await > 0);
     assert_eq!(gap(&app).await, "read");
     assert_eq!(app.discrepancies().await, Vec::<Value>::new());
+    app.finish().await;
+}
+
+/// The Check of an attempt for a payment of 12 500 tenge.
+async fn check(app: &TestApp, invoice: &str) -> String {
+    let fields = form(&[
+        ("TransactionId", "5000000001"),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("InvoiceId", invoice),
+        ("AccountId", "user-42"),
+        ("OperationType", "Payment"),
+        ("Status", "Completed"),
+    ]);
+    app.notify_signed("check", &fields, app.sandbox.api_secret()).await.expect(200).page()
+}
+
+/// It is refused at once: what our books show as open may have been paid in what is lost.
+async fn a_check_does_not_wait_for_the_register(engine: Engine) {
+    let app = started(engine).await;
+    app.create(widget("KM-1")).await.expect(201);
+    let app = app.restart(|_| {}).await;
+    let money = tokio::spawn(Reply::receive(app.posting("/v1/payments", "waits", &widget("KM-2"))));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(check(&app, "KM-1").await, r#"{"code":13}"#);
+    assert!(!money.is_finished(), "the Check waited as long as money does");
+    expect_refused(&money.await.unwrap());
+    app.step_runs().await;
+    assert_eq!(check(&app, "KM-1").await, r#"{"code":0}"#);
     app.finish().await;
 }
 

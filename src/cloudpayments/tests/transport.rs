@@ -2,19 +2,23 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::super::{BreakerSettings, Client, ClientSettings, NotSent, Outcome};
+use super::super::{BreakerSettings, Client, ClientSettings, NotSent, Outcome, Sending};
+use crate::clock::{Clock as _, ShiftedClock, SystemClock, Timestamp};
 use crate::domain::money::{Currency, Money};
 
 /// What the other side does after it read a request.
 #[derive(Clone)]
 enum Reaction {
     Answer(Vec<u8>),
+    /// The same, after a while.
+    AnswerLate(Vec<u8>),
     Close,
     Silence,
 }
@@ -32,8 +36,8 @@ fn settings(base_url: String) -> ClientSettings {
         abandoned_after: Duration::from_secs(300),
         backoff: Duration::from_secs(10),
         breaker: BreakerSettings { failures: 5, pause: Duration::from_secs(5) },
-        clock: std::sync::Arc::new(crate::clock::ShiftedClock::default()),
-        metrics: std::sync::Arc::new(crate::metrics::Metrics::new().unwrap()),
+        clock: Arc::new(ShiftedClock::default()),
+        metrics: Arc::new(crate::metrics::Metrics::new().unwrap()),
     }
 }
 
@@ -57,6 +61,10 @@ fn listen(reaction: Reaction) -> (SocketAddr, Receiver<String>) {
             }
             match &reaction {
                 Reaction::Answer(bytes) => stream.write_all(bytes).unwrap_or_default(),
+                Reaction::AnswerLate(bytes) => {
+                    thread::sleep(Duration::from_millis(700));
+                    stream.write_all(bytes).unwrap_or_default();
+                }
                 Reaction::Close => {}
                 Reaction::Silence => open.push(stream),
             }
@@ -90,7 +98,11 @@ fn http(status: &str, body: &str) -> Reaction {
 }
 
 async fn capture(client: &Client) -> Outcome<()> {
-    client.capture(3_600_000_106, Money::new(1_800_050, Currency::KZT), "op_1").await
+    capture_until(client, SystemClock.now().plus_seconds(60)).await
+}
+
+async fn capture_until(client: &Client, not_after: Timestamp) -> Outcome<()> {
+    client.capture(3_600_000_106, Money::new(1_800_050, Currency::KZT), Sending { request_id: "op_1", not_after }).await
 }
 
 #[tokio::test]
@@ -202,6 +214,38 @@ async fn a_full_queue_sends_nothing() {
     let (first, second) = tokio::join!(capture(&client), capture(&client));
     assert!(matches!(first, Outcome::Unknown { .. }));
     assert!(matches!(second, Outcome::NotSent { reason: NotSent::Overloaded }));
+    assert!(requests.recv().is_ok() && requests.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_is_late_is_not_sent() {
+    let (client, requests) = other_side(http("200 OK", r#"{"Success":true,"Message":null}"#));
+    let late = capture_until(&client, SystemClock.now().plus_seconds(-1)).await;
+    assert!(matches!(late, Outcome::NotSent { reason: NotSent::TooLate }), "{late:?}");
+    assert!(requests.try_recv().is_err());
+    assert!(matches!(capture(&client).await, Outcome::Answered(())), "its place is free again");
+}
+
+/// The machine sleeps while a call waits for its turn.
+#[tokio::test]
+async fn what_waited_until_it_was_late_is_not_sent() {
+    let done = r#"{"Success":true,"Message":null}"#;
+    let Reaction::Answer(done) = http("200 OK", done) else { panic!("not an answer") };
+    let (address, requests) = listen(Reaction::AnswerLate(done));
+    let clock = Arc::new(ShiftedClock::default());
+    let client = Client::new(ClientSettings {
+        max_concurrent_requests: 1,
+        clock: clock.clone(),
+        ..settings(format!("http://{address}"))
+    })
+    .unwrap();
+    let sleep = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        clock.advance_seconds(61);
+    };
+    let (first, second, ()) = tokio::join!(capture(&client), capture(&client), sleep);
+    assert!(matches!(first, Outcome::Answered(())), "{first:?}");
+    assert!(matches!(second, Outcome::NotSent { reason: NotSent::TooLate }), "{second:?}");
     assert!(requests.recv().is_ok() && requests.try_recv().is_err());
 }
 

@@ -94,6 +94,14 @@ impl Race {
         *self.won.entry(who.into()).or_default() += 1;
     }
 
+    /// In a race of many rounds each of these won at least once: else the two did not meet. In a short one chance decides.
+    pub fn each_won(&self, sides: &[&str]) {
+        if self.rounds().len() >= 100 {
+            let missing: Vec<_> = sides.iter().filter(|side| !self.won.contains_key(**side)).collect();
+            assert!(missing.is_empty(), "{} on {:?}: never {missing:?}, but {:?}", self.name, self.engine, self.won);
+        }
+    }
+
     /// Waits until every notification is taken, looks at everything, and checks what holds after any race: the sums are
     /// the provider's, the history is whole, each movement of money is announced once, and nothing is open.
     pub async fn whole(&mut self, payment_id: &str) -> Whole {
