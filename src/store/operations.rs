@@ -88,7 +88,7 @@ pub fn is_untouched(tx: &mut Tx<'_>, id: &OperationId) -> Result<bool> {
 }
 
 /// Notes that the answer was lost, or asked for in vain once more, and when to ask next. `false` when the operation was
-/// settled meanwhile.
+/// settled meanwhile, or somebody else has asked since: one that stood still does not let a third ask beside them.
 pub fn mark_undetermined(
     tx: &mut Tx<'_>,
     id: &OperationId,
@@ -98,6 +98,7 @@ pub fn mark_undetermined(
 ) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id.as_str()))
         .filter(operations::due_at.is_not_null())
+        .filter(operations::lookups.le(lookups))
         .set((
             operations::state.eq(OperationState::Undetermined.as_str()),
             operations::lookups.eq(lookups),
