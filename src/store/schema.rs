@@ -74,6 +74,7 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         sealed_reason -> Nullable<Binary>,
+        sealed_failure -> Nullable<Binary>,
     }
 }
 
@@ -117,6 +118,7 @@ diesel::table! {
         lookups -> Integer,
         note -> Nullable<Text>,
         refused_at -> Nullable<Timestamp>,
+        sealed_words -> Nullable<Binary>,
     }
 }
 
@@ -246,6 +248,7 @@ diesel::table! {
         closed_by -> Nullable<Text>,
         close_reason -> Nullable<Text>,
         closed_at -> Nullable<Timestamp>,
+        sealed_reason -> Nullable<Binary>,
     }
 }
 

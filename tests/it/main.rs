@@ -66,3 +66,4 @@ mod three_ds;
 mod two_processes;
 mod two_stage;
 mod widget;
+mod words_from_outside;

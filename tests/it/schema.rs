@@ -18,7 +18,7 @@ crate::on_both!(
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 /// Every migration, as SQLite and as PostgreSQL has it. Not 000002: SQLite changes no constraint in place and builds a table
 /// anew instead.
-const UPS: [(&str, &str); 9] = [
+const UPS: [(&str, &str); 10] = [
     (
         include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql"),
         include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql"),
@@ -54,6 +54,10 @@ const UPS: [(&str, &str); 9] = [
     (
         include_str!("../../migrations/sqlite/2026-11-28-000009_sealed_events/up.sql"),
         include_str!("../../migrations/postgres/2026-11-28-000009_sealed_events/up.sql"),
+    ),
+    (
+        include_str!("../../migrations/sqlite/2026-11-28-000011_sealed_words/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-28-000011_sealed_words/up.sql"),
     ),
 ];
 
