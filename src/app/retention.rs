@@ -61,7 +61,7 @@ impl App {
                     ended += notifications::empty_quarantine(tx, before)?;
                 }
                 if let Some(before) = before(settings.access_records_days) {
-                    ended += personal_data::forget_access(tx, before, STEP_LIMIT)?;
+                    ended += personal_data::forget_access(tx, before, STEP_LIMIT, now)?;
                 }
                 Ok(ended)
             })

@@ -8,7 +8,7 @@ use super::conn::DbConn;
 use super::payer_keys;
 use super::schema::{
     approvals, discrepancies, idempotency_keys, notifications, operations, payer_keys as keys, payments,
-    personal_data_access, personal_data_erasures, refunds, transactions,
+    personal_data_access, personal_data_access_ended, personal_data_erasures, refunds, transactions,
 };
 use super::types::NaiveDateTime;
 use crate::app::{Access, Caller, Erasure};
@@ -287,13 +287,20 @@ pub fn record_access(tx: &mut Tx<'_>, id: &AccessId, by: &Caller, access: &Acces
     Ok(())
 }
 
-/// Forgets records of readings from before `before`, at most `limit`. Returns how many.
-pub fn forget_access(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
+/// Forgets records of readings from before `before`, at most `limit`, and notes that at `at`: without it the database refuses
+/// to delete them. Returns how many.
+pub fn forget_access(tx: &mut Tx<'_>, before: Timestamp, limit: i64, at: Timestamp) -> Result<usize> {
+    use personal_data_access_ended as ended;
     let ids: Vec<String> = personal_data_access::table
         .filter(personal_data_access::id.lt(AccessId::first_at(before).as_str()))
         .order(personal_data_access::id.asc())
         .limit(limit)
         .select(personal_data_access::id)
         .load(tx.db)?;
+    let Some(last) = ids.last() else { return Ok(0) };
+    let records = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    diesel::insert_into(ended::table)
+        .values((ended::up_to.eq(last), ended::records.eq(records), ended::at.eq(at.naive_utc())))
+        .execute(tx.db)?;
     Ok(diesel::delete(personal_data_access::table.filter(personal_data_access::id.eq_any(ids))).execute(tx.db)?)
 }

@@ -336,6 +336,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    personal_data_access_ended (up_to) {
+        up_to -> Text,
+        records -> BigInt,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
     approvals (id) {
         id -> Text,
         kind -> Text,
@@ -393,6 +401,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     payer_keys,
     payments,
     personal_data_access,
+    personal_data_access_ended,
     personal_data_erasures,
     quarantine,
     reconciliations,
