@@ -18,6 +18,7 @@ mod attention;
 mod auth;
 mod bad_input;
 mod bad_request;
+mod books_tampering;
 mod books_written_once;
 mod caller_limits;
 mod card_data;
