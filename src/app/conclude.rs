@@ -271,9 +271,12 @@ fn book_nothing(
     state: OperationState,
     text: &str,
 ) -> Result<PaymentDetails> {
-    let was_open = operations::close(tx, &operation.id, state, Some(text))?;
     // The provider's own words may name the payer. The history is never erased, so they stay out of it.
     let message = if state == OperationState::Settled { "refused by the provider" } else { text };
+    let was_open = operations::close(tx, &operation.id, state, Some(message))?;
+    if was_open && state == OperationState::Settled {
+        operations::keep_words(tx, operation, text)?;
+    }
     let mut note = Note { always: was_open, transaction_id: operation.transaction_id, ..Note::default() }
         .with("operation", operation.kind.as_str())
         .with("outcome", state.as_str())

@@ -158,7 +158,7 @@ impl Compared {
                 None if open.lost => continue,
                 None => Resolution::Agrees,
             };
-            discrepancies::close(tx, &open.id, &closing(recorder, run, resolution))?;
+            discrepancies::close(tx, open, &closing(recorder, run, resolution))?;
         }
         for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
             discrepancies::insert(tx, &finding.clone().into_discrepancy(recorder, run, None))?;
@@ -186,7 +186,7 @@ pub(super) fn note_booked(
         return if finding.is_known(&recorded) { Ok(()) } else { discrepancies::insert(tx, &discrepancy) };
     }
     match recorded.iter().find(|one| one.closing.is_none() && finding.is(one)) {
-        Some(open) => discrepancies::close(tx, &open.id, &closing).map(drop),
+        Some(open) => discrepancies::close(tx, open, &closing).map(drop),
         None => discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, Some(closing))),
     }
 }

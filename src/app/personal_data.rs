@@ -2,11 +2,13 @@
 
 use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
-use super::{Access, Answer, App, Caller, Erasure, Idempotency, Listing, Page, PayerRecord, PaymentFilter};
+use super::{
+    Access, Answer, App, Caller, Erasure, Idempotency, Listing, Page, PayerExport, PayerRecord, PaymentFilter,
+};
 use crate::clock::Timestamp;
 use crate::domain::id::{AccessId, ErasureId, PaymentId};
 use crate::error::{Conflict, Error, Result};
-use crate::store::{Lane, Tx, idempotency, notifications, payments, personal_data, refunds};
+use crate::store::{Lane, Tx, discrepancies, idempotency, notifications, operations, payments, personal_data, refunds};
 
 /// Payments from which an erased payer is removed in one transaction.
 const CLEAN_BATCH: i64 = 100;
@@ -59,7 +61,7 @@ impl App {
         caller: &Caller,
         account_id: String,
         page: Page<PaymentId>,
-    ) -> Result<Listing<PayerRecord>> {
+    ) -> Result<PayerExport> {
         let now = self.now();
         let access_id = AccessId::generate(now, self.parts.ids.as_ref());
         let (caller, lane) = (caller.clone(), Lane::of(access_id.as_str()));
@@ -67,14 +69,18 @@ impl App {
             .store
             .write(lane, move |tx| {
                 let payers = personal_data::keys_of_account(tx, &account_id)?;
-                let access = Access::Export { payer: payers.into_iter().next() };
+                let access = Access::Export { payer: payers.last().cloned() };
                 personal_data::record_access(tx, &access_id, &caller, &access, now)?;
+                let unmatched = match page.before {
+                    None => notifications::unmatched_of_account(tx, &payers)?,
+                    Some(_) => Vec::new(),
+                };
                 let filter = PaymentFilter { account_id: Some(account_id.clone()), ..PaymentFilter::default() };
                 let wanted = Page { before: page.before.clone(), limit: page.limit + 1 };
                 let found = super::read::cut(payments::list(tx, &filter, &wanted)?, page.limit);
                 let items =
                     found.items.into_iter().map(|payment| record_of(tx, payment, now)).collect::<Result<_>>()?;
-                Ok(Listing { items, more: found.more })
+                Ok(PayerExport { records: Listing { items, more: found.more }, unmatched })
             })
             .await
     }
@@ -147,5 +153,8 @@ fn record_of(tx: &mut Tx<'_>, payment: crate::domain::payment::Payment, now: Tim
     let refunds = refunds::of_payment(tx, &payment.id)?;
     let approvals = super::approvals::of_payment(tx, &payment.id, now)?;
     let notifications = notifications::of_payment(tx, &payment.id)?;
-    Ok(PayerRecord { details: super::read::with_transactions(tx, payment)?, refunds, approvals, notifications })
+    let provider_messages = operations::words_of_payment(tx, &payment.id)?;
+    let discrepancies = discrepancies::of_payment(tx, &payment.id)?;
+    let details = super::read::with_transactions(tx, payment)?;
+    Ok(PayerRecord { details, refunds, approvals, notifications, provider_messages, discrepancies })
 }

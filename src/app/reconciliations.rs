@@ -139,17 +139,23 @@ impl App {
         self.parts
             .store
             .write(Lane::of(id.as_str()), move |tx| {
-                if let Some(stored) = claimed_answer(tx, &caller, &key, id.as_str(), now)? {
-                    return Ok(Answer { stored, replayed: true });
+                let keyed = Keyed { caller: caller.clone(), idempotency: key.clone(), creates: false };
+                match idempotent::claim(tx, &keyed, None, id.as_str(), None, now, 0)? {
+                    None => {}
+                    Some(Repeat::Answered(stored)) => return Ok(Answer { stored, replayed: true }),
+                    // What is closed changes no more but for its reason, which is erased with the payer: no answer is kept.
+                    Some(Repeat::Live(id)) => {
+                        let closed = discrepancies::get(tx, &DiscrepancyId::from_stored(id))?;
+                        return Ok(Answer { stored: present.discrepancy(&closed), replayed: true });
+                    }
                 }
-                discrepancies::get(tx, &id)?;
+                let open = discrepancies::get(tx, &id)?;
                 let by = caller.key_id.to_string();
                 let closing = Closing { resolution: Resolution::Operator, by, reason: Some(reason.clone()), at: now };
-                if !discrepancies::close(tx, &id, &closing)? {
+                if !discrepancies::close(tx, &open, &closing)? {
                     return Err(Error::conflict(Conflict::InvalidState, "the discrepancy is closed already; read it"));
                 }
                 let stored = present.discrepancy(&discrepancies::get(tx, &id)?);
-                idempotency::finish(tx, &caller, &key, None, &stored)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await

@@ -75,7 +75,9 @@ impl Recorder {
     /// Writes a new payment with the first row of its history.
     pub(super) fn create(&self, tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
         payments::insert(tx, payment)?;
-        self.append(tx, payment, None, None, Map::from_iter(told_sums::asked(payment.amount)))
+        let order = told_sums::Order::of(payment).told();
+        let detail = told_sums::asked(payment.amount).into_iter().chain([order]).collect();
+        self.append(tx, payment, None, None, detail)
     }
 
     /// Keeps what a fact says of its transaction. `refund_id` is the refund of ours that the fact is known to be about.

@@ -6,7 +6,7 @@ use super::{App, Erasure};
 use crate::clock::Timestamp;
 use crate::domain::id::ErasureId;
 use crate::error::Result;
-use crate::store::{Lane, idempotency, notifications, personal_data};
+use crate::store::{Lane, discrepancies, idempotency, notifications, personal_data};
 
 const STEP_LIMIT: i64 = 500;
 const DAY_S: i64 = 86_400;
@@ -16,7 +16,8 @@ const DAY_S: i64 = 86_400;
 pub struct RetentionSettings {
     /// Bodies of notifications of our payments, after they came.
     pub notification_bodies_days: Option<i64>,
-    /// Bodies of notifications that belong to no payment, after they came: evidence of money that nobody booked.
+    /// Bodies of notifications that belong to no payment, after they came: evidence of money that nobody booked. Reasons for
+    /// closing discrepancies that belong to none, after that.
     pub unmatched_bodies_days: Option<i64>,
     /// Kept answers to repeats, after their payment was over. A repeat then gets the live payment.
     pub idempotency_answers_days: Option<i64>,
@@ -51,6 +52,7 @@ impl App {
                 }
                 if let Some(before) = before(settings.unmatched_bodies_days) {
                     ended += notifications::end_bodies(tx, true, before, STEP_LIMIT)?;
+                    ended += discrepancies::end_reasons(tx, before, STEP_LIMIT)?;
                 }
                 if let Some(before) = before(settings.idempotency_answers_days) {
                     ended += idempotency::end_answers(tx, before, STEP_LIMIT)?;
@@ -59,7 +61,7 @@ impl App {
                     ended += notifications::empty_quarantine(tx, before)?;
                 }
                 if let Some(before) = before(settings.access_records_days) {
-                    ended += personal_data::forget_access(tx, before, STEP_LIMIT)?;
+                    ended += personal_data::forget_access(tx, before, STEP_LIMIT, now)?;
                 }
                 Ok(ended)
             })

@@ -335,6 +335,7 @@ impl Incoming {
             kept,
             is_json: self.is_json,
             parent_transaction_id: self.content.as_ref().and_then(|content| content.payment_transaction_id),
+            account_id: self.content.as_ref().and_then(|content| content.account_id.as_deref()),
         }
     }
 }

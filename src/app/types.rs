@@ -113,6 +113,19 @@ pub struct PayerRecord {
     pub approvals: Vec<ApprovalDetails>,
     /// The provider's notifications about it, oldest first.
     pub notifications: Vec<StoredNotification>,
+    /// What the provider said when it refused calls, oldest first.
+    pub provider_messages: Vec<String>,
+    /// What our books and the provider's register did not agree about, oldest first.
+    pub discrepancies: Vec<Discrepancy>,
+}
+
+/// A stretch of all that is held about a payer.
+#[derive(Debug)]
+pub struct PayerExport {
+    /// Payment by payment.
+    pub records: Listing<PayerRecord>,
+    /// Notifications that name the account and belong to no payment, oldest first; with the first stretch.
+    pub unmatched: Vec<StoredNotification>,
 }
 
 /// What the site asks for.

@@ -1,12 +1,13 @@
 //! Looking for any change of the recorded history: everything is computed anew, in constant memory.
 //!
-//! Three walks: along the seals (was a sealed row or one of its events changed, taken away, put elsewhere?), along the
-//! payments and the events without one (`verify_stories`), and over what belongs to nothing. The first fault ends it.
+//! Four walks: along the seals (was a sealed row or one of its events changed, taken away, put elsewhere?), along the
+//! payments and the events without one (`verify_stories`), over what belongs to nothing, and over the books beside the history.
+//! The first fault ends it.
 
 use std::fmt;
 
 use super::seal_history::DailyRoot;
-use super::verify_stories::{along_the_loose_events, along_the_payments};
+use super::verify_stories::{along_the_books, along_the_loose_events, along_the_payments};
 use crate::clock::{Day, Timestamp};
 use crate::domain::proof::{Chain, Hash, MAX_ROWS, Record, root};
 use crate::error::{Error, Result};
@@ -131,6 +132,7 @@ fn walk(tx: &mut Tx<'_>, what: &VerifyHistory) -> Walk<History> {
     let met = along_the_payments(tx, what.sealed_before)?;
     along_the_loose_events(tx, what.sealed_before)?;
     check_strays(tx, &chain, met)?;
+    along_the_books(tx, what.sealed_before)?;
     let (_, sealed, waiting) = history_walk::counts(tx)?;
     let root = super::find_daily_root(tx, None)?;
     Ok(History { rows: sealed, waiting, seals: chain.last().map_or(0, |last| last.number), root })

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::told_sums;
+use super::told_sums::{self, Order};
 use super::verify_history::{STRETCH, Walk, broken};
 use crate::clock::Timestamp;
 use crate::domain::money::{Currency, Money};
 use crate::domain::proof::Record;
 use crate::store::Tx;
 use crate::store::history_walk::{self, Coverage, Standing, Step};
+use crate::store::invariants::{self, LAWS, LawReport, Place, Root};
 
 /// Returns how many rows it met.
 pub(super) fn along_the_payments(tx: &mut Tx<'_>, sealed_before: Timestamp) -> Walk<i64> {
@@ -35,7 +36,7 @@ fn check_stories(
 ) -> Walk<i64> {
     let known: HashSet<&str> = stretch.iter().map(|payment| payment.id.as_str()).collect();
     let mut stories = stretch.iter().map(Story::begin).peekable();
-    let (mut place, mut met) = ((after.to_owned(), i64::MAX), 0);
+    let (mut place, mut met, mut refunds) = ((after.to_owned(), i64::MAX), 0, Vec::new());
     loop {
         let steps = history_walk::steps(tx, (&place.0, place.1), last, STRETCH)?;
         let Some(end) = steps.last() else { break };
@@ -46,14 +47,55 @@ fn check_stories(
                 met += story.end()?;
             }
             if let Some(story) = stories.peek_mut() {
-                story.go_on(step, sealed_before)?;
+                refunds.extend(story.go_on(step, sealed_before)?);
             }
         }
     }
     for story in stories {
         met += story.end()?;
     }
+    check_refunds(tx, &refunds)?;
     Ok(met)
+}
+
+/// A refund that was asked for, as the history tells it.
+struct ToldRefund {
+    id: String,
+    payment_id: String,
+    sequence: i64,
+    amount: String,
+}
+
+impl ToldRefund {
+    /// Told by a row's detail. A row about what the provider did may name a refund that was lost: that one tells no call of ours.
+    fn of(step: &Step, detail: &Map<String, Value>) -> Option<ToldRefund> {
+        let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (id, amount) = (text("refund_id")?, text("amount")?);
+        text("operation").filter(|operation| operation == "refund")?;
+        Some(ToldRefund { id, payment_id: step.payment_id.clone(), sequence: step.sequence, amount })
+    }
+}
+
+/// Each refund that was asked for is there, of its payment and sum.
+fn check_refunds(tx: &mut Tx<'_>, told: &[ToldRefund]) -> Walk<()> {
+    for stretch in told.chunks(usize::try_from(STRETCH).unwrap_or(1)) {
+        let ids: Vec<&str> = stretch.iter().map(|refund| refund.id.as_str()).collect();
+        let there = history_walk::refunds(tx, &ids)?;
+        for told in stretch {
+            let row = Some((told.payment_id.as_str(), told.sequence));
+            let Some(refund) = there.iter().find(|refund| refund.id == told.id && refund.payment_id == told.payment_id)
+            else {
+                return broken("refunds", row, None, format!("the row tells of {}, which is not there", told.id));
+            };
+            let amount =
+                Currency::parse(&refund.currency).map(|currency| Money::new(refund.amount, currency).to_decimal());
+            if amount.as_ref() != Some(&told.amount) {
+                let what = format!("{} is not of the sum that the row tells, {}: it was changed", told.id, told.amount);
+                return broken("refunds", row, None, what);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One payment's rows follow one another, end where the payment is, and are sealed or wait for it.
@@ -69,7 +111,8 @@ impl Story<'_> {
         Story { payment, last: 0, state: "none".to_owned(), told: Map::new() }
     }
 
-    fn go_on(&mut self, step: &Step, sealed_before: Timestamp) -> Walk<()> {
+    /// Returns the refund that the row tells of, if it tells of one.
+    fn go_on(&mut self, step: &Step, sealed_before: Timestamp) -> Walk<Option<ToldRefund>> {
         let id = self.payment.id.as_str();
         let row = Some((id, step.sequence));
         if step.sequence != self.last + 1 {
@@ -84,11 +127,13 @@ impl Story<'_> {
             return broken("transitions", row, None, what);
         }
         check_sealed("transitions", (id, step.sequence), step.coverage(), sealed_before)?;
+        let mut refund = None;
         if let Ok(detail) = serde_json::from_str::<Map<String, Value>>(&step.detail) {
+            refund = ToldRefund::of(step, &detail);
             self.told.extend(detail.into_iter().filter(|(name, _)| name == "sums" || self.last == 0));
         }
         (self.last, self.state) = (step.sequence, step.to_status.clone());
-        Ok(())
+        Ok(refund)
     }
 
     /// The payment's own row says what its last row and the told sums say. Rows of versions that told no sums say nothing of
@@ -105,20 +150,64 @@ impl Story<'_> {
             return broken("payments", Some((id, last)), None, what);
         }
         let currency = Currency::parse(&payment.currency);
-        let sums = currency.map(|currency| {
-            let reached = told_sums::sums_of(currency, payment.authorized, payment.captured, payment.refunded);
-            told_sums::asked(Money::new(payment.amount, currency)).into_iter().chain(reached).collect::<Map<_, _>>()
-        });
+        let mut own: Map<String, Value> = [order_of(payment).told()].into_iter().collect();
+        if let Some(currency) = currency {
+            own.extend(told_sums::asked(Money::new(payment.amount, currency)));
+            own.extend(told_sums::sums_of(currency, payment.authorized, payment.captured, payment.refunded));
+        }
         for (name, value) in
-            self.told.iter().filter(|(name, _)| ["amount", "currency", "sums"].contains(&name.as_str()))
+            self.told.iter().filter(|(name, _)| ["amount", "currency", "sums", "order"].contains(&name.as_str()))
         {
-            if sums.as_ref().and_then(|sums| sums.get(name)) != Some(value) {
+            if own.get(name) != Some(value) {
                 let what = format!("its {name} is not what the history tells, {value}: the payment's row was changed");
                 return broken("payments", Some((id, last)), None, what);
             }
         }
         Ok(last)
     }
+}
+
+fn order_of(payment: &Standing) -> Order<'_> {
+    Order {
+        id: &payment.id,
+        invoice_id: &payment.invoice_id,
+        capture_mode: &payment.capture_mode,
+        method: &payment.method,
+        language: &payment.language,
+        created_by: &payment.created_by,
+        created_at: payment.created_at(),
+        expires_at: payment.expires_at(),
+    }
+}
+
+/// Laws that bind transactions, refunds and approvals to what the history tells of a payment.
+const BINDING: [&str; 6] = [
+    "sums_follow_transactions",
+    "status_follows_sums",
+    "refund_has_its_transaction",
+    "transaction_has_one_payment",
+    "currencies_agree",
+    "approval_has_two_keys",
+];
+
+/// The state and the sums of each payment, which the history tells, are what its transactions and refunds say.
+pub(super) fn along_the_books(tx: &mut Tx<'_>, now: Timestamp) -> Walk<()> {
+    let mut reports: Vec<LawReport> =
+        LAWS.iter().filter(|law| BINDING.contains(&law.name)).map(LawReport::new).collect();
+    let mut after = Some(Place::default());
+    while let Some(place) = after {
+        after = invariants::evaluate_slice(tx, Root::Payments, &place, now, &mut reports)?;
+        for report in &reports {
+            if let Some(subject) = report.at_fault.first() {
+                let (name, law) = (report.law.name, report.law.law);
+                let what = format!(
+                    "{subject} breaks the law {name}: {law} Its transactions, refunds or approvals were changed"
+                );
+                return broken("the books", None, None, what);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Events that belong to no payment are sealed by themselves.

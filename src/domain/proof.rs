@@ -26,7 +26,8 @@ impl Hash {
     /// What a column of another length reads as: the hash of nothing.
     pub const UNREADABLE: Hash = Hash([0xff; 32]);
 
-    fn over(parts: &[&[u8]]) -> Hash {
+    /// Of a list of parts, each preceded by its length.
+    pub fn over(parts: &[&[u8]]) -> Hash {
         Hash(vault::digest(parts))
     }
 

@@ -428,7 +428,11 @@ pub(super) fn personal_data() -> Value {
         "id": NOTIFICATION_ID, "kind": "pay", "received_at": at(41).to_string(),
         "body": "TransactionId=3541977847&Amount=12500.00&Currency=KZT&AccountId=client-77&Email=payer%40example.test",
     });
-    list(json!({"payment": paid_payment(), "refunds": [refund()], "approvals": [], "notifications": [told]}))
+    let record = json!({
+        "payment": paid_payment(), "refunds": [refund()], "approvals": [], "notifications": [told], "provider_messages": [],
+        "discrepancies": [],
+    });
+    json!({"data": [record], "unmatched_notifications": [], "next_cursor": null})
 }
 
 /// A list that ends with this entry.

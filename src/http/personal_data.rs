@@ -17,6 +17,7 @@ use super::parameters::{IdempotencyKey, Paging};
 use super::presenter::{Presenter, refund_view};
 use super::query::{self, QueryReader};
 use super::records::RefundView;
+use super::register_views::{DiscrepancyView, discrepancy_view};
 use super::schemas::NotificationKindName;
 use super::server::Shared;
 use super::text;
@@ -39,7 +40,7 @@ pub(super) struct ErasureView<'a> {
     pub at: Moment,
     /// Payments whose payer was erased by this request; 0 when nothing was held.
     pub payments: i64,
-    /// Notifications about them whose bodies were erased.
+    /// Notifications about them, or naming the account, whose bodies were erased.
     pub notifications: i64,
 }
 
@@ -72,6 +73,10 @@ pub(super) struct PayerRecordView<'a> {
     pub approvals: Vec<ApprovalView<'a>>,
     /// The provider's notifications about it, oldest first.
     pub notifications: Vec<ToldNotificationView<'a>>,
+    /// What the provider said when it refused calls, oldest first.
+    pub provider_messages: &'a [String],
+    /// What our books and the provider's register did not agree about, oldest first.
+    pub discrepancies: Vec<DiscrepancyView<'a>>,
 }
 
 /// A stretch of all that is held about a payer, newest payment first.
@@ -80,6 +85,8 @@ pub(super) struct PayerRecordView<'a> {
 pub(super) struct PersonalDataView<'a> {
     /// The entries.
     pub data: Vec<PayerRecordView<'a>>,
+    /// Notifications that name the account and belong to no payment, oldest first; in the first stretch only.
+    pub unmatched_notifications: Vec<ToldNotificationView<'a>>,
     /// Where it goes on; `null` at the end.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
@@ -87,7 +94,8 @@ pub(super) struct PersonalDataView<'a> {
 
 /// Export a payer's personal data
 ///
-/// Everything that is held about an account, payment by payment, for a lawful request. An account of which nothing is held
+/// Everything that is held about an account, payment by payment, for a lawful request, and the provider's notifications that
+/// name the account and belong to no payment. An account of which nothing is held
 /// has an empty list. Each stretch that is read is recorded.
 #[utoipa::path(get, path = "/v1/payers/{account_id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
     params(("account_id" = String, Path, description = "The site's id of the payer, percent-encoded."), Paging),
@@ -102,11 +110,13 @@ pub(super) async fn export_personal_data(
     let mut query = QueryReader::new(request.query_string());
     let page = Page { before: query.cursor(binding, PaymentId::parse), limit: query.limit() };
     query.finish()?;
-    let listing = shared.app.export_payer(&key.caller, account_id, page).await?;
+    let export = shared.app.export_payer(&key.caller, account_id, page).await?;
+    let listing = &export.records;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|record| cursor::seal(record.details.payment.id.as_str(), binding));
     let data = listing.items.iter().map(|record| record_view(&shared.presenter, record)).collect();
-    shown(PersonalDataView { data, next_cursor })
+    let unmatched_notifications = export.unmatched.iter().map(told_view).collect();
+    shown(PersonalDataView { data, unmatched_notifications, next_cursor })
 }
 
 /// Erase a payer's personal data
@@ -151,6 +161,8 @@ fn record_view<'a>(presenter: &'a Presenter, record: &'a PayerRecord) -> PayerRe
         refunds: record.refunds.iter().map(refund_view).collect(),
         approvals: record.approvals.iter().map(approval_view).collect(),
         notifications: record.notifications.iter().map(told_view).collect(),
+        provider_messages: &record.provider_messages,
+        discrepancies: record.discrepancies.iter().map(discrepancy_view).collect(),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct RefundView<'a> {
     /// Why, as the site said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
-    /// Why the provider refused.
+    /// Why it failed; erased with the payer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<RefundFailureView<'a>>,
     /// The provider's number of the refund.

@@ -78,7 +78,7 @@ pub(super) struct ClosingView<'a> {
     pub resolution: &'static str,
     /// The reconciliation or, with `operator`, the API key that closed it.
     pub by: &'a str,
-    /// Why, in the operator's words.
+    /// Why, in the operator's words; erased with the payer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
 }

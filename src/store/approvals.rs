@@ -162,13 +162,8 @@ pub fn refunded_alone(tx: &mut Tx<'_>, payment_id: &PaymentId, since: Timestamp)
 }
 
 fn to_row(tx: &mut Tx<'_>, approval: &Approval) -> Result<Row> {
-    let sealed_reason = match &approval.reason {
-        Some(reason) => {
-            let payer = payer_keys::of_payment(tx, &approval.payment_id)?;
-            payer.seal(tx.vault, &reason_context(&approval.id), reason.as_bytes())
-        }
-        None => None,
-    };
+    let reason = approval.reason.as_deref();
+    let sealed_reason = payer_keys::seal_text(tx, &approval.payment_id, &reason_context(&approval.id), reason)?;
     let (amount, operation_id, outcome) = match &approval.subject {
         Subject::Refund { amount, .. } => (Some(*amount), None, None),
         Subject::Correction { operation_id, outcome, .. } => (None, Some(operation_id), Some(outcome)),
@@ -214,15 +209,6 @@ pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// The reason in words, which may tell of a person.
-fn reason_of(tx: &mut Tx<'_>, row: &Row) -> Result<Option<String>> {
-    let Some(sealed) = &row.sealed_reason else { return Ok(None) };
-    let payer = payer_keys::of_payment(tx, &PaymentId::from_stored(row.payment_id.clone()))?;
-    let id = ApprovalId::from_stored(row.id.clone());
-    let plain = payer.open(tx.vault, &reason_context(&id), sealed)?;
-    plain.map(|plain| known("approvals.sealed_reason", String::from_utf8(plain).ok())).transpose()
-}
-
 fn reason_context(id: &ApprovalId) -> String {
     format!("approvals/reason/{id}")
 }
@@ -249,14 +235,16 @@ fn subject_of(tx: &mut Tx<'_>, row: &Row) -> Result<Subject> {
 }
 
 fn from_row(tx: &mut Tx<'_>, row: Row) -> Result<Approval> {
-    let (reason, subject) = (reason_of(tx, &row)?, subject_of(tx, &row)?);
+    let subject = subject_of(tx, &row)?;
+    let (id, payment_id) = (ApprovalId::from_stored(row.id), PaymentId::from_stored(row.payment_id));
+    let reason = payer_keys::open_text(tx, &payment_id, &reason_context(&id), row.sealed_reason.as_deref())?;
     let actor = |key_id: String, line: String| Actor {
         key_id: ApiKeyId::from_stored(key_id),
         line: ApiKeyId::from_stored(line),
     };
     Ok(Approval {
-        id: ApprovalId::from_stored(row.id),
-        payment_id: PaymentId::from_stored(row.payment_id),
+        id,
+        payment_id,
         subject,
         reason,
         requested_by: actor(row.requested_by, row.requester),

@@ -3,10 +3,11 @@
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::Tx;
 use super::schema::discrepancies;
 use super::types::{NaiveDateTime, currency, known, moment};
+use super::{Tx, payer_keys, rotation};
 use crate::app::{DiscrepancyFilter, Page};
+use crate::clock::Timestamp;
 use crate::domain::evidence::TransactionStatus;
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
@@ -38,11 +39,13 @@ struct Row {
     closed_by: Option<String>,
     close_reason: Option<String>,
     closed_at: Option<NaiveDateTime>,
+    sealed_reason: Option<Vec<u8>>,
 }
 
 /// Writes a discrepancy. The database refuses a second open one of the same kind and transaction.
 pub fn insert(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<()> {
-    diesel::insert_into(discrepancies::table).values(to_row(discrepancy)).execute(tx.db)?;
+    let row = to_row(tx, discrepancy)?;
+    diesel::insert_into(discrepancies::table).values(row).execute(tx.db)?;
     Ok(())
 }
 
@@ -51,8 +54,9 @@ pub fn insert(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<()> {
 /// # Errors
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &DiscrepancyId) -> Result<Discrepancy> {
-    let row = discrepancies::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
-    from_row(row.ok_or(Error::NotFound("discrepancy"))?)
+    let row: Option<Row> =
+        discrepancies::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    from_row(tx, row.ok_or(Error::NotFound("discrepancy"))?)
 }
 
 /// Discrepancies that fit the filter, newest first.
@@ -73,7 +77,7 @@ pub fn list(tx: &mut Tx<'_>, filter: &DiscrepancyFilter, page: &Page<Discrepancy
         query = query.filter(discrepancies::id.lt(before.to_string()));
     }
     let rows: Vec<Row> = query.order(discrepancies::id.desc()).limit(page.limit).load(tx.db)?;
-    rows.into_iter().map(from_row).collect()
+    rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
 /// All discrepancies of these transactions, closed ones too, newest first.
@@ -84,17 +88,29 @@ pub fn of_transactions(tx: &mut Tx<'_>, transaction_ids: &[i64]) -> Result<Vec<D
         .limit(1000)
         .select(Row::as_select())
         .load(tx.db)?;
-    rows.into_iter().map(from_row).collect()
+    rows.into_iter().map(|row| from_row(tx, row)).collect()
+}
+
+/// All discrepancies of a payment, oldest first.
+pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Discrepancy>> {
+    let rows: Vec<Row> = discrepancies::table
+        .filter(discrepancies::payment_id.eq(payment_id.as_str()))
+        .order(discrepancies::id.asc())
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
 /// Closes one that is open; `false` when it no longer is.
-pub fn close(tx: &mut Tx<'_>, id: &DiscrepancyId, closing: &Closing) -> Result<bool> {
+pub fn close(tx: &mut Tx<'_>, discrepancy: &Discrepancy, closing: &Closing) -> Result<bool> {
+    let (id, payment_id) = (&discrepancy.id, discrepancy.payment_id.as_ref());
+    let sealed_reason = seal_reason(tx, id, payment_id, closing.reason.as_deref())?;
     let changed = diesel::update(discrepancies::table.find(id.as_str()))
         .filter(discrepancies::closed_at.is_null())
         .set((
             discrepancies::resolution.eq(Some(closing.resolution.as_str())),
             discrepancies::closed_by.eq(Some(closing.by.as_str())),
-            discrepancies::close_reason.eq(closing.reason.as_deref()),
+            discrepancies::sealed_reason.eq(sealed_reason),
             discrepancies::closed_at.eq(Some(closing.at.naive_utc())),
         ))
         .execute(tx.db)?;
@@ -153,11 +169,88 @@ pub fn findings(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<Findings> {
     })
 }
 
-fn to_row(discrepancy: &Discrepancy) -> Row {
+/// Seals a reason anew: one that was written in the open, while its payment had no key yet, or by a key of the vault that was
+/// used before. Whether there was something to do.
+pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let row: Option<Row> = discrepancies::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
+    let Some(row) = row else { return Ok(false) };
+    let id = DiscrepancyId::from_stored(row.id);
+    let payment_id = row.payment_id.map(PaymentId::from_stored);
+    let context = reason_context(&id);
+    let (plain, sealed) = (row.close_reason.as_deref(), row.sealed_reason.as_deref());
+    let sealed = match (&payment_id, plain, sealed) {
+        (Some(payment_id), ..) => payer_keys::sealed_anew(tx, payment_id, &context, plain, sealed)?,
+        (None, _, Some(sealed)) => tx.vault.reseal(&context, sealed).map_err(|_| rotation::cannot_open(&context))?,
+        (None, plain, None) => plain.map(|plain| tx.vault.seal(&context, plain.as_bytes())),
+    };
+    let Some(sealed) = sealed else { return Ok(false) };
+    // What was erased meanwhile stays erased.
+    let changed = diesel::update(discrepancies::table.find(id.as_str()))
+        .filter(discrepancies::close_reason.is_not_null().or(discrepancies::sealed_reason.is_not_null()))
+        .set((discrepancies::close_reason.eq(None::<String>), discrepancies::sealed_reason.eq(Some(sealed))))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+/// Removes reasons for closing what belongs to no payment, from before `before`, at most `limit`. Returns how many.
+pub fn end_reasons(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
+    let ids: Vec<String> = discrepancies::table
+        .filter(discrepancies::payment_id.is_null())
+        .filter(discrepancies::close_reason.is_not_null().or(discrepancies::sealed_reason.is_not_null()))
+        .filter(discrepancies::closed_at.lt(before.naive_utc()))
+        .order(discrepancies::id.asc())
+        .limit(limit)
+        .select(discrepancies::id)
+        .load(tx.db)?;
+    let ended = diesel::update(discrepancies::table.filter(discrepancies::id.eq_any(ids)))
+        .set((discrepancies::close_reason.eq(None::<String>), discrepancies::sealed_reason.eq(None::<Vec<u8>>)))
+        .execute(tx.db)?;
+    Ok(ended)
+}
+
+/// Words of an operator, which may tell of a person: by the key of the payer, and by the vault where there is no payment.
+fn seal_reason(
+    tx: &mut Tx<'_>,
+    id: &DiscrepancyId,
+    payment_id: Option<&PaymentId>,
+    reason: Option<&str>,
+) -> Result<Option<Vec<u8>>> {
+    let context = reason_context(id);
+    match payment_id {
+        Some(payment_id) => payer_keys::seal_text(tx, payment_id, &context, reason),
+        None => Ok(reason.map(|reason| tx.vault.seal(&context, reason.as_bytes()))),
+    }
+}
+
+fn open_reason(
+    tx: &mut Tx<'_>,
+    id: &DiscrepancyId,
+    payment_id: Option<&PaymentId>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<String>> {
+    let context = reason_context(id);
+    match (payment_id, sealed) {
+        (Some(payment_id), sealed) => payer_keys::open_text(tx, payment_id, &context, sealed),
+        (None, Some(sealed)) => {
+            let plain =
+                tx.vault.open(&context, sealed).map_err(|error| Error::internal(format!("{context}: {error}")))?;
+            known(&context, String::from_utf8(plain).ok()).map(Some)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn reason_context(id: &DiscrepancyId) -> String {
+    format!("discrepancies/reason/{id}")
+}
+
+fn to_row(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<Row> {
     let (ours_status, ours_currency, ours_amount) = side_to_columns(discrepancy.ours.as_ref());
     let (theirs_status, theirs_currency, theirs_amount) = side_to_columns(discrepancy.theirs.as_ref());
     let closing = discrepancy.closing.as_ref();
-    Row {
+    let reason = closing.and_then(|closing| closing.reason.as_deref());
+    let sealed_reason = seal_reason(tx, &discrepancy.id, discrepancy.payment_id.as_ref(), reason)?;
+    Ok(Row {
         id: discrepancy.id.to_string(),
         kind: discrepancy.kind.as_str().to_owned(),
         transaction_id: discrepancy.transaction_id,
@@ -175,9 +268,10 @@ fn to_row(discrepancy: &Discrepancy) -> Row {
         opened_at: discrepancy.opened_at.naive_utc(),
         resolution: closing.map(|closing| closing.resolution.as_str().to_owned()),
         closed_by: closing.map(|closing| closing.by.clone()),
-        close_reason: closing.and_then(|closing| closing.reason.clone()),
+        close_reason: None,
         closed_at: closing.map(|closing| closing.at.naive_utc()),
-    }
+        sealed_reason,
+    })
 }
 
 fn side_to_columns(side: Option<&Side>) -> (Option<String>, Option<String>, Option<i64>) {
@@ -198,21 +292,23 @@ fn side_from_columns(status: Option<String>, code: Option<String>, minor: Option
     Ok(Some(Side { status: known("discrepancies.status", TransactionStatus::parse(&status))?, amount }))
 }
 
-fn from_row(row: Row) -> Result<Discrepancy> {
+fn from_row(tx: &mut Tx<'_>, row: Row) -> Result<Discrepancy> {
+    let (id, payment_id) = (DiscrepancyId::from_stored(row.id), row.payment_id.map(PaymentId::from_stored));
+    let reason = open_reason(tx, &id, payment_id.as_ref(), row.sealed_reason.as_deref())?;
     let closing = match (row.resolution, row.closed_by, row.closed_at) {
         (Some(resolution), Some(by), Some(at)) => Some(Closing {
             resolution: known("discrepancies.resolution", Resolution::parse(&resolution))?,
             by,
-            reason: row.close_reason,
+            reason: reason.or(row.close_reason),
             at: moment(at),
         }),
         _ => None,
     };
     Ok(Discrepancy {
-        id: DiscrepancyId::from_stored(row.id),
+        id,
         kind: known("discrepancies.kind", DiscrepancyKind::parse(&row.kind))?,
         transaction_id: row.transaction_id,
-        payment_id: row.payment_id.map(PaymentId::from_stored),
+        payment_id,
         named_payment_id: row.named_payment_id,
         invoice_id: row.invoice_id,
         lost: row.lost,

@@ -28,6 +28,8 @@ impl From<DieselError> for Error {
 fn is_passing(message: &str) -> bool {
     [
         "database is locked",
+        // A unique value that was taken meanwhile, where a trigger refuses it first: see the triggers `…_no_replace`.
+        "the row must be unique",
         "database table is locked",
         "deadlock detected",
         "lock timeout",

@@ -5,7 +5,7 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
 use super::Tx;
-use super::schema::{events, history_leaves, history_seals, history_unsealed, payments, transitions};
+use super::schema::{events, history_leaves, history_seals, history_unsealed, payments, refunds, transitions};
 use super::types::{NaiveDateTime, moment};
 use crate::clock::Timestamp;
 use crate::domain::proof::Record;
@@ -31,6 +31,44 @@ pub struct Standing {
     pub captured: i64,
     /// What was given back, minor units.
     pub refunded: i64,
+    /// The bill.
+    pub invoice_id: String,
+    /// Whether less may be taken than was held.
+    pub capture_mode: String,
+    /// How it is paid.
+    pub method: String,
+    /// What the payer reads.
+    pub language: String,
+    /// The line of keys that asked for it.
+    pub created_by: String,
+    created_at: NaiveDateTime,
+    expires_at: NaiveDateTime,
+}
+
+impl Standing {
+    /// When it was asked for.
+    pub fn created_at(&self) -> Timestamp {
+        moment(self.created_at)
+    }
+
+    /// Until when it can be paid.
+    pub fn expires_at(&self) -> Timestamp {
+        moment(self.expires_at)
+    }
+}
+
+/// A refund by its own row, unchecked.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = refunds)]
+pub struct Returned {
+    /// The refund.
+    pub id: String,
+    /// The payment it is of.
+    pub payment_id: String,
+    /// The currency of its sum.
+    pub currency: String,
+    /// How much, minor units.
+    pub amount: i64,
 }
 
 /// Whether a seal covers something that was recorded, or is to cover it.
@@ -94,6 +132,11 @@ pub fn payments_after(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<St
         .limit(limit)
         .select(Standing::as_select())
         .load(tx.db)?)
+}
+
+/// Refunds by their ids.
+pub fn refunds(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Returned>> {
+    Ok(refunds::table.filter(refunds::id.eq_any(ids)).select(Returned::as_select()).load(tx.db)?)
 }
 
 /// A stretch of the history, payment by payment, after the row `after` and up to the last one of the payment `last`.

@@ -58,6 +58,8 @@ pub struct Signed<'a> {
     pub is_json: bool,
     /// Of a refund: the payment transaction that was given back from.
     pub parent_transaction_id: Option<i64>,
+    /// The payer's account, where it names one.
+    pub account_id: Option<&'a str>,
 }
 
 /// Whether this very notification was stored before.
@@ -82,11 +84,12 @@ pub(super) fn digest(vault: &Vault, body: &[u8]) -> Vec<u8> {
 }
 
 /// Stores a notification; one that is known already stays as it is. Its body is sealed by the key of the payer of its
-/// payment; one of no known payment gets a key of its own. Of an erased payer no body is kept.
+/// payment; one of no known payment gets a key of its own, which is found by the account that it names. Of an erased payer no
+/// body is kept.
 pub fn insert(tx: &mut Tx<'_>, record: &NotificationRecord, raw: &Signed<'_>) -> Result<()> {
     let payer = match &record.payment_id {
         Some(id) => payer_keys::of_payment(tx, &PaymentId::from_stored(id.clone()))?,
-        None => payer_keys::create(tx, record.id.as_str(), None, record.received_at)?.into(),
+        None => payer_keys::create(tx, record.id.as_str(), raw.account_id, record.received_at)?.into(),
     };
     let body = payer.seal(tx.vault, &context(&record.id), raw.kept);
     let row = Row {
@@ -181,6 +184,18 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<StoredN
         .select(Row::as_select())
         .load(tx.db)?;
     rows.sort_by(|one, other| one.id.cmp(&other.id));
+    rows.into_iter().map(|row| to_stored(tx, row)).collect()
+}
+
+/// Notifications that belong to no payment and name an account, by the account's keys; oldest first.
+pub fn unmatched_of_account(tx: &mut Tx<'_>, keys: &[String]) -> Result<Vec<StoredNotification>> {
+    // Their keys are named after them.
+    let rows: Vec<Row> = notifications::table
+        .filter(notifications::id.eq_any(keys))
+        .filter(notifications::payment_id.is_null())
+        .order(notifications::id.asc())
+        .select(Row::as_select())
+        .load(tx.db)?;
     rows.into_iter().map(|row| to_stored(tx, row)).collect()
 }
 

@@ -4,6 +4,7 @@
 use diesel::prelude::*;
 
 use super::Tx;
+use super::payer_keys;
 use super::schema::operations;
 use super::types::{NaiveDateTime, known, moment};
 use crate::clock::Timestamp;
@@ -63,7 +64,7 @@ pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Op
     rows.into_iter().map(from_row).collect()
 }
 
-/// Closes an operation that is open; `false` when it no longer is.
+/// Closes an operation that is open; `false` when it no longer is. The note is in our own words: see [`keep_words`].
 pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Option<&str>) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id.as_str()))
         .filter(operations::due_at.is_not_null())
@@ -74,6 +75,55 @@ pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Opt
         ))
         .execute(tx.db)?;
     Ok(changed == 1)
+}
+
+/// Keeps what the provider said about a call: its words may tell of the payer, and go with the payer.
+pub fn keep_words(tx: &mut Tx<'_>, operation: &Operation, words: &str) -> Result<()> {
+    let sealed = payer_keys::seal_text(tx, &operation.payment_id, &words_context(&operation.id), Some(words))?;
+    diesel::update(operations::table.find(operation.id.as_str()))
+        .set(operations::sealed_words.eq(sealed))
+        .execute(tx.db)?;
+    Ok(())
+}
+
+/// All that the provider said about calls of a payment, oldest first.
+pub fn words_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<String>> {
+    let told: Vec<(String, Option<Vec<u8>>)> = operations::table
+        .filter(operations::payment_id.eq(payment_id.as_str()))
+        .filter(operations::sealed_words.is_not_null())
+        .order(operations::id.asc())
+        .select((operations::id, operations::sealed_words))
+        .load(tx.db)?;
+    let mut words = Vec::new();
+    for (id, sealed) in told {
+        let context = words_context(&OperationId::from_stored(id));
+        words.extend(payer_keys::open_text(tx, payment_id, &context, sealed.as_deref())?);
+    }
+    Ok(words)
+}
+
+/// Puts words that were kept while their payment had no key yet under the key of the payer. Whether there was something to
+/// do.
+pub(super) fn seal_words(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+    let found: Option<(String, Option<Vec<u8>>)> = operations::table
+        .find(id)
+        .select((operations::payment_id, operations::sealed_words))
+        .get_result(tx.db)
+        .optional()?;
+    let Some((payment_id, Some(old))) = found else { return Ok(false) };
+    let context = words_context(&OperationId::from_stored(id.to_owned()));
+    let moved = payer_keys::take_over(tx, &PaymentId::from_stored(payment_id), &context, &old)?;
+    let Some(moved) = moved else { return Ok(false) };
+    // What was erased meanwhile stays erased.
+    let changed = diesel::update(operations::table.find(id))
+        .filter(operations::sealed_words.eq(old))
+        .set(operations::sealed_words.eq(Some(moved)))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+fn words_context(id: &OperationId) -> String {
+    format!("operations/words/{id}")
 }
 
 /// Whether nobody has taken the call for lost yet: only then does whoever sent it first know all that was sent for it.
@@ -144,15 +194,17 @@ pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>
 /// What the provider said when it refused to charge for a payment.
 pub fn refusal_of_charge(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Option<String>> {
     let charges = [OperationKind::Charge, OperationKind::Authorize].map(OperationKind::as_str);
-    let note: Option<Option<String>> = operations::table
+    let found: Option<(String, Option<String>, Option<Vec<u8>>)> = operations::table
         .filter(operations::payment_id.eq(payment_id.as_str()))
         .filter(operations::kind.eq_any(charges))
         .filter(operations::state.eq(OperationState::Settled.as_str()))
         .order(operations::id.desc())
-        .select(operations::note)
+        .select((operations::id, operations::note, operations::sealed_words))
         .first(tx.db)
         .optional()?;
-    Ok(note.flatten())
+    let Some((id, note, sealed)) = found else { return Ok(None) };
+    let context = words_context(&OperationId::from_stored(id));
+    Ok(payer_keys::open_text(tx, payment_id, &context, sealed.as_deref())?.or(note))
 }
 
 /// Makes every started operation due now: its process is gone. Only for a database that one process uses.

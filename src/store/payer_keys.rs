@@ -10,7 +10,7 @@ use diesel::prelude::*;
 
 use super::conn::DbConn;
 use super::schema::{payer_keys, payments};
-use super::types::NaiveDateTime;
+use super::types::{NaiveDateTime, known};
 use super::{Tx, rotation};
 use crate::clock::Timestamp;
 use crate::domain::id::PaymentId;
@@ -145,6 +145,8 @@ pub(super) fn remember(tx: &mut Tx<'_>, id: &PaymentId, payer: Payer) -> Rc<Paye
 pub(super) fn find_account(tx: &mut Tx<'_>, account: &str) -> Result<Option<Payer>> {
     let query = payer_keys::table
         .filter(payer_keys::account_hash.eq_any(account_hashes(tx.vault, account)))
+        // Not the key of a notification without a payment, which ends with it.
+        .filter(payer_keys::id.ge(PaymentId::PREFIX))
         .order(payer_keys::id.asc())
         .limit(1)
         .select((payer_keys::id, payer_keys::wrapped_key));
@@ -155,7 +157,7 @@ pub(super) fn find_account(tx: &mut Tx<'_>, account: &str) -> Result<Option<Paye
     found.map(|(id, wrapped)| Payer::from_columns(tx.vault, Some(id), wrapped.as_deref())).transpose()
 }
 
-/// The keys of an account, by their ids.
+/// The keys of an account, by their ids: those of notifications that belong to no payment, then those of its payments.
 pub(super) fn ids_of_account(tx: &mut Tx<'_>, account: &str) -> Result<Vec<String>> {
     let ids = payer_keys::table
         .filter(payer_keys::account_hash.eq_any(account_hashes(tx.vault, account)))
@@ -222,6 +224,45 @@ pub(super) fn take_over(
     }
     let plain = tx.vault.open(context, sealed).map_err(|_| rotation::cannot_open(context))?;
     Ok(of_payment(tx, payment_id)?.seal(tx.vault, context, &plain))
+}
+
+/// A text of a payment as it should be kept: sealed by the key of its payer. `plain` and `sealed` are how it is kept now:
+/// in the open by an earlier version, or sealed. `None` when there is nothing to do, as for an erased payer.
+pub(super) fn sealed_anew(
+    tx: &mut Tx<'_>,
+    payment_id: &PaymentId,
+    context: &str,
+    plain: Option<&str>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>> {
+    match (plain, sealed) {
+        (_, Some(sealed)) => take_over(tx, payment_id, context, sealed),
+        (Some(plain), None) => Ok(of_payment(tx, payment_id)?.seal(tx.vault, context, plain.as_bytes())),
+        (None, None) => Ok(None),
+    }
+}
+
+/// A text about a payment, sealed by the key of its payer; `None` for an erased payer.
+pub(super) fn seal_text(
+    tx: &mut Tx<'_>,
+    payment_id: &PaymentId,
+    context: &str,
+    text: Option<&str>,
+) -> Result<Option<Vec<u8>>> {
+    let Some(text) = text else { return Ok(None) };
+    Ok(of_payment(tx, payment_id)?.seal(tx.vault, context, text.as_bytes()))
+}
+
+/// What [`seal_text`] made; `None` for an erased payer.
+pub(super) fn open_text(
+    tx: &mut Tx<'_>,
+    payment_id: &PaymentId,
+    context: &str,
+    sealed: Option<&[u8]>,
+) -> Result<Option<String>> {
+    let Some(sealed) = sealed else { return Ok(None) };
+    let plain = of_payment(tx, payment_id)?.open(tx.vault, context, sealed)?;
+    plain.map(|plain| known(context, String::from_utf8(plain).ok())).transpose()
 }
 
 const ACCOUNT: &str = "account_id";

@@ -7,8 +7,8 @@ use super::Tx;
 use super::conn::DbConn;
 use super::payer_keys;
 use super::schema::{
-    approvals, idempotency_keys, notifications, payer_keys as keys, payments, personal_data_access,
-    personal_data_erasures, refunds, transactions,
+    approvals, discrepancies, idempotency_keys, notifications, operations, payer_keys as keys, payments,
+    personal_data_access, personal_data_access_ended, personal_data_erasures, refunds, transactions,
 };
 use super::types::NaiveDateTime;
 use crate::app::{Access, Caller, Erasure};
@@ -96,6 +96,12 @@ pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: Option<&Caller>, erasure: E
         .filter(notifications::payment_id.eq_any(of_payers().select(payments::id.nullable())))
         .select(count_star())
         .get_result(tx.db)?;
+    // Keys of notifications that belong to no payment are named after them.
+    let unmatched: i64 = notifications::table
+        .filter(notifications::id.eq_any(payers))
+        .filter(notifications::payer_key_id.eq(notifications::id.nullable()))
+        .select(count_star())
+        .get_result(tx.db)?;
     let erased = diesel::update(keys::table.filter(keys::id.eq_any(payers)))
         .filter(keys::erased_at.is_null())
         .set((
@@ -106,9 +112,9 @@ pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: Option<&Caller>, erasure: E
         ))
         .execute(tx.db)?;
     let erasure = Erasure {
-        payers: i64::try_from(erased).unwrap_or(i64::MAX),
+        payers: i64::try_from(erased).unwrap_or(i64::MAX).saturating_sub(unmatched),
         payments: counted,
-        notifications: notified,
+        notifications: notified.saturating_add(unmatched),
         ..erasure
     };
     let row = ErasureRow {
@@ -137,9 +143,15 @@ pub fn to_clean(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Removes what is left of an erased payer in at most `limit` of its payments, and returns how many they were. Sums,
-/// states, history and the provider's numbers stay.
+/// Removes what is left of an erased payer in at most `limit` of its payments, or in the notification that a key was made
+/// for, and returns how many they were. Sums, states, history and the provider's numbers stay.
 pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
+    let unmatched: Vec<String> = notifications::table
+        .find(payer)
+        .filter(notifications::payer_key_id.eq(payer))
+        .select(notifications::id)
+        .load(tx.db)?;
+    wipe_notifications(tx, &unmatched)?;
     let ids: Vec<String> = payments::table
         .filter(payments::payer_key_id.eq(payer))
         .filter(payments::payer.ne(NOTHING))
@@ -160,6 +172,7 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
     diesel::update(refunds::table.filter(refunds::payment_id.eq_any(&ids)))
         .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(None::<Vec<u8>>)))
         .execute(tx.db)?;
+    clean_words(tx, &ids)?;
     diesel::update(approvals::table.filter(approvals::payment_id.eq_any(&ids)))
         .set(approvals::sealed_reason.eq(None::<Vec<u8>>))
         .execute(tx.db)?;
@@ -174,18 +187,30 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
             idempotency_keys::body.eq(None::<Vec<u8>>),
         ))
         .execute(tx.db)?;
-    clean_notifications(tx, &ids)?;
-    Ok(ids.len())
+    let told: Vec<String> =
+        notifications::table.filter(notifications::payment_id.eq_any(&ids)).select(notifications::id).load(tx.db)?;
+    wipe_notifications(tx, &told)?;
+    Ok(ids.len() + unmatched.len())
+}
+
+/// What the provider said about calls, and operators about discrepancies.
+fn clean_words(tx: &mut Tx<'_>, payment_ids: &[String]) -> Result<()> {
+    diesel::update(operations::table.filter(operations::payment_id.eq_any(payment_ids)))
+        .set((operations::note.eq(None::<String>), operations::sealed_words.eq(None::<Vec<u8>>)))
+        .execute(tx.db)?;
+    diesel::update(refunds::table.filter(refunds::payment_id.eq_any(payment_ids)))
+        .set((refunds::failure.eq(None::<String>), refunds::sealed_failure.eq(None::<Vec<u8>>)))
+        .execute(tx.db)?;
+    diesel::update(discrepancies::table.filter(discrepancies::payment_id.eq_any(payment_ids)))
+        .set((discrepancies::close_reason.eq(None::<String>), discrepancies::sealed_reason.eq(None::<Vec<u8>>)))
+        .execute(tx.db)?;
+    Ok(())
 }
 
 /// The digest of a body tells whoever guesses the body that the guess is right, so it goes, too.
-fn clean_notifications(tx: &mut Tx<'_>, payment_ids: &[String]) -> Result<()> {
-    let ids: Vec<String> = notifications::table
-        .filter(notifications::payment_id.eq_any(payment_ids))
-        .select(notifications::id)
-        .load(tx.db)?;
+fn wipe_notifications(tx: &mut Tx<'_>, ids: &[String]) -> Result<()> {
     for id in ids {
-        diesel::update(notifications::table.find(&id))
+        diesel::update(notifications::table.find(id))
             .set((
                 notifications::body.eq(NOTHING),
                 notifications::payer_key_id.eq(None::<String>),
@@ -262,13 +287,20 @@ pub fn record_access(tx: &mut Tx<'_>, id: &AccessId, by: &Caller, access: &Acces
     Ok(())
 }
 
-/// Forgets records of readings from before `before`, at most `limit`. Returns how many.
-pub fn forget_access(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
+/// Forgets records of readings from before `before`, at most `limit`, and notes that at `at`: without it the database refuses
+/// to delete them. Returns how many.
+pub fn forget_access(tx: &mut Tx<'_>, before: Timestamp, limit: i64, at: Timestamp) -> Result<usize> {
+    use personal_data_access_ended as ended;
     let ids: Vec<String> = personal_data_access::table
         .filter(personal_data_access::id.lt(AccessId::first_at(before).as_str()))
         .order(personal_data_access::id.asc())
         .limit(limit)
         .select(personal_data_access::id)
         .load(tx.db)?;
+    let Some(last) = ids.last() else { return Ok(0) };
+    let records = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    diesel::insert_into(ended::table)
+        .values((ended::up_to.eq(last), ended::records.eq(records), ended::at.eq(at.naive_utc())))
+        .execute(tx.db)?;
     Ok(diesel::delete(personal_data_access::table.filter(personal_data_access::id.eq_any(ids))).execute(tx.db)?)
 }

@@ -31,6 +31,7 @@ struct Row {
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
     sealed_reason: Option<Vec<u8>>,
+    sealed_failure: Option<Vec<u8>>,
 }
 
 /// Writes a new refund.
@@ -69,12 +70,13 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, page: &Page<RefundId>) -> R
 
 /// Writes the outcome of a refund that is still pending. `false` means that it no longer is.
 pub fn update_pending(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
+    let sealed_failure = sealed_failure(tx, refund)?;
     let changed = diesel::update(refunds::table.find(refund.id.as_str()))
         .filter(refunds::status.eq(RefundStatus::Pending.as_str()))
         .set((
             refunds::status.eq(refund.status.as_str()),
             refunds::decide_by.eq(refund.decide_by.map(Timestamp::naive_utc)),
-            refunds::failure.eq(refund.failure.as_deref()),
+            refunds::sealed_failure.eq(sealed_failure),
             refunds::transaction_id.eq(refund.transaction_id),
             refunds::updated_at.eq(refund.updated_at.naive_utc()),
         ))
@@ -91,6 +93,7 @@ pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
             refunds::status.eq(RefundStatus::Succeeded.as_str()),
             refunds::decide_by.eq(None::<NaiveDateTime>),
             refunds::failure.eq(None::<String>),
+            refunds::sealed_failure.eq(None::<Vec<u8>>),
             refunds::transaction_id.eq(refund.transaction_id),
             refunds::updated_at.eq(refund.updated_at.naive_utc()),
         ))
@@ -98,42 +101,37 @@ pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Puts a reason under the key of its payer: one that was written before reasons were sealed, or while its payment had no
+/// Puts reason and failure under the key of the payer: what was written before they were sealed, or while the payment had no
 /// key yet. Whether there was something to do.
-pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
+pub(super) fn seal_words(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let row: Option<Row> = refunds::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
     let Some(row) = row else { return Ok(false) };
-    let payment_id = PaymentId::from_stored(row.payment_id);
-    let context = reason_context(&RefundId::from_stored(row.id));
+    let (refund_id, payment_id) = (RefundId::from_stored(row.id), PaymentId::from_stored(row.payment_id));
+    let (reason, old) = (row.reason.as_deref(), row.sealed_reason.as_deref());
+    let reason = payer_keys::sealed_anew(tx, &payment_id, &reason_context(&refund_id), reason, old)?;
+    let (failure, old) = (row.failure.as_deref(), row.sealed_failure.as_deref());
+    let failure = payer_keys::sealed_anew(tx, &payment_id, &failure_context(&refund_id), failure, old)?;
+    let mut changed = 0;
     // What was erased meanwhile stays erased.
-    let changed = match (row.reason, row.sealed_reason) {
-        (_, Some(old)) => {
-            let Some(moved) = payer_keys::take_over(tx, &payment_id, &context, &old)? else { return Ok(false) };
-            diesel::update(refunds::table.find(id))
-                .filter(refunds::sealed_reason.eq(old))
-                .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(Some(moved))))
-                .execute(tx.db)?
-        }
-        (Some(reason), None) => {
-            let sealed = payer_keys::of_payment(tx, &payment_id)?.seal(tx.vault, &context, reason.as_bytes());
-            diesel::update(refunds::table.find(id))
-                .filter(refunds::reason.eq(reason))
-                .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(sealed)))
-                .execute(tx.db)?
-        }
-        (None, None) => 0,
-    };
-    Ok(changed == 1)
+    if reason.is_some() {
+        changed += diesel::update(refunds::table.find(id))
+            .filter(refunds::reason.is_not_null().or(refunds::sealed_reason.is_not_null()))
+            .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(reason)))
+            .execute(tx.db)?;
+    }
+    if failure.is_some() {
+        changed += diesel::update(refunds::table.find(id))
+            .filter(refunds::failure.is_not_null().or(refunds::sealed_failure.is_not_null()))
+            .set((refunds::failure.eq(None::<String>), refunds::sealed_failure.eq(failure)))
+            .execute(tx.db)?;
+    }
+    Ok(changed > 0)
 }
 
 fn to_row(tx: &mut Tx<'_>, refund: &Refund) -> Result<Row> {
-    let sealed_reason = match &refund.reason {
-        Some(reason) => {
-            let payer = payer_keys::of_payment(tx, &refund.payment_id)?;
-            payer.seal(tx.vault, &reason_context(&refund.id), reason.as_bytes())
-        }
-        None => None,
-    };
+    let reason = refund.reason.as_deref();
+    let sealed_reason = payer_keys::seal_text(tx, &refund.payment_id, &reason_context(&refund.id), reason)?;
+    let sealed_failure = sealed_failure(tx, refund)?;
     Ok(Row {
         id: refund.id.to_string(),
         payment_id: refund.payment_id.to_string(),
@@ -143,40 +141,43 @@ fn to_row(tx: &mut Tx<'_>, refund: &Refund) -> Result<Row> {
         status: refund.status.as_str().to_owned(),
         decide_by: refund.decide_by.map(Timestamp::naive_utc),
         reason: None,
-        failure: refund.failure.clone(),
+        failure: None,
         transaction_id: refund.transaction_id,
         created_by: refund.created_by.to_string(),
         created_at: refund.created_at.naive_utc(),
         updated_at: refund.updated_at.naive_utc(),
         sealed_reason,
+        sealed_failure,
     })
 }
 
-/// The reason in words, which may tell of a person.
-fn reason_of(tx: &mut Tx<'_>, row: &Row) -> Result<Option<String>> {
-    let Some(sealed) = &row.sealed_reason else { return Ok(row.reason.clone()) };
-    let payer = payer_keys::of_payment(tx, &PaymentId::from_stored(row.payment_id.clone()))?;
-    let id = RefundId::from_stored(row.id.clone());
-    let plain = payer.open(tx.vault, &reason_context(&id), sealed)?;
-    plain.map(|plain| known("refunds.sealed_reason", String::from_utf8(plain).ok())).transpose()
+/// Why it failed, which may be in the provider's words.
+fn sealed_failure(tx: &mut Tx<'_>, refund: &Refund) -> Result<Option<Vec<u8>>> {
+    payer_keys::seal_text(tx, &refund.payment_id, &failure_context(&refund.id), refund.failure.as_deref())
 }
 
 fn reason_context(id: &RefundId) -> String {
     format!("refunds/reason/{id}")
 }
 
+fn failure_context(id: &RefundId) -> String {
+    format!("refunds/failure/{id}")
+}
+
 fn from_row(tx: &mut Tx<'_>, row: Row) -> Result<Refund> {
-    let reason = reason_of(tx, &row)?;
+    let (id, payment_id) = (RefundId::from_stored(row.id), PaymentId::from_stored(row.payment_id));
+    let reason = payer_keys::open_text(tx, &payment_id, &reason_context(&id), row.sealed_reason.as_deref())?;
+    let failure = payer_keys::open_text(tx, &payment_id, &failure_context(&id), row.sealed_failure.as_deref())?;
     Ok(Refund {
-        id: RefundId::from_stored(row.id),
-        payment_id: PaymentId::from_stored(row.payment_id),
+        id,
+        payment_id,
         parent_transaction_id: row.parent_transaction_id,
         amount: Money::new(row.amount, currency(&row.currency)?),
         status: known("refunds.status", RefundStatus::parse(&row.status))?,
         certainty: if row.decide_by.is_some() { Certainty::Undetermined } else { Certainty::Proven },
         decide_by: row.decide_by.map(moment),
-        reason,
-        failure: row.failure,
+        reason: reason.or(row.reason),
+        failure: failure.or(row.failure),
         transaction_id: row.transaction_id,
         created_by: ApiKeyId::from_stored(row.created_by),
         created_at: moment(row.created_at),

@@ -8,9 +8,13 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::schema::{
-    approvals as asked, idempotency_keys, notifications, payer_keys as keys, payments, quarantine, refunds,
+    approvals as asked, discrepancies as differing, idempotency_keys, notifications, operations as calls,
+    payer_keys as keys, payments, quarantine, refunds,
 };
-use super::{Tx, approvals, idempotency, notifications as notes, payer_keys, payments as pays, refunds as backs};
+use super::{
+    Tx, approvals, discrepancies, idempotency, notifications as notes, operations, payer_keys, payments as pays,
+    refunds as backs,
+};
 use crate::domain::id::PaymentId;
 use crate::error::{Error, Result};
 
@@ -21,8 +25,12 @@ pub enum Part {
     PayerKeys,
     /// Payments that were written before payers had keys.
     Payments,
-    /// Reasons of refunds from that time, and of refunds of such payments.
+    /// Reasons and failures of refunds from that time, and of refunds of such payments.
     Refunds,
+    /// What the provider said about calls of such payments.
+    Calls,
+    /// Why operators closed discrepancies.
+    Discrepancies,
     /// Reasons of approvals about such payments.
     Approvals,
     /// Notifications: bodies from that time, and the digests by which repeats are found.
@@ -35,11 +43,13 @@ pub enum Part {
 
 impl Part {
     /// Every part.
-    pub const ALL: [Part; 7] = [
+    pub const ALL: [Part; 9] = [
         Part::PayerKeys,
         // Before what takes its payment's key.
         Part::Payments,
         Part::Refunds,
+        Part::Calls,
+        Part::Discrepancies,
         Part::Approvals,
         Part::Notifications,
         Part::Requests,
@@ -51,7 +61,9 @@ impl Part {
         match self {
             Part::PayerKeys => "keys of payers",
             Part::Payments => "payments without a key",
-            Part::Refunds => "reasons of refunds",
+            Part::Refunds => "words about refunds",
+            Part::Calls => "words about calls",
+            Part::Discrepancies => "reasons for closing",
             Part::Approvals => "reasons of approvals",
             Part::Notifications => "notifications",
             Part::Requests => "requests",
@@ -90,9 +102,21 @@ pub fn step(tx: &mut Tx<'_>, part: Part, after: &Place, limit: i64) -> Result<St
         }
         Part::Refunds => {
             let reasoned = refunds::reason.is_not_null().or(refunds::sealed_reason.is_not_null());
-            let ids = refunds::table.filter(reasoned).filter(refunds::id.gt(&after.0));
+            let failed = refunds::failure.is_not_null().or(refunds::sealed_failure.is_not_null());
+            let ids = refunds::table.filter(reasoned.or(failed)).filter(refunds::id.gt(&after.0));
             let ids: Vec<String> = ids.order(refunds::id.asc()).limit(limit).select(refunds::id).load(tx.db)?;
-            each(tx, ids, backs::seal_reason)
+            each(tx, ids, backs::seal_words)
+        }
+        Part::Calls => {
+            let ids = calls::table.filter(calls::sealed_words.is_not_null()).filter(calls::id.gt(&after.0));
+            let ids: Vec<String> = ids.order(calls::id.asc()).limit(limit).select(calls::id).load(tx.db)?;
+            each(tx, ids, operations::seal_words)
+        }
+        Part::Discrepancies => {
+            let reasoned = differing::close_reason.is_not_null().or(differing::sealed_reason.is_not_null());
+            let ids = differing::table.filter(reasoned).filter(differing::id.gt(&after.0));
+            let ids: Vec<String> = ids.order(differing::id.asc()).limit(limit).select(differing::id).load(tx.db)?;
+            each(tx, ids, discrepancies::rotate)
         }
         Part::Approvals => {
             let ids = asked::table.filter(asked::sealed_reason.is_not_null()).filter(asked::id.gt(&after.0));

@@ -75,6 +75,7 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         sealed_reason -> Nullable<Binary>,
+        sealed_failure -> Nullable<Binary>,
     }
 }
 
@@ -118,6 +119,7 @@ diesel::table! {
         lookups -> Integer,
         note -> Nullable<Text>,
         refused_at -> Nullable<Timestamp>,
+        sealed_words -> Nullable<Binary>,
     }
 }
 
@@ -247,6 +249,7 @@ diesel::table! {
         closed_by -> Nullable<Text>,
         close_reason -> Nullable<Text>,
         closed_at -> Nullable<Timestamp>,
+        sealed_reason -> Nullable<Binary>,
     }
 }
 
@@ -334,6 +337,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    personal_data_access_ended (up_to) {
+        up_to -> Text,
+        records -> BigInt,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
     approvals (id) {
         id -> Text,
         kind -> Text,
@@ -391,6 +402,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     payer_keys,
     payments,
     personal_data_access,
+    personal_data_access_ended,
     personal_data_erasures,
     quarantine,
     reconciliations,

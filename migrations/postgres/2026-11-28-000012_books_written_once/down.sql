@@ -1,0 +1,17 @@
+DROP TRIGGER summary_groups_no_truncate ON summary_groups;
+DROP TRIGGER summary_days_no_truncate ON summary_days;
+DROP TRIGGER personal_data_access_no_truncate ON personal_data_access;
+DROP TRIGGER api_keys_no_truncate ON api_keys;
+DROP TRIGGER refunds_no_truncate ON refunds;
+DROP TRIGGER payments_no_truncate ON payments;
+DROP TRIGGER api_keys_as_written ON api_keys;
+DROP TRIGGER transactions_as_written ON transactions;
+DROP TRIGGER refunds_as_written ON refunds;
+DROP TRIGGER payments_as_written ON payments;
+DROP TRIGGER personal_data_access_no_delete ON personal_data_access;
+DROP TRIGGER api_keys_no_delete ON api_keys;
+DROP TRIGGER refunds_no_delete ON refunds;
+DROP TABLE personal_data_access_ended;
+DROP FUNCTION refuse_rewriting;
+DROP FUNCTION refuse_before_end;
+DROP FUNCTION refuse_taking_away;

@@ -1,0 +1,240 @@
+//! The books refuse by themselves to be taken away, replaced or rewritten, also by SQL with the service's own credentials.
+
+use kmic_payments::domain::scope::Scope;
+use serde_json::json;
+
+use crate::support::{APPROVED, Engine, Operator, Reply, Sql, TestApp, card, with_at};
+
+crate::on_both!(
+    what_never_changes_is_written_once,
+    nothing_is_taken_away,
+    nothing_is_replaced_or_truncated,
+    records_of_readings_leave_by_retention_alone,
+);
+
+/// Tables, and the columns of each that may change.
+const CHANGING: [(&str, &[&str]); 4] = [
+    (
+        "payments",
+        &[
+            "sequence",
+            "status",
+            "decide_by",
+            "authorized",
+            "captured",
+            "refunded",
+            "refund_pending",
+            "refund_excess",
+            "attention",
+            "attention_raised",
+            "test_mode",
+            "updated_at",
+            // Erased, or moved under another key.
+            "account_hash",
+            "description",
+            "return_url",
+            "metadata",
+            "payer",
+            "three_ds",
+            "payer_key_id",
+        ],
+    ),
+    (
+        "refunds",
+        &[
+            "status",
+            "decide_by",
+            "reason",
+            "failure",
+            "transaction_id",
+            "updated_at",
+            "sealed_reason",
+            "sealed_failure",
+        ],
+    ),
+    (
+        "transactions",
+        &[
+            "status",
+            "currency",
+            "amount",
+            "captured",
+            "refund_id",
+            "reason_code",
+            "card_brand",
+            "card_first_six",
+            "card_last_four",
+            "card_issuer",
+            "updated_at",
+            "moved_at",
+            "fee",
+            "payout",
+            "payout_at",
+        ],
+    ),
+    ("api_keys", &["expires_at", "revoked_at", "rotated_at", "successor_id", "last_used_at"]),
+];
+
+const BOOKS: [&str; 14] = [
+    "payments",
+    "refunds",
+    "transactions",
+    "approvals",
+    "api_keys",
+    "notifications",
+    "transitions",
+    "events",
+    "history_seals",
+    "history_leaves",
+    "personal_data_erasures",
+    "personal_data_access",
+    "summary_days",
+    "summary_groups",
+];
+
+/// A row at least in every table of the books.
+async fn books(engine: Engine) -> (TestApp, Sql) {
+    let app = TestApp::start_with(engine, |raw| raw.with("operators.second_key_above", "5000.00 KZT")).await;
+    let payment = app.create(with_at(card("KM-1", APPROVED), "/payer/account_id", json!("one"))).await.expect(201);
+    app.refund(payment.id(), "1.00").await.expect(201);
+    app.sandbox.flush_notifications().await;
+    Operator::with_all(&app).await.ask_refund(&app, payment.id(), "6000.00").await.expect(201);
+    let officer = app.new_key(&[Scope::PaymentsRead, Scope::PersonalDataWrite]).await;
+    let reading = app.http.get(format!("{}/v1/payments/{}", app.url, payment.id()));
+    Reply::receive(reading.header("Authorization", format!("Bearer {officer}"))).await.expect(200);
+    let erase = app.request(reqwest::Method::DELETE, "/v1/payers/nobody/personal-data");
+    Reply::receive(erase.header("Idempotency-Key", "erase-1")).await.expect(200);
+    app.running.app.seal_step().await.unwrap();
+    let mut sql = Sql::open(&app.database.url);
+    sql.run_all(
+        "INSERT INTO summary_days (day, published_at) VALUES ('2026-01-01', '2026-01-02 00:00:00'); \
+         INSERT INTO summary_groups (day, currency, status, dimension, part, members, amount) VALUES \
+         ('2026-01-01', 'KZT', 'paid', 'all', '', 5, 500); \
+         UPDATE api_keys SET expires_at = '2036-01-01 00:00:00', revoked_at = '2027-01-01 00:00:00' WHERE id = \
+         (SELECT max(id) FROM api_keys); \
+         INSERT INTO api_keys (id, name, secret_hash, scopes, created_at, lineage) SELECT 'key_successor', name, secret_hash, \
+         scopes, created_at, id FROM api_keys WHERE id = (SELECT max(id) FROM api_keys)",
+    );
+    for table in BOOKS {
+        assert!(sql.number(&format!("SELECT count(*) AS value FROM {table}")) > 0, "{table}");
+    }
+    (app, sql)
+}
+
+#[track_caller]
+fn refused(sql: &mut Sql, statement: &str, reason: &str) {
+    let error = sql.run(statement).expect_err(statement);
+    assert!(error.contains(reason), "{statement}: {error}");
+}
+
+async fn what_never_changes_is_written_once(engine: Engine) {
+    let (app, mut sql) = books(engine).await;
+    for (table, changing) in CHANGING {
+        let columns = sql.texts(&match engine {
+            Engine::Sqlite => format!("SELECT name AS value FROM pragma_table_info('{table}')"),
+            Engine::Postgres => format!(
+                "SELECT column_name::text AS value FROM information_schema.columns WHERE table_name = '{table}'"
+            ),
+        });
+        for column in changing {
+            assert!(columns.iter().any(|one| one == column), "{table}.{column}");
+        }
+        for column in columns.iter().filter(|column| !changing.contains(&column.as_str())) {
+            refused(&mut sql, &format!("UPDATE {table} SET {column} = NULL"), "written once");
+        }
+    }
+    // What came about, and what was taken back.
+    for change in [
+        "refunds SET status = 'failed', transaction_id = NULL",
+        "refunds SET transaction_id = 7",
+        "transactions SET refund_id = NULL WHERE refund_id IS NOT NULL",
+        "api_keys SET revoked_at = NULL",
+        "api_keys SET expires_at = NULL WHERE expires_at IS NOT NULL",
+        "api_keys SET expires_at = '2037-01-01 00:00:00' WHERE expires_at IS NOT NULL",
+    ] {
+        refused(&mut sql, &format!("UPDATE {change}"), "written once");
+    }
+    app.finish().await;
+}
+
+async fn nothing_is_taken_away(engine: Engine) {
+    let (app, mut sql) = books(engine).await;
+    for table in BOOKS {
+        let error = sql.run(&format!("DELETE FROM {table}")).expect_err(table);
+        assert!(error.contains("not deleted") || error.contains("append-only"), "{table}: {error}");
+    }
+    app.finish().await;
+}
+
+async fn nothing_is_replaced_or_truncated(engine: Engine) {
+    let (app, mut sql) = books(engine).await;
+    // As a connection is by itself: then REPLACE asks no trigger against deletion.
+    if engine == Engine::Sqlite {
+        sql.run("PRAGMA recursive_triggers = OFF").unwrap();
+    }
+    for table in BOOKS {
+        let count = format!("SELECT count(*) AS value FROM {table}");
+        let before = sql.number(&count);
+        match engine {
+            // These have writers that take a repeat for done: nothing is written.
+            Engine::Sqlite if ["notifications", "summary_days"].contains(&table) => {
+                assert_eq!(sql.run(&format!("REPLACE INTO {table} SELECT * FROM {table}")), Ok(0), "{table}");
+            }
+            Engine::Sqlite => {
+                let error = sql.run(&format!("REPLACE INTO {table} SELECT * FROM {table}")).expect_err(table);
+                assert!(error.contains("not replaced") || error.contains("append-only"), "{table}: {error}");
+            }
+            Engine::Postgres => {
+                let error = sql.run(&format!("TRUNCATE {table} CASCADE")).expect_err(table);
+                let ours = ["not deleted", "append-only"].iter().any(|reason| error.contains(reason));
+                assert!(ours, "{table}: {error}");
+            }
+        }
+        assert_eq!(sql.number(&count), before, "{table}");
+    }
+    if engine == Engine::Sqlite {
+        // In the way of another row by another unique column.
+        for (table, column) in
+            [("transactions", "transaction_id"), ("refunds", "transaction_id"), ("notifications", "digest")]
+        {
+            let columns =
+                sql.texts(&format!("SELECT name AS value FROM pragma_table_info('{table}') WHERE name <> 'id'"));
+            assert!(columns.iter().any(|one| one == column));
+            let columns = columns.join(", ");
+            let replaced = format!(
+                "REPLACE INTO {table} (id, {columns}) SELECT 'other', {columns} FROM {table} WHERE {column} IS NOT NULL"
+            );
+            assert!(sql.run(&replaced).is_err() || table == "notifications", "{table}");
+            assert_eq!(sql.number(&format!("SELECT count(*) AS value FROM {table} WHERE id = 'other'")), 0, "{table}");
+        }
+    }
+    app.finish().await;
+}
+
+async fn records_of_readings_leave_by_retention_alone(engine: Engine) {
+    let (app, mut sql) = books(engine).await;
+    let count = |sql: &mut Sql, table: &str| sql.number(&format!("SELECT count(*) AS value FROM {table}"));
+    app.advance(1100 * 86_400);
+    app.running.app.retention_step().await.unwrap();
+    assert_eq!(count(&mut sql, "personal_data_access"), 0);
+    assert_eq!(sql.number("SELECT records AS value FROM personal_data_access_ended"), 1);
+    // What was read since stays, and so does the record of what has gone.
+    let export = "/v1/payers/one/personal-data";
+    app.get(export).await.expect(200);
+    refused(&mut sql, "DELETE FROM personal_data_access", "append-only");
+    for change in ["UPDATE personal_data_access_ended SET records = 2", "DELETE FROM personal_data_access_ended"] {
+        refused(&mut sql, change, "append-only");
+    }
+    match engine {
+        Engine::Sqlite => {
+            sql.run("PRAGMA recursive_triggers = OFF").unwrap();
+            let replace = "REPLACE INTO personal_data_access_ended SELECT * FROM personal_data_access_ended";
+            refused(&mut sql, replace, "not replaced");
+        }
+        Engine::Postgres => refused(&mut sql, "TRUNCATE personal_data_access_ended", "not deleted"),
+    }
+    app.running.app.retention_step().await.unwrap();
+    assert_eq!(count(&mut sql, "personal_data_access"), 1);
+    assert_eq!(count(&mut sql, "personal_data_access_ended"), 1);
+    app.finish().await;
+}
