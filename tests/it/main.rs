@@ -42,6 +42,7 @@ mod key_rotation;
 mod lists;
 mod lookups;
 mod lost_answers;
+mod lost_refunds;
 mod money_surprises;
 mod notification_order;
 mod notifications;
