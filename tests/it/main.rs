@@ -52,6 +52,7 @@ mod provider_limits;
 mod races;
 mod reconciliation;
 mod refunds;
+mod reserve_bank;
 mod restore;
 mod rotated_keys;
 mod schema;
