@@ -41,7 +41,7 @@ pub enum Conflict {
     TooManyReconciliations,
     /// The register holds money for this bill, of a payment that is lost with an older copy of the database.
     PaidBeforeRestore,
-    /// The register holds a refund of this payment whose request is lost with an older copy of the database.
+    /// The register holds a refund of this payment whose request is lost with an older copy of the database, or may be.
     RefundedBeforeRestore,
     /// Personal data that is to be erased is still needed: a payment is not over.
     PayerInUse,

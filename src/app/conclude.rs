@@ -189,6 +189,9 @@ fn book_fact(
     operation: &Operation,
     fact: &Fact,
 ) -> Result<PaymentDetails> {
+    if !is_about(operation, &payment, fact) {
+        return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");
+    }
     let learned = recorder.learn(tx, &payment, fact, None)?;
     match learned {
         Learned::Something | Learned::SomethingAndEarlier | Learned::Nothing | Learned::Mismatch => {}
@@ -212,6 +215,16 @@ fn book_fact(
         note = note.with("reason_code", code);
     }
     recorder.settle(tx, payment, note)
+}
+
+/// Whether a fact tells of what the call was about. The end of 3-D Secure is about one transaction; where its bank refused,
+/// a reserve bank may have made a second one, for the same bill and sum.
+fn is_about(operation: &Operation, payment: &Payment, fact: &Fact) -> bool {
+    operation.kind != OperationKind::ThreeDs
+        || Some(fact.transaction_id) == operation.transaction_id
+        || (fact.invoice_id.as_deref() == Some(payment.invoice_id.as_str())
+            && fact.amount == Some(payment.amount)
+            && fact.payment_id.as_deref().is_none_or(|id| id == payment.id.as_str()))
 }
 
 fn book_capture(

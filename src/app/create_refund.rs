@@ -99,7 +99,7 @@ impl App {
             }
             door.pass()?;
             let approval = approval_id.as_ref().map(|id| approvals::open(tx, id, at)).transpose()?;
-            refuse_if_refunded_and_lost(tx, &id)?;
+            refuse_if_unaccounted(tx, &id)?;
             let amount = amount_to_refund(&payment, &new)?;
             if approval.is_none() {
                 refuse_alone_above(tx, &payment, amount, &limits, at)?;
@@ -204,17 +204,22 @@ fn refuse_alone_above(
     ))
 }
 
-/// A refund whose request is lost with an older copy of the database may have been this one: its key is lost, too.
-fn refuse_if_refunded_and_lost(tx: &mut Tx<'_>, id: &PaymentId) -> Result<()> {
-    match discrepancies::lost_refund(tx, id)? {
-        Some(transaction_id) => Err(Error::conflict(
-            Conflict::RefundedBeforeRestore,
-            format!(
-                "CloudPayments gave money back, transaction {transaction_id}, by a request that was lost when the database was restored; an operator has to look at it and close its discrepancy"
-            ),
-        )),
-        None => Ok(()),
-    }
+/// A refund that nothing here accounts for may have been this one: its request and its key may be lost with an older copy
+/// of the database.
+fn refuse_if_unaccounted(tx: &mut Tx<'_>, id: &PaymentId) -> Result<()> {
+    let Some(found) = discrepancies::unaccounted_refund(tx, id)? else { return Ok(()) };
+    let whose = if found.lost {
+        "by a request that was lost when the database was restored"
+    } else {
+        "and no request held here asked for it: somebody made it in the cabinet, or its request was lost when the database was restored"
+    };
+    Err(Error::conflict(
+        Conflict::RefundedBeforeRestore,
+        format!(
+            "CloudPayments gave money back, transaction {}, {whose}; an operator has to look at it and close its discrepancy with POST /v1/discrepancies/{}/close",
+            found.transaction_id, found.id
+        ),
+    ))
 }
 
 /// The amount, if it is there to be given back.

@@ -170,12 +170,10 @@ pub(super) fn is_resolved(operation: &Operation, transactions: &[Transaction]) -
     let payments = || transactions.iter().filter(|transaction| transaction.kind == TransactionKind::Payment);
     let target = || payments().find(|transaction| Some(transaction.transaction_id) == operation.transaction_id);
     match operation.kind {
-        // A refusal may be of another attempt: only the answer itself or the register closes a charge with it.
-        OperationKind::Charge | OperationKind::Authorize => {
+        // A refusal may be of another attempt, or of a first bank: only the answer itself or the register closes a charge,
+        // or the end of 3-D Secure, with it.
+        OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => {
             payments().any(|transaction| transaction.status >= TransactionStatus::Authorized)
-        }
-        OperationKind::ThreeDs => {
-            target().is_some_and(|transaction| transaction.status > TransactionStatus::AwaitingAuthentication)
         }
         OperationKind::Capture | OperationKind::Void => target().is_some_and(|transaction| {
             matches!(transaction.status, TransactionStatus::Completed | TransactionStatus::Voided)

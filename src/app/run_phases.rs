@@ -153,8 +153,11 @@ impl App {
             self.found_lost(&next).await?;
         }
         // Money waits for these: nothing else may hold them up.
-        let only_register = matches!(next.purpose, Purpose::Gap | Purpose::Recheck);
-        if only_register && next.phase == Phase::Chargebacks { self.finish_run(next).await } else { Ok(Step::Forward) }
+        if next.purpose.reads_back() && next.phase == Phase::Chargebacks {
+            self.finish_run(next).await
+        } else {
+            Ok(Step::Forward)
+        }
     }
 
     /// Ends a run whose last page was read.

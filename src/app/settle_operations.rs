@@ -233,9 +233,8 @@ impl App {
         }
         match operation.kind {
             OperationKind::Charge | OperationKind::Authorize => self.ask_for_charge(payment, &operation, age_s).await,
-            OperationKind::ThreeDs | OperationKind::Capture | OperationKind::Void => {
-                self.ask_for_target(&operation, age_s).await
-            }
+            OperationKind::ThreeDs => self.ask_for_three_ds(payment, &operation, age_s).await,
+            OperationKind::Capture | OperationKind::Void => self.ask_for_target(&operation, age_s).await,
             OperationKind::Refund => self.ask_for_refund(payment, &operation, age_s).await,
         }
     }
@@ -272,14 +271,23 @@ impl App {
     }
 
     async fn ask_for_charge(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Conclusion> {
+        let made = self.made_by(payment, operation, age_s).await?;
+        Some(made.map_or(Conclusion::Absent, |fact| Conclusion::Fact(Box::new(fact))))
+    }
+
+    /// The transaction that a charge of this payment made, besides the one that the call was about. `None` while nothing is
+    /// proven.
+    async fn made_by(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Option<Fact>> {
         let ours = |fact: &Fact| {
-            fact.kind == TransactionKind::Payment && fact.payment_id.as_deref() == Some(payment.id.as_str())
+            fact.kind == TransactionKind::Payment
+                && fact.payment_id.as_deref() == Some(payment.id.as_str())
+                && Some(fact.transaction_id) != operation.transaction_id
         };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
             && ours(&fact)
             && fact.status >= TransactionStatus::Authorized
         {
-            return Some(Conclusion::Fact(Box::new(fact)));
+            return Some(Some(fact));
         }
         let over = age_s > self.provider_works_s();
         // A charge is sent once: what it made is no younger than the time that the provider had for it.
@@ -288,8 +296,22 @@ impl App {
             // The provider may still try a second bank under the same call, whether the first one refused or is asking the
             // payer: only money is an end before it can no longer be working on it.
             Some(fact) if fact.status < TransactionStatus::Authorized && !over => None,
-            Some(fact) => Some(Conclusion::Fact(Box::new(fact))),
-            None => over.then_some(Conclusion::Absent),
+            Some(fact) => Some(Some(fact)),
+            None => over.then_some(None),
+        }
+    }
+
+    /// That the transaction was refused may be the word of a first bank only: then the call is looked for as a charge is.
+    async fn ask_for_three_ds(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Conclusion> {
+        let first = match self.ask_for_target(operation, age_s).await? {
+            Conclusion::Fact(fact) if fact.status == TransactionStatus::Declined => fact,
+            conclusion => return Some(conclusion),
+        };
+        match self.made_by(payment, operation, age_s).await? {
+            // Nobody sent the payer to a second bank.
+            Some(second) if second.status < TransactionStatus::Declined => None,
+            Some(second) => Some(Conclusion::Fact(Box::new(second))),
+            None => Some(Conclusion::Fact(first)),
         }
     }
 

@@ -63,7 +63,7 @@ fn envelope<T>(status: u16, body: &[u8]) -> Result<Envelope, Outcome<T>> {
 }
 
 /// Answers to charge, auth and post3ds (contract section 4.2). `expected` is the transaction that was asked about, where
-/// there is one.
+/// there is one; a second one by a reserve bank answers for it.
 pub fn parse_charge(status: u16, body: &[u8], expected: Option<i64>) -> Outcome<ChargeAnswer> {
     let envelope = match envelope(status, body) {
         Ok(envelope) => envelope,
@@ -77,12 +77,18 @@ pub fn parse_charge(status: u16, body: &[u8], expected: Option<i64>) -> Outcome<
     }
     match transaction(&model, Some(TransactionKind::Payment)) {
         Ok(fact) if fact.kind != TransactionKind::Payment => Outcome::unknown("the answer to a payment is a refund"),
-        Ok(fact) if expected.is_some_and(|id| id != fact.transaction_id) => {
+        Ok(fact) if expected.is_some_and(|id| id != fact.transaction_id && !follows(&model, id)) => {
             Outcome::unknown("the answer is about another transaction")
         }
         Ok(fact) => Outcome::Answered(ChargeAnswer::Transaction(fact)),
         Err(no_fact) => unreadable(no_fact),
     }
+}
+
+/// Whether a reserve bank was asked after this transaction had been refused (contract section 3). That the second one is
+/// the same payment's is for the caller to see.
+fn follows(model: &Fields, declined: i64) -> bool {
+    transaction_id(model, "fallbackscenariodeclinedtransactionid") == Some(declined)
 }
 
 /// The short model of 3-D Secure: `AcsUrl`, `PaReq`, `TransactionId`, no status (contract section 4.2, outcome 2). The

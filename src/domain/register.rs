@@ -48,7 +48,12 @@ named!(
 impl Purpose {
     /// Whether transactions of ours that the register does not show count. Those of the gap read what we may not hold yet.
     pub fn looks_for_missing_there(self) -> bool {
-        matches!(self, Purpose::Requested | Purpose::Daily)
+        !self.reads_back()
+    }
+
+    /// Whether it reads back what the provider did before a start or a restore of the database.
+    pub fn reads_back(self) -> bool {
+        matches!(self, Purpose::Gap | Purpose::Recheck)
     }
 }
 
@@ -149,7 +154,7 @@ named!(
         StatusMismatch = "status_mismatch",
         /// A second transaction with money for one payment.
         Duplicate = "duplicate",
-        /// A refund that was not made by us.
+        /// A refund of no request that we hold. An open one holds up further refunds of its payment.
         RefundInCabinet = "refund_in_cabinet",
     }
 );
@@ -178,6 +183,11 @@ pub struct Side {
 }
 
 impl Side {
+    /// Whether money is held, or was taken or given back.
+    pub fn has_money(&self) -> bool {
+        matches!(self.status, TransactionStatus::Authorized | TransactionStatus::Completed)
+    }
+
     /// What the register says.
     pub fn of_fact(fact: &Fact) -> Side {
         Side { status: fact.status, amount: fact.amount }

@@ -55,7 +55,7 @@ pub(super) const TABLE: &[Row] = &[
     row(
         "refunded_before_restore",
         409,
-        "Money was given back by a request that was lost when the database was restored",
+        "Money was given back by no request held here; it may be lost with a restored database",
     ),
     row("payer_in_use", 409, "A payment of the payer is not over"),
     row("keys_not_rotated", 409, "Some data was written before payers had keys"),

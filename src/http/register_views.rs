@@ -106,7 +106,7 @@ pub(super) struct DiscrepancyView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invoice_id: Option<&'a str>,
     /// The record names a payment or a refund that this database does not hold: it is an older copy. No
-    /// payment for the same bill can be made until this is closed.
+    /// payment for the same bill, or no refund of the same payment, can be made until this is closed.
     pub lost: bool,
     /// What we hold; absent when it is missing here.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -164,7 +164,7 @@ names!(
 names!(
     DiscrepancyKindName,
     "DiscrepancyKind",
-    "What our books and the register do not agree about. `missing_here`: the register holds a transaction that we do not. `missing_there`: we hold one that the provider does not know. `amount_mismatch`, `currency_mismatch`: sums or currencies differ. `status_mismatch`: one is further than the other. `duplicate`: a second transaction with money for one payment. `refund_in_cabinet`: a refund that was not made by us.",
+    "What our books and the register do not agree about. `missing_here`: the register holds a transaction that we do not. `missing_there`: we hold one that the provider does not know. `amount_mismatch`, `currency_mismatch`: sums or currencies differ. `status_mismatch`: one is further than the other. `duplicate`: a second transaction with money for one payment. `refund_in_cabinet`: a refund of no request that is held here; an open one holds up further refunds of its payment, because its request may have been lost with an older copy of the database.",
     DiscrepancyKind::ALL.iter().map(|kind| kind.as_str())
 );
 names!(

@@ -294,15 +294,18 @@ fn nothing_happens_twice(world: &World, books: &Books, tx: &mut Tx<'_>) -> Resul
     }
     let mut done: BTreeSet<String> = BTreeSet::new();
     for entry in &books.ledger {
-        // Only what we ask for has a description; a first bank's try has none.
-        let (description, by_hand) = world
+        // Only what we ask for has a description; a first bank's try has none. A second bank's try after 3-D Secure is part of
+        // what the first one was asked.
+        let (description, by_hand, second) = world
             .provider
             .transaction(entry.transaction_id, |transaction| {
-                (transaction.draft.description.clone(), transaction.from_cabinet)
+                let second = transaction.declined_before.is_some();
+                (transaction.draft.description.clone(), transaction.from_cabinet, second)
             })
             .unwrap_or_default();
         let what = match (entry.kind, description) {
             (TransactionType::Payment, None) => continue,
+            (TransactionType::Payment, _) if second => continue,
             (TransactionType::Payment, Some(order)) => order,
             (TransactionType::Refund, _) if by_hand => continue,
             (TransactionType::Refund, _) => {

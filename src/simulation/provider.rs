@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use cloudpayments_sandbox::engine::{
     ApiAnswer, ApiRequest, Draft, Engine, Params, Progress, RefundOrder, Reply, Route, Transaction,
 };
-use cloudpayments_sandbox::{Fault, NotificationFaultKind, NotificationKind, SandboxConfig};
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationFaultKind, NotificationKind, SandboxConfig};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -110,8 +110,19 @@ impl World {
             self.first_try(&request).await;
         }
         let about = about(&request);
-        let progress = self.at_engine(&about, |engine, now| engine.begin(&request, now));
+        let progress = self.at_bank(request.route, &about, |engine, now| engine.begin(&request, now));
         self.finish(request.route, &about, progress).await
+    }
+
+    /// The same, where the bank may be asked: after 3-D Secure a first one may refuse, too.
+    fn at_bank<T>(&self, route: Route, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
+        let falls_back = self.weather.reserve_bank && route == Route::Post3ds && self.draw(|chance| chance.one_in(3));
+        self.at_engine(about, |engine, now| {
+            if falls_back {
+                engine.add_fault(Fault::api(&route.path(), ApiFaultKind::ReserveBank { reason_code: 5005 }));
+            }
+            act(engine, now)
+        })
     }
 
     /// A first bank refuses, before the second one is asked under the same call.
@@ -152,7 +163,7 @@ impl World {
                     chance.between(1, most)
                 });
                 pause_ms(bank_ms).await;
-                self.at_engine(about, |engine, now| engine.resume(pending, &reply, now))
+                self.at_bank(route, about, |engine, now| engine.resume(pending, &reply, now))
             }
         };
         if let Some(id) = answer.transaction_id {

@@ -7,7 +7,7 @@ use crate::clock::Clock as _;
 use crate::domain::id::PaymentId;
 use crate::domain::register::{Discrepancy, DiscrepancyKind, RunState};
 use crate::error::Result;
-use crate::store::{Tx, discrepancies, payments, reconciliations};
+use crate::store::{Tx, discrepancies, payments, reconciliations, transactions};
 
 /// What was recorded before so many seconds is sealed: twice the longest pause of the worker.
 const SEALED_AFTER_S: i64 = 7_200;
@@ -45,6 +45,11 @@ fn discrepancies_are_explained(world: &World, tx: &mut Tx<'_>) -> Result<()> {
 }
 
 fn is_for_a_person(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<bool> {
+    if discrepancy.kind == DiscrepancyKind::RefundInCabinet {
+        // Found while a start was being read back, and of no request of ours: it holds up refunds until a person looks.
+        let found = transactions::find(tx, discrepancy.transaction_id)?;
+        return Ok(!discrepancy.lost && found.is_some_and(|(_, transaction)| transaction.refund_id.is_none()));
+    }
     let surprising = matches!(
         discrepancy.kind,
         DiscrepancyKind::Duplicate | DiscrepancyKind::AmountMismatch | DiscrepancyKind::CurrencyMismatch

@@ -16,6 +16,10 @@ use crate::error::{Error, Result};
 
 /// Word for word the condition of the index discrepancies_lost.
 const UNSETTLED_LOSS: &str = "lost AND closed_at IS NULL";
+/// Money given back that no request held here accounts for. One that became known as ours meanwhile is accounted for.
+const UNACCOUNTED_REFUND: &str = "closed_at IS NULL AND (lost OR (kind = 'refund_in_cabinet' \
+    AND theirs_status IN ('authorized', 'completed') AND NOT EXISTS (SELECT 1 FROM transactions AS ours \
+    WHERE ours.transaction_id = discrepancies.transaction_id AND ours.refund_id IS NOT NULL)))";
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = discrepancies)]
@@ -131,15 +135,16 @@ pub fn lost_money(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Option<i64>> {
     Ok(found)
 }
 
-/// A refund of this payment whose request is lost and that nobody has settled yet.
-pub fn lost_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Option<i64>> {
+/// A refund of this payment whose request is lost, or may be, and that nobody has settled yet.
+pub fn unaccounted_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Option<Discrepancy>> {
     let found = discrepancies::table
-        .filter(diesel::dsl::sql::<Bool>(UNSETTLED_LOSS))
         .filter(discrepancies::payment_id.eq(payment_id.as_str()))
-        .select(discrepancies::transaction_id)
+        .filter(diesel::dsl::sql::<Bool>(UNACCOUNTED_REFUND))
+        .order((discrepancies::lost.desc(), discrepancies::id))
+        .select(Row::as_select())
         .first(tx.db)
         .optional()?;
-    Ok(found)
+    found.map(|row| from_row(tx, row)).transpose()
 }
 
 /// How many transactions a run found that name payments or refunds of ours which this database does not hold.

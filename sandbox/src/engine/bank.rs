@@ -14,6 +14,9 @@ impl Engine {
 
     /// Asks the bank and ends the payment.
     pub(super) fn settle(&mut self, id: i64, route: Route, now: i64) -> ApiAnswer {
+        if let Some(reason) = self.faults.take_fall_back(&route.path()) {
+            return self.fall_back(id, reason, route, now);
+        }
         let scripted = self.faults.take_decline(&route.path());
         let Some(transaction) = self.transactions.get(&id) else {
             return ApiAnswer::refusal("Not found");
@@ -24,6 +27,17 @@ impl Engine {
             reasons::APPROVED => self.approve(id, now),
             reason => self.decline(id, reason, now),
         }
+    }
+
+    /// A first bank refuses, and a second one is asked under the same request.
+    fn fall_back(&mut self, first: i64, reason: u16, route: Route, now: i64) -> ApiAnswer {
+        self.decline(first, reason, now);
+        let Some(refused) = self.transactions.get(&first) else {
+            return ApiAnswer::refusal("Not found");
+        };
+        let draft = refused.draft.clone();
+        let second = self.add(Transaction { declined_before: Some(first), ..Transaction::payment(draft, now) });
+        self.settle(second, route, now)
     }
 
     fn approve(&mut self, id: i64, now: i64) -> ApiAnswer {

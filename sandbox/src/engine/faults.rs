@@ -57,6 +57,12 @@ pub enum ApiFaultKind {
         /// `ReasonCode`.
         reason_code: u16,
     },
+    /// The bank refuses, and a reserve bank is asked under the same request: the answer is about a second transaction,
+    /// which names the first one in `FallBackScenarioDeclinedTransactionId`.
+    ReserveBank {
+        /// `ReasonCode` of the first transaction.
+        reason_code: u16,
+    },
     /// A status is answered and nothing is done.
     StatusBefore {
         /// The HTTP status.
@@ -147,6 +153,7 @@ impl ApiFaultKind {
             ApiFaultKind::StatusAfter { .. } => "status_after",
             ApiFaultKind::GarbageAfter => "garbage_after",
             ApiFaultKind::Decline { .. } => "decline",
+            ApiFaultKind::ReserveBank { .. } => "reserve_bank",
             ApiFaultKind::StatusBefore { .. } => "status_before",
             ApiFaultKind::Hang { .. } => "hang",
         }
@@ -215,13 +222,23 @@ impl Faults {
 
     /// The next fault for a path that concerns the connection.
     pub(super) fn take_transport(&mut self, path: &str) -> Option<ApiFaultKind> {
-        self.take_api(path, |kind| !matches!(kind, ApiFaultKind::Decline { .. }))
+        let of_bank =
+            |kind: &ApiFaultKind| matches!(kind, ApiFaultKind::Decline { .. } | ApiFaultKind::ReserveBank { .. });
+        self.take_api(path, |kind| !of_bank(kind))
     }
 
     /// The next refusal by the bank for a path.
     pub(super) fn take_decline(&mut self, path: &str) -> Option<u16> {
         match self.take_api(path, |kind| matches!(kind, ApiFaultKind::Decline { .. }))? {
             ApiFaultKind::Decline { reason_code } => Some(reason_code),
+            _ => None,
+        }
+    }
+
+    /// The next refusal by a first bank for a path.
+    pub(super) fn take_fall_back(&mut self, path: &str) -> Option<u16> {
+        match self.take_api(path, |kind| matches!(kind, ApiFaultKind::ReserveBank { .. }))? {
+            ApiFaultKind::ReserveBank { reason_code } => Some(reason_code),
             _ => None,
         }
     }

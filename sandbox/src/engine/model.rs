@@ -42,7 +42,7 @@ pub(super) struct Model<'a> {
     test_mode: bool,
     rrn: Option<()>,
     original_transaction_id: Option<i64>,
-    fall_back_scenario_declined_transaction_id: Option<()>,
+    fall_back_scenario_declined_transaction_id: Option<i64>,
     ip_address: Option<&'a str>,
     ip_country: Option<&'static str>,
     ip_city: Option<&'static str>,
@@ -133,6 +133,7 @@ impl<'a> Model<'a> {
         self.tr_initiator_code = draft.initiator;
         self.culture_name = &draft.culture;
         self.original_transaction_id = transaction.payment_id;
+        self.fall_back_scenario_declined_transaction_id = transaction.declined_before;
         self.kind = u8::from(transaction.kind == TransactionType::Refund);
     }
 

@@ -76,6 +76,8 @@ pub struct Transaction {
     pub refunded: Money,
     /// The payment of a refund.
     pub payment_id: Option<i64>,
+    /// The first try, which another bank refused.
+    pub declined_before: Option<i64>,
     /// Token of the card, when one was issued.
     pub token: Option<String>,
     /// Made in the merchant cabinet, not through the API.
@@ -102,6 +104,7 @@ impl Transaction {
             captured: Money::ZERO,
             refunded: Money::ZERO,
             payment_id: None,
+            declined_before: None,
             token: None,
             from_cabinet: false,
             created_ms: now,

@@ -1,7 +1,7 @@
 //! Scripted faults of API answers, as a client sees them.
 
 use crate::support::*;
-use cloudpayments_sandbox::{ApiFaultKind as Kind, Fault};
+use cloudpayments_sandbox::{ApiFaultKind as Kind, Fault, Status};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,23 @@ async fn the_bank_refuses_on_request() {
     for expected in [5005, 5005, 0] {
         assert_eq!(api.charge(PLAIN, "ord-2").await["Model"]["ReasonCode"], expected);
     }
+}
+
+#[tokio::test]
+async fn a_reserve_bank_is_asked_after_a_refusal() {
+    let (api, receiver) = connected().await;
+    let fault = json!({"path": "/payments/cards/post3ds", "kind": "reserve_bank", "reason_code": 5005});
+    assert_eq!(api.control("/sandbox/faults", fault).await["ok"], true);
+    let first = api.charge(THREE_DS, "ord-1").await["Model"].clone();
+    let second =
+        crate::payments::pass_three_ds(&api, &json!({ "Model": first.clone() }), "pass").await["Model"].clone();
+    assert_eq!((&second["Status"], &second["InvoiceId"]), (&json!("Completed"), &json!("ord-1")));
+    assert_eq!(second["FallBackScenarioDeclinedTransactionId"], first["TransactionId"]);
+    assert_ne!(second["TransactionId"], first["TransactionId"]);
+    let statuses: Vec<_> = api.sandbox.ledger().transactions.iter().map(|entry| entry.status).collect();
+    assert_eq!(statuses, [Status::Declined, Status::Completed]);
+    api.sandbox.flush_notifications().await;
+    assert_eq!(receiver.kinds(), ["check", "fail", "pay"]);
 }
 
 #[tokio::test]

@@ -56,6 +56,16 @@ fn an_answer_about_another_transaction_is_no_answer() {
         br#"{"Success":true,"Model":{"TransactionId":2,"Status":"Completed","Type":0,"Amount":1,"Currency":"KZT"}}"#;
     assert_eq!(charge(200, body, Some(1)), "unknown");
     assert_eq!(lookup(200, body, Some(1)), "unknown");
+    // One of a reserve bank says which transaction came before it.
+    let after = |first: &str| {
+        let named = format!(r#""TransactionId":2,"FallBackScenarioDeclinedTransactionId":{first},"#);
+        std::str::from_utf8(body).unwrap().replace(r#""TransactionId":2,"#, &named)
+    };
+    assert_eq!(charge(200, after("1").as_bytes(), Some(1)), charge(200, body, Some(2)));
+    for first in ["3", "null", "\"\"", "[1]"] {
+        assert_eq!(charge(200, after(first).as_bytes(), Some(1)), "unknown", "{first}");
+    }
+    assert_eq!(lookup(200, after("1").as_bytes(), Some(1)), "unknown");
     assert_eq!(lookup(200, body, Some(2)), "payment 2 completed 1.00");
     let three_ds = br#"{"Success":false,"Model":{"TransactionId":2,"AcsUrl":"https://acs.test/","PaReq":"+/x"}}"#;
     assert_eq!(charge(200, three_ds, Some(1)), "unknown");
