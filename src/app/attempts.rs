@@ -1,29 +1,34 @@
 //! Attempts in the provider's window that were let through (Check answered with 0) and whose outcome is not known.
 //!
 //! Each holds its payment for five minutes: a second one beside it is refused. The notification that ends it may be lost;
-//! so it is asked about a few times meanwhile, and a payer whose card was refused can take another one.
+//! so it is asked about meanwhile, and a payer whose card was refused can take another one. It is asked about for some time
+//! after the hold, too: money that nobody told us of would let the payer pay once more.
 //!
-//! What is to be asked about is remembered in the process only. After a restart the refusal of the next attempt brings it
-//! back, and the hold ends by itself in any case.
+//! What is to be asked about is remembered in the process; a process that starts reads it from the books.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::App;
-use super::capture_payment::{CHECK_HOLDS_S, may_be_charged};
+use super::capture_payment::{CHECK_HOLDS_S, may_be_paid};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Transaction, TransactionStatus};
-use crate::domain::id::PaymentId;
+use crate::domain::id::{PaymentId, TransactionRecordId};
 use crate::error::Result;
 use crate::store::transactions;
 
 /// Most outcomes are told sooner, seconds. Each further pause is as long as all before it.
 const FIRST_QUESTION_S: i64 = 20;
+/// Nobody pays that late: what nobody told until then is found in the register of the day.
+const ASKED_FOR_S: i64 = 3_600;
 /// Asked about in one step.
 const STEP_LIMIT: usize = 20;
-/// More are not remembered: they hold their payments for the whole time, or until a refusal brings them back.
+/// More are not remembered: they hold their payments for the whole time, unless a refusal brings them back.
 const REMEMBERED: usize = 10_000;
+/// So many of the process before are read: a busy hour.
+const READ_AT_ONCE: i64 = 10_000;
 const WORKER: &str = "worker:settle";
 
 /// One attempt that holds its payment.
@@ -55,11 +60,15 @@ struct Question {
 
 /// Those to ask about, by the provider's number.
 #[derive(Default)]
-pub(super) struct Attempts(Mutex<BTreeMap<i64, Question>>);
+pub(super) struct Attempts {
+    asked: Mutex<BTreeMap<i64, Question>>,
+    /// Whether those of the process before were read.
+    read: AtomicBool,
+}
 
 impl Attempts {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i64, Question>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note(&self, attempt: Attempt, payment_id: &PaymentId) {
@@ -75,7 +84,7 @@ impl Attempts {
     /// Some whose question is due; the next one of each is put off.
     fn due(&self, now: Timestamp) -> Vec<(i64, PaymentId)> {
         let mut asked = self.lock();
-        asked.retain(|_, question| now.seconds_since(question.since) < CHECK_HOLDS_S);
+        asked.retain(|_, question| now.seconds_since(question.since) < ASKED_FOR_S);
         let due = asked.iter_mut().filter(|(_, question)| question.ask_at <= now).take(STEP_LIMIT);
         due.map(|(id, question)| {
             question.ask_at = now.plus_seconds(now.seconds_since(question.since).max(FIRST_QUESTION_S));
@@ -90,13 +99,14 @@ impl Attempts {
 }
 
 impl App {
-    /// Asks about attempts that hold their payments for a while already. Only an outcome ends a hold.
+    /// Asks about attempts that were let through a while ago. Before its time only an outcome ends a hold.
     pub(super) async fn ask_about_attempts(&self) -> Result<()> {
         if self.parts.provider.trouble().is_some() {
             return Ok(());
         }
+        self.read_attempts().await?;
         for (transaction_id, payment_id) in self.attempts.due(self.now()) {
-            if self.holds(transaction_id).await? {
+            if self.is_open(transaction_id).await? {
                 let Outcome::Answered(Some(fact)) = self.parts.provider.get(transaction_id).await else { continue };
                 if fact.status <= TransactionStatus::AwaitingAuthentication {
                     continue;
@@ -108,9 +118,22 @@ impl App {
         Ok(())
     }
 
-    async fn holds(&self, transaction_id: i64) -> Result<bool> {
-        let now = self.now();
+    /// Those of the process before, once.
+    async fn read_attempts(&self) -> Result<()> {
+        if self.attempts.read.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let since = TransactionRecordId::first_at(self.now().plus_seconds(-ASKED_FOR_S));
+        let open = self.parts.store.read(move |tx| transactions::in_window_since(tx, &since, READ_AT_ONCE)).await?;
+        for (payment_id, transaction) in open {
+            self.attempts.note(Attempt::of(&transaction), &payment_id);
+        }
+        self.attempts.read.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn is_open(&self, transaction_id: i64) -> Result<bool> {
         let known = self.parts.store.read(move |tx| transactions::find(tx, transaction_id)).await?;
-        Ok(known.is_some_and(|(_, transaction)| may_be_charged(&transaction, now)))
+        Ok(known.is_some_and(|(_, transaction)| may_be_paid(&transaction)))
     }
 }

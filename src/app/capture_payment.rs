@@ -253,7 +253,7 @@ pub(super) fn refuse_while_open(tx: &mut Tx<'_>, payment: &Payment) -> Result<()
 
 /// Whether an attempt in the provider's window has no outcome yet. One whose Check we answered is shown by a lookup as
 /// waiting for the bank: that is no outcome either.
-fn may_be_paid(transaction: &Transaction) -> bool {
+pub(super) fn may_be_paid(transaction: &Transaction) -> bool {
     transaction.kind == TransactionKind::Payment
         && matches!(transaction.status, TransactionStatus::Checked | TransactionStatus::AwaitingAuthentication)
 }

@@ -115,9 +115,9 @@ impl App {
                     reconciliations::holds(tx, &after, no_longer_worked_on, limit)
                 }
                 _ => {
-                    let first = TransactionRecordId::earliest(run.from).to_string();
+                    let first = TransactionRecordId::first_at(run.from).to_string();
                     let after = run.position.clone().unwrap_or(first);
-                    let before = TransactionRecordId::earliest(run.to);
+                    let before = TransactionRecordId::first_at(run.to);
                     reconciliations::unseen(tx, &run.id, &after, before.as_str(), limit)
                 }
             })

@@ -40,11 +40,6 @@ macro_rules! id_type {
                 $name(format!("{}{}", $prefix, encode(at, ids.random())))
             }
 
-            /// What every id made at `at` or later is not below, for lists in the order of time.
-            pub fn earliest(at: Timestamp) -> Self {
-                $name(format!("{}{}", $prefix, encode(at, [0; 10])))
-            }
-
             /// Reads an id; `None` for text of another kind or shape.
             pub fn parse(text: &str) -> Option<Self> {
                 text.strip_prefix($prefix).filter(|body| is_body(body)).map(|_| $name(text.to_owned()))

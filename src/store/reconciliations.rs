@@ -211,25 +211,25 @@ pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Res
 pub fn last_change(tx: &mut Tx<'_>, before: Timestamp) -> Result<Option<Timestamp>> {
     let newest: [Option<NaiveDateTime>; 6] = [
         payments::table
-            .filter(payments::id.lt(PaymentId::earliest(before).as_str()))
+            .filter(payments::id.lt(PaymentId::first_at(before).as_str()))
             .select(payments::created_at)
             .order(payments::id.desc())
             .first(tx.db)
             .optional()?,
         operations::table
-            .filter(operations::id.lt(OperationId::earliest(before).as_str()))
+            .filter(operations::id.lt(OperationId::first_at(before).as_str()))
             .select(operations::started_at)
             .order(operations::id.desc())
             .first(tx.db)
             .optional()?,
         transactions::table
-            .filter(transactions::id.lt(TransactionRecordId::earliest(before).as_str()))
+            .filter(transactions::id.lt(TransactionRecordId::first_at(before).as_str()))
             .select(transactions::created_at)
             .order(transactions::id.desc())
             .first(tx.db)
             .optional()?,
         notifications::table
-            .filter(notifications::id.lt(NotificationId::earliest(before).as_str()))
+            .filter(notifications::id.lt(NotificationId::first_at(before).as_str()))
             .select(notifications::received_at)
             .order(notifications::id.desc())
             .first(tx.db)

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::domain::evidence::{Card, Settlement, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, RefundId, TransactionRecordId};
 use crate::domain::money::Money;
+use crate::domain::payment::Method;
 use crate::error::Result;
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -98,6 +99,25 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Transac
         .select(Row::as_select())
         .load(tx.db)?;
     rows.into_iter().map(from_row).collect()
+}
+
+/// Attempts in the provider's window that were recorded from `since` on and have no outcome, newest first, at most `limit`.
+pub fn in_window_since(
+    tx: &mut Tx<'_>,
+    since: &TransactionRecordId,
+    limit: i64,
+) -> Result<Vec<(PaymentId, Transaction)>> {
+    let open = [TransactionStatus::Checked, TransactionStatus::AwaitingAuthentication].map(TransactionStatus::as_str);
+    let hosted = payments::table.filter(payments::method.eq(Method::Widget.as_str())).select(payments::id);
+    let rows: Vec<Row> = transactions::table
+        .filter(transactions::id.ge(since.as_str()))
+        .filter(transactions::status.eq_any(open))
+        .filter(transactions::payment_id.eq_any(hosted))
+        .order(transactions::id.desc())
+        .limit(limit)
+        .select(Row::as_select())
+        .load(tx.db)?;
+    rows.into_iter().map(|row| Ok((PaymentId::from_stored(row.payment_id.clone()), from_row(row)?))).collect()
 }
 
 /// Writes a transaction we did not know.

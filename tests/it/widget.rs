@@ -22,6 +22,7 @@ crate::on_both!(
     two_tabs_never_charge_twice,
     a_lost_refusal_holds_the_payment_for_a_moment_only,
     an_operator_sees_which_attempt_holds_the_payment,
+    money_that_nobody_told_of_is_found_after_the_hold,
     a_payment_without_data_is_found_by_its_invoice,
 );
 
@@ -206,7 +207,7 @@ async fn a_lost_refusal_holds_the_payment_for_a_moment_only(engine: Engine) {
     app.finish().await;
 }
 
-/// What was noted in the process that let the attempt through is gone: the next refusal brings it back.
+/// What was noted in the process that let the attempt through is gone: the next one reads it from the books.
 async fn an_operator_sees_which_attempt_holds_the_payment(engine: Engine) {
     let app = TestApp::start(engine).await;
     let created = app.create(widget("W-1")).await.expect(201);
@@ -222,15 +223,25 @@ async fn an_operator_sees_which_attempt_holds_the_payment(engine: Engine) {
     assert!(Reply::receive(theirs).await.expect(200).json.get("held_by").is_none());
 
     let app = app.restart_with(|raw| raw.with("reconciliation.check_at_start", "false")).await;
-    app.advance(60);
-    app.running.app.settle_step().await.unwrap();
     assert_eq!(app.payment(created.id()).await.json["held_by"]["transaction_id"], attempt);
-    refused(&app, &created, order(&created, APPROVED), 3008).await;
+    app.advance(60);
     app.running.app.settle_step().await.unwrap();
     let payment = app.payment(created.id()).await;
     assert!(payment.json.get("held_by").is_none() && payment.json["transactions"][0]["transaction_id"] == attempt);
-    assert_eq!(reasons(&payment), [5051, 3008]);
+    assert_eq!(reasons(&payment), [5051]);
     app.pay_in_widget(&created, APPROVED).await;
+    assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
+    app.finish().await;
+}
+
+/// The provider could not be asked while the attempt held the payment.
+async fn money_that_nobody_told_of_is_found_after_the_hold(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let created = app.create(widget("W-1")).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay_in_widget(&created, APPROVED).await;
+    app.advance(400);
+    app.running.app.settle_step().await.unwrap();
     assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
     app.finish().await;
 }
