@@ -17,7 +17,7 @@ use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Transaction, TransactionStatus};
 use crate::domain::id::{PaymentId, TransactionRecordId};
 use crate::error::Result;
-use crate::store::transactions;
+use crate::store::{payments, transactions};
 
 /// Most outcomes are told sooner, seconds. Each further pause is as long as all before it.
 const FIRST_QUESTION_S: i64 = 20;
@@ -111,9 +111,26 @@ impl App {
                 if fact.status <= TransactionStatus::AwaitingAuthentication {
                     continue;
                 }
+                let refused = fact.status == TransactionStatus::Declined;
                 self.book_lookup(&payment_id, WORKER, fact).await?;
+                if refused {
+                    self.look_for_second_bank(&payment_id).await?;
+                }
             }
             self.attempts.forget(transaction_id);
+        }
+        Ok(())
+    }
+
+    /// A second bank may have taken what the first one refused, as a transaction of its own that no Check told of.
+    async fn look_for_second_bank(&self, payment_id: &PaymentId) -> Result<()> {
+        let id = payment_id.clone();
+        let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
+        if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
+            && fact.payment_id.as_deref() == Some(payment_id.as_str())
+            && fact.status >= TransactionStatus::Authorized
+        {
+            self.book_lookup(payment_id, WORKER, fact).await?;
         }
         Ok(())
     }
