@@ -24,6 +24,7 @@ mod for_operators;
 mod gap;
 mod idempotent;
 mod invariants;
+mod key_directory;
 mod manage_keys;
 mod merge;
 mod note;
@@ -127,6 +128,7 @@ pub struct Parts {
 pub struct App {
     parts: Parts,
     keys: authenticate::KeyCache,
+    key_directory: key_directory::KeyDirectory,
     uses: authenticate::Uses,
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
@@ -145,6 +147,7 @@ impl App {
         App {
             parts,
             keys: authenticate::KeyCache::default(),
+            key_directory: key_directory::KeyDirectory::default(),
             uses: authenticate::Uses::default(),
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),
