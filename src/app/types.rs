@@ -100,6 +100,11 @@ pub enum Access {
     },
     /// Of a payment that another line of keys created.
     Payment(PaymentId),
+    /// Of which payments an account has.
+    Search {
+        /// The payer's key; `None` when nothing is held.
+        payer: Option<String>,
+    },
 }
 
 /// All that is held about a payer in one of its payments.

@@ -35,7 +35,8 @@ pub(super) struct RefundView<'a> {
     pub status: &'static str,
     /// How sure that is.
     pub outcome: OutcomeView,
-    /// Why, as the site said.
+    /// Why, as the site said. Shown to the API keys that created the payment or asked for the refund, and to keys with the
+    /// scope `personal_data:write`, whose reading is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Why it failed; erased with the payer.

@@ -16,7 +16,7 @@ crate::on_both!(
 );
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-/// Every migration, as SQLite and as PostgreSQL has it. Not 000002 and 000013: SQLite changes no constraint in place and builds a table
+/// Every migration, as SQLite and as PostgreSQL has it. Not 000002, 000013 and 000014: SQLite changes no constraint in place and builds a table
 /// anew instead.
 const UPS: [(&str, &str); 12] = [
     (
