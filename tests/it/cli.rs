@@ -140,8 +140,8 @@ fn said(mut command: std::process::Command) -> (bool, String) {
     (output.status.success(), out(&output) + &err(&output))
 }
 
-#[test]
-fn a_broken_file_is_not_quoted() {
+#[tokio::test]
+async fn a_broken_file_is_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     for (number, text) in [
         "[cloudpayments]\napi_secret = hunter-2-hunter\n",
@@ -168,8 +168,8 @@ fn a_broken_file_is_not_quoted() {
     }
 }
 
-#[test]
-fn pieces_of_a_database_address_are_not_quoted() {
+#[tokio::test]
+async fn pieces_of_a_database_address_are_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let database = TestDatabase::create(Engine::Postgres);
     let (server, _) = database.url.rsplit_once('/').unwrap();
@@ -203,8 +203,8 @@ fn pieces_of_a_database_address_are_not_quoted() {
     }
 }
 
-#[test]
-fn users_in_addresses_are_not_shown() {
+#[tokio::test]
+async fn users_in_addresses_are_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let settings = [
         ("server.public_url", "https://user:hunter-2@pay.example.kz"),
