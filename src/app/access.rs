@@ -1,40 +1,51 @@
-//! Who may see a payment's payer, and the record of those who did.
+//! Who may see what tells of a payer, and the record of those who did: the payer, the site's own words about the payment
+//! (description, metadata, return address, reasons of refunds), and that an account has payments.
 //!
-//! The key that created a payment sees what it sent, and so do the other keys of its line. A key with `personal_data:write` sees every payer, and each reading is
-//! written down before the answer goes out: once for each key, payment and hour, so that a poll costs one write an hour.
+//! The key that created a payment sees what it sent, and so do the other keys of its line. A key with `personal_data:write`
+//! sees all of it, and each reading is written down before the answer goes out: once for each key, payment and hour, so that
+//! a poll costs one write an hour. A search by account is written down for every key, in the same way.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Access, App, Caller, PaymentDetails};
+use super::{Access, App, Caller, PaymentDetails, PaymentFilter};
 use crate::clock::Timestamp;
 use crate::domain::id::{AccessId, ApiKeyId, PaymentId};
-use crate::domain::payment::{Payer, Payment};
+use crate::domain::payment::{NO_METADATA, Payer, Payment};
+use crate::domain::refund::Refund;
 use crate::domain::scope::Scope;
 use crate::error::Result;
-use crate::store::{Lane, personal_data};
+use crate::store::{Lane, payments, personal_data};
+use crate::vault;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 /// More readings than this are not remembered; the next ones are written down once more.
 const REMEMBERED: usize = 10_000;
 
+/// What was read: a payment, or who has the account of this digest, which is kept in memory alone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Read {
+    Payment(PaymentId),
+    Account([u8; 32]),
+}
+
 /// Readings of this hour that are written down.
 #[derive(Default)]
-pub(super) struct Readings(Mutex<(i64, HashSet<(ApiKeyId, PaymentId)>)>);
+pub(super) struct Readings(Mutex<(i64, HashSet<(ApiKeyId, Read)>)>);
 
 impl Readings {
-    fn is_recorded(&self, now: Timestamp, key: &ApiKeyId, id: &PaymentId) -> bool {
+    fn is_recorded(&self, now: Timestamp, key: &ApiKeyId, what: &Read) -> bool {
         let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        readings.0 == now.micros() / HOUR_MICROS && readings.1.contains(&(key.clone(), id.clone()))
+        readings.0 == now.micros() / HOUR_MICROS && readings.1.contains(&(key.clone(), what.clone()))
     }
 
-    fn remember(&self, now: Timestamp, key: &ApiKeyId, ids: Vec<PaymentId>) {
+    fn remember(&self, now: Timestamp, key: &ApiKeyId, read: impl IntoIterator<Item = Read>) {
         let hour = now.micros() / HOUR_MICROS;
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if readings.0 != hour || readings.1.len() >= REMEMBERED {
             *readings = (hour, HashSet::new());
         }
-        readings.1.extend(ids.into_iter().map(|id| (key.clone(), id)));
+        readings.1.extend(read.into_iter().map(|what| (key.clone(), what)));
     }
 }
 
@@ -44,14 +55,26 @@ impl Caller {
     }
 }
 
+/// Whether anything of it may tell of a person.
+fn tells_of_payer(payment: &Payment) -> bool {
+    let has_words = !payment.description.is_empty()
+        || !["", NO_METADATA].contains(&payment.metadata.as_str())
+        || payment.return_url.is_some();
+    has_words || payment.payer != Payer::default()
+}
+
 impl PaymentDetails {
-    /// As the answer to an action of this caller shows it: the payer to the line of keys that created the payment alone.
+    /// As the answer to an action of this caller shows it: the payer and
+    /// the site's words to the line of keys that created the payment alone.
     pub(super) fn answered_to(self, caller: &Caller) -> PaymentDetails {
         if caller.created(&self.payment) { self } else { self.without_payer() }
     }
 
     fn without_payer(mut self) -> PaymentDetails {
         self.payment.payer = Payer::default();
+        self.payment.description = String::new();
+        NO_METADATA.clone_into(&mut self.payment.metadata);
+        self.payment.return_url = None;
         self
     }
 }
@@ -70,8 +93,8 @@ impl App {
         let unrecorded: Vec<PaymentId> = payments
             .iter()
             .map(|details| &details.payment)
-            .filter(|payment| !caller.created(payment) && payment.payer != Payer::default())
-            .filter(|payment| !self.readings.is_recorded(now, &caller.key_id, &payment.id))
+            .filter(|payment| !caller.created(payment) && tells_of_payer(payment))
+            .filter(|payment| !self.readings.is_recorded(now, &caller.key_id, &Read::Payment(payment.id.clone())))
             .map(|payment| payment.id.clone())
             .collect();
         if !unrecorded.is_empty() {
@@ -101,7 +124,57 @@ impl App {
                 records.iter().try_for_each(|(id, access)| personal_data::record_access(tx, id, &by, access, now))
             })
             .await?;
-        self.readings.remember(now, &caller.key_id, ids);
+        self.readings.remember(now, &caller.key_id, ids.into_iter().map(Read::Payment));
+        Ok(())
+    }
+
+    /// Refunds of one payment as this caller may see them: reasons to the lines of keys that created the payment or asked
+    /// for the refund, and, recorded first, to keys with `personal_data:write`.
+    ///
+    /// # Errors
+    /// When the record cannot be written: then nothing is shown.
+    pub async fn refunds_shown_to(&self, caller: &Caller, mut refunds: Vec<Refund>) -> Result<Vec<Refund>> {
+        let is_foreign = |refund: &Refund| refund.reason.is_some() && refund.created_by != caller.lineage;
+        let Some(id) = refunds.iter().find(|refund| is_foreign(refund)).map(|refund| refund.payment_id.clone()) else {
+            return Ok(refunds);
+        };
+        let wanted = id.clone();
+        let payment = self.parts.store.read(move |tx| payments::get(tx, &wanted)).await?;
+        if caller.created(&payment) {
+            return Ok(refunds);
+        }
+        if caller.scopes.contains(&Scope::PersonalDataWrite) {
+            let now = self.now();
+            if !self.readings.is_recorded(now, &caller.key_id, &Read::Payment(id.clone())) {
+                self.record_readings(caller, now, vec![id]).await?;
+            }
+            return Ok(refunds);
+        }
+        for refund in refunds.iter_mut().filter(|refund| is_foreign(refund)) {
+            refund.reason = None;
+        }
+        Ok(refunds)
+    }
+
+    /// Records that this caller looks for payments of an account: what is found, and that nothing is, tells of a person.
+    ///
+    /// # Errors
+    /// When the record cannot be written: then nothing is shown.
+    pub async fn record_search(&self, caller: &Caller, filter: &PaymentFilter) -> Result<()> {
+        let Some(account_id) = filter.account_id.clone() else { return Ok(()) };
+        let (now, what) = (self.now(), Read::Account(vault::digest(&[account_id.as_bytes()])));
+        if self.readings.is_recorded(now, &caller.key_id, &what) {
+            return Ok(());
+        }
+        let (id, by) = (AccessId::generate(now, self.parts.ids.as_ref()), caller.clone());
+        self.parts
+            .store
+            .write(Lane::of("access"), move |tx| {
+                let payer = personal_data::keys_of_account(tx, &account_id)?.pop();
+                personal_data::record_access(tx, &id, &by, &Access::Search { payer }, now)
+            })
+            .await?;
+        self.readings.remember(now, &caller.key_id, [what]);
         Ok(())
     }
 }

@@ -97,11 +97,11 @@ pub(super) fn new_key(
     NewKey { key, secret }
 }
 
-fn secret_hash(secret: &str) -> Vec<u8> {
+pub(super) fn secret_hash(secret: &str) -> Vec<u8> {
     vault::digest(&[secret.as_bytes()]).to_vec()
 }
 
-fn id_in_secret(secret: &str) -> Option<ApiKeyId> {
+pub(super) fn id_in_secret(secret: &str) -> Option<ApiKeyId> {
     let (body, _) = secret.strip_prefix(SECRET_PREFIX)?.split_once('_')?;
     ApiKeyId::parse(&format!("{}{body}", ApiKeyId::PREFIX))
 }

@@ -24,6 +24,8 @@ mod for_operators;
 mod gap;
 mod idempotent;
 mod invariants;
+mod key_directory;
+mod manage_keys;
 mod merge;
 mod note;
 mod personal_data;
@@ -54,6 +56,7 @@ pub use day_register::RegisterPage;
 pub use for_operators::ForOperators;
 pub use gap::Gap;
 pub use invariants::{Invariants, LawReport, Mark, Place, Root};
+pub use manage_keys::{keep_api_key, revoke_api_key};
 pub use prove_history::{Proof, Proven, ProvenRow, prove_history};
 pub use reconcile::ReconciliationSettings;
 pub use retention::RetentionSettings;
@@ -125,6 +128,7 @@ pub struct Parts {
 pub struct App {
     parts: Parts,
     keys: authenticate::KeyCache,
+    key_directory: key_directory::KeyDirectory,
     uses: authenticate::Uses,
     changes: broadcast::Sender<PaymentId>,
     quarantine: take_notification::QuarantineGate,
@@ -143,6 +147,7 @@ impl App {
         App {
             parts,
             keys: authenticate::KeyCache::default(),
+            key_directory: key_directory::KeyDirectory::default(),
             uses: authenticate::Uses::default(),
             changes: broadcast::Sender::new(CHANGE_BACKLOG),
             quarantine: take_notification::QuarantineGate::default(),

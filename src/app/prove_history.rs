@@ -295,6 +295,8 @@ impl ProofEvent {
             at: Timestamp::from_micros(self.at_micros),
             notification_id: self.notification_id.clone(),
             transaction_id: self.transaction_id,
+            subject_id: None,
+            actor: None,
         }
     }
 }

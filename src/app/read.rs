@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::idempotent::{details, refund};
-use super::{App, Event, Listing, NotificationRecord, Page, PaymentDetails, PaymentFilter, Transition};
+use super::{App, Caller, FeedEvent, Listing, NotificationRecord, Page, PaymentDetails, PaymentFilter, Transition};
 use crate::domain::id::{EventId, NotificationId, PaymentId, RefundId};
 use crate::domain::payment::Payment;
 use crate::domain::refund::Refund;
+use crate::domain::scope::Scope;
 use crate::domain::state::{Certainty, Status};
 use crate::error::Result;
 use crate::store::{Tx, events, notifications, payments, refunds, transactions, transitions};
@@ -115,12 +116,22 @@ impl App {
         self.parts.store.read(move |tx| refund(tx, &id)).await
     }
 
-    /// A stretch of the event feed, oldest first.
+    /// A stretch of the event feed, oldest first; what was done to keys and discrepancies for operators alone.
     ///
     /// # Errors
     /// Only of the database.
-    pub async fn list_events(&self, after: Option<EventId>, limit: i64) -> Result<Listing<Event>> {
-        self.parts.store.read(move |tx| Ok(cut(events::list(tx, after.as_ref(), limit + 1)?, limit))).await
+    pub async fn list_events(&self, caller: &Caller, after: Option<EventId>, limit: i64) -> Result<Listing<FeedEvent>> {
+        let with_acts = caller.scopes.contains(&Scope::OpsWrite);
+        self.parts
+            .store
+            .read(move |tx| {
+                let found = match with_acts {
+                    true => events::list_with_acts(tx, after.as_ref(), limit + 1)?,
+                    false => events::list(tx, after.as_ref(), limit + 1)?.into_iter().map(FeedEvent::from).collect(),
+                };
+                Ok(cut(found, limit))
+            })
+            .await
     }
 
     /// A stretch of the received notifications, newest first.

@@ -1,11 +1,13 @@
 //! Rotation of an API key: a successor that does what the key did, while the key works on for a time.
 
+use super::ActKind;
 use super::authenticate::{NewKey, new_key};
+use super::manage_keys::by_command;
 use crate::clock::{IdSource, Timestamp};
-use crate::domain::id::ApiKeyId;
+use crate::domain::id::{ApiKeyId, EventId};
 use crate::error::{Conflict, Error, Result};
 use crate::store::api_keys::{self, ApiKey};
-use crate::store::{Lane, Store};
+use crate::store::{Lane, Store, events};
 
 /// How a key is rotated.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,14 @@ pub async fn rotate_api_key(
     let old_works_until = old.expires_at.map_or(overlap_ends, |expiry| expiry.min(overlap_ends));
     let new = successor(&old, rotation.lifetime_s, now, ids);
     let key = new.key.clone();
-    store.write(Lane::of(id.as_str()), move |tx| api_keys::succeed(tx, &id, &key, now, old_works_until)).await?;
+    let acts = [(ActKind::KeyRotated, &id), (ActKind::KeyCreated, &key.id)]
+        .map(|(kind, id)| (EventId::generate(now, ids), by_command(kind, id)));
+    store
+        .write(Lane::of(id.as_str()), move |tx| {
+            api_keys::succeed(tx, &id, &key, now, old_works_until)?;
+            acts.iter().try_for_each(|(event_id, act)| events::append_act(tx, event_id, act, now))
+        })
+        .await?;
     let old_works = old.revoked_at.is_none() && old_works_until > now;
     Ok(Rotated { new, old_works_until: old_works.then_some(old_works_until) })
 }

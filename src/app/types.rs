@@ -100,6 +100,11 @@ pub enum Access {
     },
     /// Of a payment that another line of keys created.
     Payment(PaymentId),
+    /// Of which payments an account has.
+    Search {
+        /// The payer's key; `None` when nothing is held.
+        payer: Option<String>,
+    },
 }
 
 /// All that is held about a payer in one of its payments.
@@ -354,6 +359,62 @@ pub struct Event {
     pub notification_id: Option<NotificationId>,
     /// The provider's transaction that the notification speaks of.
     pub transaction_id: Option<i64>,
+}
+
+/// What somebody did to something that belongs to no payment; announced and sealed as an event of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// `api_key.created`, …
+    pub kind: ActKind,
+    /// The key or the discrepancy that it was done to.
+    pub subject_id: String,
+    /// The key that did it; [`Act::COMMAND_LINE`] for a command.
+    pub actor: String,
+}
+
+impl Act {
+    /// The actor of a command: whoever may run one on the server.
+    pub const COMMAND_LINE: &'static str = "cli";
+}
+
+/// Kinds of [`Act`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActKind {
+    /// An API key was made.
+    KeyCreated,
+    /// An API key got a successor; that one has an event of its own.
+    KeyRotated,
+    /// An API key was ended.
+    KeyRevoked,
+    /// A discrepancy of no payment was closed by a person.
+    DiscrepancyClosed,
+}
+
+impl ActKind {
+    /// The event's kind.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActKind::KeyCreated => "api_key.created",
+            ActKind::KeyRotated => "api_key.rotated",
+            ActKind::KeyRevoked => "api_key.revoked",
+            ActKind::DiscrepancyClosed => "discrepancy.closed",
+        }
+    }
+}
+
+/// An event as the feed tells it.
+#[derive(Debug, Clone)]
+pub struct FeedEvent {
+    /// What happened.
+    pub event: Event,
+    /// What was acted on and who acted, of an [`Act`].
+    pub act: Option<(String, String)>,
+}
+
+impl From<Event> for FeedEvent {
+    fn from(event: Event) -> FeedEvent {
+        FeedEvent { event, act: None }
+    }
 }
 
 /// The eight kinds of notification.

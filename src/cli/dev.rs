@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use super::demo::Story;
 use super::say::say_line;
 use super::{Outcome, asked_to_end, report, text};
-use crate::app::create_api_key;
+use crate::app::{create_api_key, keep_api_key};
 use crate::clock::{Clock, SystemClock, SystemIds};
 use crate::config::{Raw, Settings};
 use crate::domain::scope::Scope;
 use crate::startup::{Running, World};
-use crate::store::{Lane, api_keys};
 use crate::{telemetry, vault};
 
 /// Test card without 3-D Secure, approved.
@@ -99,8 +98,7 @@ pub(super) fn notify_url(public_url: &str) -> String {
 /// A new key that may do everything.
 pub(super) async fn new_key(running: &Running, name: &str) -> Result<String, String> {
     let new = create_api_key(name, Scope::ALL.to_vec(), SystemClock.now(), None, &SystemIds);
-    let key = new.key;
-    running.store.write(Lane::of(key.id.as_str()), move |tx| api_keys::insert(tx, &key)).await.map_err(report)?;
+    keep_api_key(&running.store, new.key, &SystemIds).await.map_err(report)?;
     Ok(new.secret)
 }
 

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::say::say_line;
 use super::{Outcome, report, text};
-use crate::app::{NewKey, Rotation, create_api_key, rotate_api_key};
+use crate::app::{NewKey, Rotation, create_api_key, keep_api_key, revoke_api_key, rotate_api_key};
 use crate::clock::{Clock, SystemClock, SystemIds, Timestamp};
 use crate::config::Raw;
 use crate::domain::id::ApiKeyId;
 use crate::domain::scope::Scope;
 use crate::store::api_keys::{self, ApiKey};
-use crate::store::{Lane, Store, StoreSettings, migrate};
+use crate::store::{Store, StoreSettings, migrate};
 use crate::vault::Vault;
 
 /// Longest overlap of a key and its successor, seconds.
@@ -149,8 +149,7 @@ async fn create(store: &Store, name: &str, scopes: &[String], expires_in: Option
     let scopes = scopes.iter().filter_map(|scope| Scope::parse(scope)).collect();
     let now = SystemClock.now();
     let new = create_api_key(name, scopes, now, expires_in.map(|seconds| now.plus_seconds(seconds)), &SystemIds);
-    let key = new.key.clone();
-    store.write(Lane::of(key.id.as_str()), move |tx| api_keys::insert(tx, &key)).await.map_err(report)?;
+    keep_api_key(store, new.key.clone(), &SystemIds).await.map_err(report)?;
     print_new(&new, format);
     Ok(())
 }
@@ -203,7 +202,7 @@ async fn revoke(store: &Store, id: &str) -> Outcome {
     let id = ApiKeyId::parse(id).ok_or(NO_ID)?;
     let now = SystemClock.now();
     let shown = id.clone();
-    let revoked = store.write(Lane::of(id.as_str()), move |tx| api_keys::revoke(tx, &id, now)).await.map_err(report)?;
+    let revoked = revoke_api_key(store, id, now, &SystemIds).await.map_err(report)?;
     if !revoked {
         return Err(format!("there is no key {shown}, or it was revoked before"));
     }

@@ -4,6 +4,7 @@
 
 mod cloudpayments;
 mod database;
+mod hide;
 mod operators;
 mod privacy;
 mod reader;
@@ -85,11 +86,16 @@ impl Raw {
     /// Reads the embedded defaults, the file and the environment.
     ///
     /// # Errors
-    /// When the file cannot be read or is not TOML.
+    /// When the file cannot be read or is not TOML; what stands in it is not quoted.
     pub fn load(file: Option<&Path>) -> Result<Raw, Faults> {
         let mut builder = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        let mut name = "the settings".to_owned();
         if let Some(path) = file {
-            builder = builder.add_source(File::from(path).format(FileFormat::Toml).required(true));
+            name = format!("--config {}", path.display());
+            // Of an error of the system the kind alone: its words are about the file, those of a decoder about what is in it.
+            let text =
+                std::fs::read_to_string(path).map_err(|error| Faults(vec![format!("{name}: {}", error.kind())]))?;
+            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
         }
         let environment = Environment::with_prefix("KMIC_PAYMENTS").prefix_separator("__").separator("__");
         builder
@@ -97,7 +103,7 @@ impl Raw {
             .build()
             .and_then(Config::try_deserialize::<Value>)
             .map(Raw)
-            .map_err(|error| Faults(vec![error.to_string()]))
+            .map_err(|error| Faults(vec![format!("{name}: {}", hide::place_of(&error))]))
     }
 
     /// Overrides one setting, for `dev` and tests.
@@ -140,7 +146,7 @@ impl Raw {
             let shown = match (hidden, value.is_empty()) {
                 (true, false) => "[set, not shown]".to_owned(),
                 (_, true) => "[not set]".to_owned(),
-                (false, false) => value,
+                (false, false) => hide::without_user(&value),
             };
             // Writing to a String cannot fail.
             let _ = writeln!(lines, "{key} = {shown}");

@@ -58,10 +58,13 @@ impl Reader<'_> {
         }
     }
 
-    /// `https://…`, or `http://` on a loopback address or where `plain` allows it.
+    /// `https://…` without a user, or `http://` on a loopback address or where `plain` allows it.
     pub(super) fn url(&mut self, key: &str, plain: bool) -> Option<String> {
         let text = self.required(key)?;
         let trimmed = text.trim_end_matches('/').to_owned();
+        if trimmed.contains('@') {
+            return self.fault(key, "must hold no user, no password and no @: it is printed, and given to others");
+        }
         if trimmed.starts_with("https://") && trimmed.len() > "https://".len() {
             return Some(trimmed);
         }

@@ -112,9 +112,14 @@ impl Reader<'_> {
             };
             !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']) && *host == host.to_lowercase()
         };
-        match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(wrong) => self
-                .fault(key, format!("{wrong} is not an origin; write https://host in lower case, nothing behind it")),
+        match origins.iter().position(|origin| !is_origin(origin)) {
+            Some(place) => {
+                let number = place + 1;
+                self.fault(
+                    key,
+                    format!("entry {number} is not an origin; write https://host in lower case, nothing behind it"),
+                )
+            }
             None => Some(origins),
         }
     }

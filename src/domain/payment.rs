@@ -113,6 +113,9 @@ pub struct Payer {
     pub ip_address: Option<String>,
 }
 
+/// The metadata of a payment that has none, or none to be shown.
+pub const NO_METADATA: &str = "{}";
+
 /// Says only that there is one: personal data does not go to logs.
 impl std::fmt::Debug for Payer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

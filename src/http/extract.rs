@@ -114,12 +114,13 @@ impl<G: Grant> FromRequest for Key<G> {
 }
 
 /// Who calls. A key that was found valid before is looked at in any case; every other attempt is counted for its address
-/// first, so that guessing reaches no database and holds up nobody who has a key.
+/// first. Where that has tried too often only a key that there is goes on, so that guessing reaches no database and holds
+/// up nobody who has a key.
 async fn caller(request: &HttpRequest, shared: &Shared) -> Result<Caller> {
     let secret = bearer(request.headers());
     let is_known = secret.as_ref().is_ok_and(|secret| shared.app.recognises(secret));
     if !is_known && let Some(address) = client_address(request) {
-        shared.limits.attempt(address).inspect_err(|error| note_refusal(shared, error))?;
+        refuse_guesses(shared, address, secret.as_deref().ok()).await?;
     }
     let Authenticated { mut caller, outdated } = shared.app.authenticate(secret?).await?;
     if let Some(context) = request.extensions_mut().get_mut::<RequestContext>() {
@@ -128,6 +129,17 @@ async fn caller(request: &HttpRequest, shared: &Shared) -> Result<Caller> {
         caller.request_id = Some(context.recorded_id.clone());
     }
     Ok(caller)
+}
+
+async fn refuse_guesses(shared: &Shared, address: IpAddr, secret: Option<&str>) -> Result<()> {
+    let Err(refusal) = shared.limits.attempt(address) else { return Ok(()) };
+    match secret {
+        Some(secret) if shared.app.has_key(secret).await => Ok(()),
+        _ => {
+            note_refusal(shared, &refusal);
+            Err(refusal)
+        }
+    }
 }
 
 fn admit(shared: &Shared, caller: &Caller) -> Result<Slot> {

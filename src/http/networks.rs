@@ -18,7 +18,10 @@ impl Networks {
     /// # Errors
     /// The first text that is none, with what is wrong.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Networks, String> {
-        texts.into_iter().map(network).collect::<Result<_, _>>().map(Networks)
+        let entries = texts.into_iter().zip(1..);
+        // By its number: what was written there by mistake may be a secret.
+        let networks = entries.map(|(text, number)| network(text).map_err(|fault| format!("entry {number} {fault}")));
+        networks.collect::<Result<_, _>>().map(Networks)
     }
 
     /// Whether there are none.
@@ -63,9 +66,9 @@ fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }
-    let network: IpNet = text.parse().map_err(|_| format!("{text} is not a network; write for example 10.0.0.0/8"))?;
+    let network: IpNet = text.parse().map_err(|_| "is not a network; write for example 10.0.0.0/8".to_owned())?;
     if network.trunc() != network {
-        return Err(format!("{text} has bits behind its prefix; write {} or {}", network.trunc(), network.addr()));
+        return Err(format!("has bits behind its prefix; write {} or {}", network.trunc(), network.addr()));
     }
     Ok(network)
 }

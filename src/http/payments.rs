@@ -92,7 +92,8 @@ pub(super) async fn get_payment(key: Key<ReadPayments>, request: HttpRequest, sh
 
 /// List payments
 ///
-/// Newest first; all filters hold at once. A list stays consistent while payments are added.
+/// Newest first; all filters hold at once. A list stays consistent while payments are added. A search by `account_id` is
+/// recorded: which key looked for whom.
 #[utoipa::path(get, path = "/v1/payments", tag = "Payments", security(("api_key" = ["payments:read"])),
     params(
         ("invoice_id" = Option<String>, Query, description = "The site's number of the bill."),
@@ -110,6 +111,7 @@ pub(super) async fn list_payments(key: Key<ReadPayments>, request: HttpRequest, 
     let binding = filter_binding(&filter);
     let page = Page { before: query.cursor(binding, PaymentId::parse), limit: query.limit() };
     query.finish()?;
+    shared.app.record_search(&key.caller, &filter).await?;
     let listing = shared.app.list_payments(filter, page).await?;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|details| cursor::seal(details.payment.id.as_str(), binding));

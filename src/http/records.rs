@@ -35,7 +35,8 @@ pub(super) struct RefundView<'a> {
     pub status: &'static str,
     /// How sure that is.
     pub outcome: OutcomeView,
-    /// Why, as the site said.
+    /// Why, as the site said. Shown to the API keys that created the payment or asked for the refund, and to keys with the
+    /// scope `personal_data:write`, whose reading is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Why it failed; erased with the payer.
@@ -127,10 +128,11 @@ pub(super) struct EventView<'a> {
     pub id: &'a str,
     /// What happened: `payment.paid`, `refund.succeeded`, `payment.needs_attention`, …; `notification.needs_attention` is a
     /// message of the provider, maybe about money, that belongs to no payment, and `notification.matched` tells that one
-    /// was booked after all. New kinds may appear.
+    /// was booked after all. For operators: `api_key.created`, `api_key.rotated`, `api_key.revoked`, and `discrepancy.closed`
+    /// where the discrepancy is of no payment. New kinds may appear.
     #[schema(example = "payment.paid")]
     pub r#type: &'a str,
-    /// The payment it is about; read it for its present state. Absent with `notification.needs_attention`.
+    /// The payment it is about; read it for its present state. Absent where it is about none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_id: Option<&'a str>,
     /// The refund it is about.
@@ -145,6 +147,12 @@ pub(super) struct EventView<'a> {
     /// Number of the row of the payment's history it was written with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<i64>,
+    /// The API key or the discrepancy it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_id: Option<&'a str>,
+    /// Who did it: the id of a key, or `cli` for a command on the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<&'a str>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Moment,

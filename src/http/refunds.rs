@@ -18,6 +18,7 @@ use super::schemas::CreateRefund;
 use super::server::Shared;
 use crate::app::Page;
 use crate::domain::id::RefundId;
+use crate::error::Error;
 
 /// Refund a payment
 ///
@@ -56,13 +57,14 @@ pub(super) async fn create_refund(
 #[utoipa::path(get, path = "/v1/payments/{id}/refunds", tag = "Refunds", security(("api_key" = ["payments:read"])),
     params(PaymentPath, Paging),
     responses((status = 200, description = "A stretch of the list.", body = RefundList, example = json!(examples::list(examples::refund())))))]
-pub(super) async fn list_refunds(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn list_refunds(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = payment_id(&request)?;
     let binding = Binding::new("refunds", &[Some(id.as_str())]);
     let mut query = QueryReader::new(request.query_string());
     let page = Page { before: query.cursor(binding, RefundId::parse), limit: query.limit() };
     query.finish()?;
-    let listing = shared.app.list_refunds(id, page).await?;
+    let mut listing = shared.app.list_refunds(id, page).await?;
+    listing.items = shared.app.refunds_shown_to(&key.caller, listing.items).await?;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|refund| cursor::seal(refund.id.as_str(), binding));
     shown(RefundList { data: listing.items.iter().map(refund_view).collect(), next_cursor })
@@ -74,9 +76,10 @@ pub(super) async fn list_refunds(_key: Key<ReadPayments>, request: HttpRequest, 
 #[utoipa::path(get, path = "/v1/refunds/{id}", tag = "Refunds", security(("api_key" = ["payments:read"])),
     params(("id" = String, Path, description = "Id of the refund.")),
     responses((status = 200, description = "The refund as it stands.", body = RefundView, example = json!(examples::refund()))))]
-pub(super) async fn get_refund(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn get_refund(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = path_id(&request, RefundId::parse, "refund", RefundId::PREFIX)?;
     query::none(request.query_string())?;
     let refund = shared.app.refund(id).await?;
-    shown(refund_view(&refund))
+    let refunds = shared.app.refunds_shown_to(&key.caller, vec![refund]).await?;
+    shown(refund_view(refunds.first().ok_or(Error::NotFound("refund"))?))
 }

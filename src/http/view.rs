@@ -277,7 +277,8 @@ pub(super) struct PaymentView<'a> {
     pub refundable: Option<MoneyView>,
     /// The site's number of the bill.
     pub invoice_id: &'a str,
-    /// What the payer reads.
+    /// What the payer reads. Like `payer`, shown to few; empty for others, as are `metadata`, `return_url` and the description
+    /// within `next_action`.
     pub description: &'a str,
     /// When the money is taken.
     #[schema(value_type = CaptureModeName)]
@@ -318,7 +319,7 @@ pub(super) struct PaymentView<'a> {
     /// What keeps the payer from another attempt. Shown by `GET /v1/payments/{id}` to keys with `ops:write`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HeldByView>,
-    /// The site's own data, as it was sent.
+    /// The site's own data, as it was sent. Shown like `payer`; `{}` for others.
     #[schema(value_type = Object)]
     pub metadata: &'a RawValue,
     /// Whether the provider's terminal is in test mode; absent before its first transaction.

@@ -83,6 +83,28 @@ pub fn list(tx: &mut Tx<'_>) -> Result<Vec<ApiKey>> {
     rows.into_iter().map(from_row).collect()
 }
 
+/// What tells whether a secret is that of a key.
+#[derive(Debug, Clone)]
+pub struct Lock {
+    /// SHA-256 of the secret.
+    pub secret_hash: Vec<u8>,
+    /// When the key stops to work.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The locks of all keys that were not revoked, newest first.
+pub fn locks(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(ApiKeyId, Lock)>> {
+    let rows: Vec<(String, Vec<u8>, Option<NaiveDateTime>)> = api_keys::table
+        .filter(api_keys::revoked_at.is_null())
+        .order(api_keys::id.desc())
+        .limit(limit)
+        .select((api_keys::id, api_keys::secret_hash, api_keys::expires_at))
+        .load(tx.db)?;
+    let lock =
+        |secret_hash, expires_at: Option<NaiveDateTime>| Lock { secret_hash, expires_at: expires_at.map(moment) };
+    Ok(rows.into_iter().map(|(id, hash, expires_at)| (ApiKeyId::from_stored(id), lock(hash, expires_at))).collect())
+}
+
 /// Ends a key; `false` when there is none or it was ended before.
 pub fn revoke(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp) -> Result<bool> {
     let changed = diesel::update(api_keys::table.find(id.as_str()))

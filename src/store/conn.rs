@@ -65,6 +65,27 @@ pub enum Engine {
     Postgres,
 }
 
+/// What libpq says, by a mark of it that holds nothing of the address, and what we say instead.
+const POSTGRES_REASONS: [(&str, &str); 12] = [
+    ("authentication failed", "the server refuses this user or this password"),
+    ("no password supplied", "the server wants a password"),
+    ("no pg_hba.conf entry", "the server lets this user in neither from here nor this way (pg_hba.conf)"),
+    ("Connection refused", "nothing listens at this host and port"),
+    (
+        "could not translate host name",
+        "there is no such host; letters such as @ : / in a password are written %40 %3A %2F",
+    ),
+    ("timeout expired", "the server does not answer in time"),
+    ("timed out", "the server does not answer in time"),
+    ("too many", "the server has no connection left"),
+    ("starting up", "the server is starting"),
+    ("shutting down", "the server is stopping"),
+    ("does not exist", "there is no such database, or no such user"),
+    ("server closed the connection", "the server closed the connection"),
+];
+const NO_REASON: &str = "no connection to the server; check host, port, user and parameters, and that letters such as @ : / in \
+                         the password are written %40 %3A %2F; the server's log may tell more";
+
 /// Where the database is: `database.url`, understood.
 #[derive(Clone)]
 pub struct Target {
@@ -107,7 +128,7 @@ impl Target {
     /// # Errors
     /// [`Error::Unavailable`] when the database does not answer.
     pub(super) fn connect(&self) -> Result<DbConn> {
-        self.open().map_err(|error| Error::database_unavailable(error.to_string()))
+        self.open().map_err(|error| Error::database_unavailable(self.why(&error.to_string())))
     }
 
     /// Opens a connection that refuses to write.
@@ -119,6 +140,16 @@ impl Target {
         };
         conn.batch_execute(statement)?;
         Ok(conn)
+    }
+
+    /// Why a connection did not come about. libpq quotes the pieces it makes of an address, and of one with a slip in it
+    /// these are pieces of the password; so its words are looked at and ours are told.
+    fn why(&self, words: &str) -> String {
+        if self.engine == Engine::Sqlite {
+            return words.to_owned();
+        }
+        let reason = POSTGRES_REASONS.iter().find(|(mark, _)| words.contains(mark)).map_or(NO_REASON, |(_, ours)| ours);
+        format!("database.url: {reason}")
     }
 
     fn open(&self) -> Result<DbConn, Box<dyn std::error::Error>> {

@@ -12,7 +12,8 @@ use super::Tx;
 use super::conn::DbConn;
 use super::schema::events;
 use super::types::{NaiveDateTime, moment};
-use crate::app::Event;
+use crate::app::{Act, Event, FeedEvent};
+use crate::clock::Timestamp;
 use crate::domain::id::{EventId, NotificationId, PaymentId};
 use crate::error::Result;
 
@@ -29,6 +30,8 @@ struct Row {
     at: NaiveDateTime,
     notification_id: Option<String>,
     transaction_id: Option<i64>,
+    subject_id: Option<String>,
+    actor: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -53,6 +56,29 @@ pub fn append(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
         at: event.at.naive_utc(),
         notification_id: event.notification_id.as_ref().map(ToString::to_string),
         transaction_id: event.transaction_id,
+        subject_id: None,
+        actor: None,
+    };
+    diesel::insert_into(events::table).values(row).execute(tx.db)?;
+    Ok(())
+}
+
+/// Appends what somebody did to something that belongs to no payment.
+pub fn append_act(tx: &mut Tx<'_>, id: &EventId, act: &Act, at: Timestamp) -> Result<()> {
+    let place = next_place(tx.db)?;
+    let row = Row {
+        id: id.to_string(),
+        epoch: place.epoch,
+        position: place.position,
+        kind: act.kind.as_str().to_owned(),
+        payment_id: None,
+        refund_id: None,
+        sequence: None,
+        at: at.naive_utc(),
+        notification_id: None,
+        transaction_id: None,
+        subject_id: Some(act.subject_id.clone()),
+        actor: Some(act.actor.clone()),
     };
     diesel::insert_into(events::table).values(row).execute(tx.db)?;
     Ok(())
@@ -75,8 +101,18 @@ fn next_place(db: &mut DbConn) -> Result<Place> {
     Ok(place)
 }
 
-/// A stretch of the feed, oldest first, after the event `after`; from the beginning when there is no such event.
+/// A stretch of the feed, oldest first, after the event `after`; from the beginning when there is no such event. Without
+/// acts, which are for operators.
 pub fn list(tx: &mut Tx<'_>, after: Option<&EventId>, limit: i64) -> Result<Vec<Event>> {
+    Ok(stretch(tx, after, false, limit)?.into_iter().map(|item| item.event).collect())
+}
+
+/// The same with the acts.
+pub fn list_with_acts(tx: &mut Tx<'_>, after: Option<&EventId>, limit: i64) -> Result<Vec<FeedEvent>> {
+    stretch(tx, after, true, limit)
+}
+
+fn stretch(tx: &mut Tx<'_>, after: Option<&EventId>, with_acts: bool, limit: i64) -> Result<Vec<FeedEvent>> {
     let place: Option<(i64, i64)> = match after {
         Some(id) => {
             events::table.find(id.as_str()).select((events::epoch, events::position)).get_result(tx.db).optional()?
@@ -85,24 +121,27 @@ pub fn list(tx: &mut Tx<'_>, after: Option<&EventId>, limit: i64) -> Result<Vec<
     };
     let (epoch, position) = place.unwrap_or((-1, -1));
     let later = events::epoch.gt(epoch).or(events::epoch.eq(epoch).and(events::position.gt(position)));
+    let wanted = events::subject_id.is_null().or(with_acts.into_sql::<Bool>());
     let order = (events::epoch.asc(), events::position.asc());
     let rows: Vec<Row> = match tx.db {
         DbConn::Postgres(conn) => events::table
             .filter(later)
+            .filter(wanted)
             .filter(diesel::dsl::sql::<Bool>("epoch < txid_snapshot_xmin(txid_current_snapshot())"))
             .order(order)
             .limit(limit)
             .select(Row::as_select())
             .load(conn)?,
         DbConn::Sqlite(conn) => {
-            events::table.filter(later).order(order).limit(limit).select(Row::as_select()).load(conn)?
+            events::table.filter(later).filter(wanted).order(order).limit(limit).select(Row::as_select()).load(conn)?
         }
     };
     Ok(rows.into_iter().map(from_row).collect())
 }
 
-fn from_row(row: Row) -> Event {
-    Event {
+fn from_row(row: Row) -> FeedEvent {
+    let act = row.subject_id.zip(row.actor);
+    let event = Event {
         id: EventId::from_stored(row.id),
         kind: row.kind,
         payment_id: row.payment_id.map(PaymentId::from_stored),
@@ -111,5 +150,6 @@ fn from_row(row: Row) -> Event {
         at: moment(row.at),
         notification_id: row.notification_id.map(NotificationId::from_stored),
         transaction_id: row.transaction_id,
-    }
+    };
+    FeedEvent { event, act }
 }

@@ -272,6 +272,7 @@ pub fn still_idle(tx: &mut Tx<'_>, before: Timestamp, payers: &[String]) -> Resu
 pub fn record_access(tx: &mut Tx<'_>, id: &AccessId, by: &Caller, access: &Access, at: Timestamp) -> Result<()> {
     let (action, payer_key_id, payment_id) = match access {
         Access::Export { payer } => ("export", payer.clone(), None),
+        Access::Search { payer } => ("search", payer.clone(), None),
         Access::Payment(id) => ("payment", None, Some(id.to_string())),
     };
     let row = AccessRow {

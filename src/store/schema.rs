@@ -150,6 +150,8 @@ diesel::table! {
         at -> Timestamp,
         notification_id -> Nullable<Text>,
         transaction_id -> Nullable<BigInt>,
+        subject_id -> Nullable<Text>,
+        actor -> Nullable<Text>,
     }
 }
 

@@ -43,6 +43,8 @@ struct EventColumns {
     at: NaiveDateTime,
     notification_id: Option<String>,
     transaction_id: Option<i64>,
+    subject_id: Option<String>,
+    actor: Option<String>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -267,6 +269,8 @@ fn history_event(row: EventColumns) -> HistoryEvent {
         at: moment(row.at),
         notification_id: row.notification_id,
         transaction_id: row.transaction_id,
+        subject_id: row.subject_id,
+        actor: row.actor,
     }
 }
 

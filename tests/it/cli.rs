@@ -8,7 +8,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::support::{APPROVED, ENCRYPTION_KEY, Reply, Service, card, new_key, program, serve, set};
+use crate::support::{
+    APPROVED, ENCRYPTION_KEY, Engine, Reply, Service, TestDatabase, card, new_key, program, serve, set,
+};
 
 /// In the folder of the test.
 pub(crate) const DATABASE: &str = "sqlite://test.sqlite3";
@@ -130,6 +132,99 @@ fn whole_settings_are_shown_without_secrets() {
     let output = command.output().unwrap();
     let shown = out(&output) + &err(&output);
     assert!(!output.status.success() && shown.contains("api_secrt") && !shown.contains("the-secret"), "{shown}");
+}
+
+/// Everything that a command says.
+fn said(mut command: std::process::Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    (output.status.success(), out(&output) + &err(&output))
+}
+
+#[tokio::test]
+async fn a_broken_file_is_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, text) in [
+        "[cloudpayments]\napi_secret = hunter-2-hunter\n",
+        "[cloudpayments]\napi_secret = \"hunter-2-hunter\n",
+        "[database]\nhunter-2-hunter = 1\nhunter-2-hunter = 2\n",
+        "[database]\nurl = \"postgres://u:hunter-2-hunter@127.0.0.1/x\" x\n",
+        "database = \"postgres://u:hunter-2-hunter@127.0.0.1/x\"\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(folder.path().join("settings.toml"), text).unwrap();
+        for arguments in [&["check-config"][..], &["serve"], &["migrate"], &["keys", "list"]] {
+            let command = program(folder.path(), &[arguments, &["--config", "settings.toml"]].concat());
+            let (worked, said) = said(command);
+            assert!(!worked && !said.contains("hunter"), "{text} {arguments:?}: {said}");
+            assert!(number > 3 || (said.contains("settings.toml: line ") && said.contains("not TOML")), "{said}");
+        }
+    }
+    std::fs::write(folder.path().join("settings.toml"), b"[database]\nurl = \"hunter-2-hunter\xff\"\n").unwrap();
+    for file in ["settings.toml", "missing.toml"] {
+        let (worked, said) = said(program(folder.path(), &["check-config", "--config", file]));
+        assert!(!worked && said.contains(file) && !said.contains("hunter"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn pieces_of_a_database_address_are_not_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = TestDatabase::create(Engine::Postgres);
+    let (server, _) = database.url.rsplit_once('/').unwrap();
+    let closed = format!("127.0.0.1:{}", kmic_payments::startup::free_port().unwrap());
+    for (url, told) in [
+        // Letters of a password that divide an address: libpq takes what stands around them for host or port.
+        ("postgres://payments:pass@hunter-2@127.0.0.1/x".to_owned(), "%40"),
+        ("postgres://payments:hunter-2/word@127.0.0.1/x".to_owned(), "%2F"),
+        ("postgres://payments:word@127.0.0.1/x?hunter-2=1".to_owned(), "parameters"),
+        ("postgres://payments:word%hunter-2@127.0.0.1/x".to_owned(), "%40"),
+        (format!("postgres://hunter-2:hunter-2@{closed}/x"), "nothing listens"),
+        (format!("{server}/hunter-2"), "no such database"),
+        ("mysql://root:hunter-2@127.0.0.1/x".to_owned(), "must begin with"),
+        ("host=127.0.0.1 password=hunter-2".to_owned(), "must begin with"),
+    ] {
+        for arguments in [&["migrate"][..], &["keys", "list"], &["serve"], &["audit", "verify"]] {
+            let mut command = program(folder.path(), arguments);
+            for (key, value) in [
+                ("database.url", url.as_str()),
+                ("server.public_url", "https://pay.example.kz"),
+                ("cloudpayments.public_id", "pk_1"),
+                ("cloudpayments.api_secret", "x"),
+                ("privacy.encryption_key", ENCRYPTION_KEY),
+            ] {
+                set(&mut command, key, value);
+            }
+            let (worked, said) = said(command);
+            assert!(!worked && !said.contains("hunter"), "{url} {arguments:?}: {said}");
+            assert!(said.contains("database.url: ") && said.contains(told), "{url} {arguments:?}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_in_addresses_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [
+        ("server.public_url", "https://user:hunter-2@pay.example.kz"),
+        ("server.bind", "user:hunter-2@127.0.0.1:8080"),
+        ("server.trusted_proxies", "http://user:hunter-2@10.0.0.1"),
+        ("server.cors_origins", "https://user:hunter-2@desk.example.kz"),
+        ("cloudpayments.base_url", "https://user:hunter-2@api.example.kz"),
+        ("cloudpayments.widget_script_url", "https://user:hunter-2@api.example.kz/x.js"),
+        ("cloudpayments.notification_networks", "user:hunter-2@10.0.0.1"),
+    ];
+    for arguments in ["check-config", "serve"] {
+        let mut command = program(folder.path(), &[arguments]);
+        settings.iter().for_each(|(key, value)| set(&mut command, key, value));
+        let (worked, said) = said(command);
+        assert!(!worked && !said.contains("hunter"), "{said}");
+        assert!(arguments == "serve" || said.contains("server.public_url = https://***@pay.example.kz"), "{said}");
+        for key in ["server.public_url: must", "server.trusted_proxies: entry 1", "cloudpayments.base_url: must"] {
+            assert!(said.contains(key), "{key} in {said}");
+        }
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ crate::on_both!(
 
 /// Every column of an event that says something, and another value: `$` stands for the column. Its place in the feed is a
 /// number of this database.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("id", "$ || 'x'"),
     ("kind", "'payment.declined'"),
     ("payment_id", "$ || 'x'"),
@@ -31,6 +31,8 @@ const COLUMNS: [(&str, &str); 8] = [
     ("sequence", "$ + 1"),
     ("at", "'2026-01-01 00:00:00'"),
     ("notification_id", "'ntf_1'"),
+    ("subject_id", "'key_1'"),
+    ("actor", "'cli'"),
     ("transaction_id", "7"),
 ];
 const PLACE: [&str; 2] = ["epoch", "position"];

@@ -89,7 +89,19 @@ async fn expect_refused(app: &TestApp, payment: &Reply) {
 async fn close(app: &TestApp, payment: &Reply) {
     let row = blocking(&app.discrepancies().await, payment);
     let path = format!("/v1/discrepancies/{}/close", row["id"].as_str().unwrap());
-    app.post(&path, json!({ "reason": "Looked at in the cabinet" })).await.expect(200);
+    let before = app.history(payment.id()).await.len();
+    let reason = json!({ "reason": "Looked at in the cabinet" });
+    for _ in 0..2 {
+        app.post_as(&path, &path, reason.clone()).await.expect(200);
+    }
+    // Who did it stands in the payment's history, once and without the reason.
+    let history = app.get(&format!("/v1/payments/{}/transitions?limit=100", payment.id())).await.expect(200);
+    let rows = history.json["data"].as_array().unwrap();
+    let last = rows.last().unwrap();
+    assert_eq!(rows.len(), before + 1, "{rows:?}");
+    assert_eq!((&last["cause"]["type"], &last["from"]), (&json!("operator"), &last["to"]), "{last}");
+    assert_eq!(last["detail"]["closed_discrepancy"], row["id"], "{last}");
+    assert!(last["actor"].as_str().unwrap().starts_with("key_") && !last.to_string().contains("cabinet"), "{last}");
 }
 
 async fn a_refund_that_a_copy_lost_is_not_made_twice(engine: Engine) {

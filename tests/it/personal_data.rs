@@ -12,6 +12,8 @@ crate::on_both!(
     an_erased_payer_leaves_nothing,
     a_payer_of_an_open_payment_is_not_erased,
     payers_are_shown_to_few_and_readings_are_recorded,
+    the_words_of_the_site_are_shown_to_few,
+    searches_by_account_are_recorded,
     an_export_holds_everything_in_stretches,
     late_news_of_an_erased_payer_keeps_no_body,
     what_was_kept_long_enough_ends,
@@ -214,6 +216,68 @@ async fn payers_are_shown_to_few_and_readings_are_recorded(engine: Engine) {
     assert_eq!(sql.number(readings), 3);
     assert!(sql.run("UPDATE personal_data_access SET api_key_id = 'key_x'").is_err());
     app.finish().await;
+}
+
+async fn the_words_of_the_site_are_shown_to_few(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = story(&app).await;
+    let path = format!("/v1/payments/{}", payment.id());
+    let refunds = format!("{path}/refunds");
+    let refund = format!("/v1/refunds/{}", app.get(&refunds).await.expect(200).text("/data/0/id"));
+    let reader = app.new_key(&[Scope::PaymentsRead, Scope::OpsWrite]).await;
+    let officer = app.new_key(&[Scope::PaymentsRead, Scope::PersonalDataWrite]).await;
+    let mut sql = Sql::open(&app.database.url);
+    let readings = "SELECT count(*) AS value FROM personal_data_access WHERE action = 'payment'";
+    let words = ["plantedpolicy", "plantednote", "plantedreturn"];
+    let list = "/v1/payments".to_owned();
+    for (path, words) in
+        [(&path, &words[..]), (&list, &words), (&refunds, &["plantedreason"]), (&refund, &["plantedreason"])]
+    {
+        let own = app.get(path).await.expect(200).page();
+        let foreign = as_key(&app, &reader, path).await.expect(200).page();
+        assert!(words.iter().all(|word| own.contains(word) && !foreign.contains(word)), "{own} {foreign}");
+    }
+    assert_eq!(sql.number(readings), 0);
+    // Whoever reads them by the scope leaves a record, whatever is read.
+    for (number, path) in [(1, &refund), (1, &refunds), (1, &path)] {
+        assert!(as_key(&app, &officer, path).await.expect(200).page().contains("planted"), "{path}");
+        assert_eq!(sql.number(readings), number, "{path}");
+    }
+    // Words without a payer are words all the same.
+    let bare = app.create(with_at(widget("KM-2"), "/description", json!("plantedpolicy"))).await.expect(201);
+    let path = format!("/v1/payments/{}", bare.id());
+    let foreign = as_key(&app, &reader, &path).await.expect(200).page();
+    assert!(foreign.contains("open_widget") && !foreign.contains("plantedpolicy"), "{foreign}");
+    as_key(&app, &officer, &path).await.expect(200);
+    assert_eq!(sql.number(readings), 2);
+    app.stop().await;
+}
+
+async fn searches_by_account_are_recorded(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.create(planted("KM-1")).await.expect(201);
+    let reader = app.new_key(&[Scope::PaymentsRead]).await;
+    let mut sql = Sql::open(&app.database.url);
+    let recorded = "SELECT count(*) AS value FROM personal_data_access WHERE action = 'search'";
+    as_key(&app, &reader, "/v1/payments?invoice_id=KM-1").await.expect(200);
+    assert_eq!(sql.number(recorded), 0);
+    let search = format!("/v1/payments?account_id={ACCOUNT}");
+    for _ in 0..2 {
+        as_key(&app, &reader, &search).await.expect(200);
+        assert_eq!(sql.number(recorded), 1);
+    }
+    // The key that created the payments looks for a person, too; and to find nobody is an answer.
+    app.get(&search).await.expect(200);
+    assert_eq!(sql.number(recorded), 2);
+    as_key(&app, &reader, "/v1/payments?account_id=nobody").await.expect(200);
+    assert_eq!(sql.number(recorded), 3);
+    app.advance(3600);
+    as_key(&app, &reader, &search).await.expect(200);
+    assert_eq!(sql.number(recorded), 4);
+    let whom = "SELECT count(*) AS value FROM personal_data_access a JOIN payer_keys k ON k.id = a.payer_key_id";
+    assert_eq!(sql.number(whom), 3);
+    assert!(sql.run("DELETE FROM personal_data_access").is_err());
+    app.stop().await;
 }
 
 async fn an_export_holds_everything_in_stretches(engine: Engine) {

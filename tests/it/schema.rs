@@ -16,7 +16,7 @@ crate::on_both!(
 );
 
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
-/// Every migration, as SQLite and as PostgreSQL has it. Not 000002: SQLite changes no constraint in place and builds a table
+/// Every migration, as SQLite and as PostgreSQL has it. Not 000002, 000013 and 000014: SQLite changes no constraint in place and builds a table
 /// anew instead.
 const UPS: [(&str, &str); 12] = [
     (
@@ -348,6 +348,10 @@ async fn events_survive_their_new_table(engine: Engine) {
     refused(&mut sql, &about("notification_id", "1"), CHECK);
     refused(&mut sql, &about("payment_id", "NULL"), CHECK);
     refused(&mut sql, &about("refund_id", "NULL"), CHECK);
+    // What somebody did has an actor, and belongs to no payment.
+    refused(&mut sql, &about("subject_id", "NULL"), CHECK);
+    refused(&mut sql, &about("actor", "NULL"), CHECK);
+    refused(&mut sql, &about("payment_id, subject_id, actor", "1").replace("'n'", "'p', 'n', 'n'"), CHECK);
     let digest = if engine == Engine::Sqlite { "x'00'" } else { "'\\x00'" };
     sql.run(&format!(
         "INSERT INTO notifications (id, kind, digest, is_json, body, verdict, reply, received_at) \

@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 const ROW_ALONE: &[u8] = b"kmic-payments/transition/1";
 const ROW: &[u8] = b"kmic-payments/transition/2";
 const EVENT: &[u8] = b"kmic-payments/event/1";
+const ACT: &[u8] = b"kmic-payments/event/2";
 
 /// A row of the history as it is stored, every column. Not checked for meaning: a changed row must be hashed too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,10 @@ pub struct HistoryEvent {
     pub notification_id: Option<String>,
     /// The provider's transaction.
     pub transaction_id: Option<i64>,
+    /// The key or the discrepancy that somebody acted on; no event of a row has one.
+    pub subject_id: Option<String>,
+    /// Who acted; goes with `subject_id`.
+    pub actor: Option<String>,
 }
 
 fn text(text: &str) -> String {
@@ -106,6 +111,7 @@ impl HistoryRow {
 }
 
 impl HistoryEvent {
+    /// What every event has.
     fn columns(&self) -> [String; 8] {
         [
             text(&self.id),
@@ -121,7 +127,16 @@ impl HistoryEvent {
 
     /// The hash of an event that is sealed by itself, because it belongs to no payment.
     pub fn hash(&self) -> Hash {
-        over(EVENT, &self.columns())
+        if !self.is_act() {
+            return over(EVENT, &self.columns());
+        }
+        let who = [self.subject_id.as_deref(), self.actor.as_deref()].map(text_or_nothing);
+        over(ACT, &[&self.columns()[..], &who[..]].concat())
+    }
+
+    /// Whether it tells what somebody did to something that belongs to no payment.
+    fn is_act(&self) -> bool {
+        self.subject_id.is_some() || self.actor.is_some()
     }
 }
 
@@ -166,6 +181,8 @@ impl Record {
     /// How it was sealed, if this is its hash.
     pub fn cover(&self, sealed: Hash) -> Option<Cover> {
         match self {
+            // Nothing of the service gives the event of a row what only acts have; the hash of the row does not cover it.
+            Record::Row(_, events) if events.iter().any(HistoryEvent::is_act) => None,
             _ if self.hash() == sealed => Some(Cover::WithEvents),
             Record::Row(row, _) if row.hash_alone() == sealed => Some(Cover::Alone),
             _ => None,

@@ -25,6 +25,8 @@ fn event(kind: &str) -> HistoryEvent {
         at: Timestamp::from_micros(1_795_600_000_123_456),
         notification_id: None,
         transaction_id: None,
+        subject_id: None,
+        actor: None,
     }
 }
 
@@ -95,7 +97,18 @@ fn every_column_of_an_event_and_their_order_is_in_the_hash() {
         HistoryEvent { notification_id: Some("ntf_1".to_owned()), ..whole.clone() },
         HistoryEvent { transaction_id: Some(0), ..whole.clone() },
     ];
-    let alone = changed.iter().map(HistoryEvent::hash);
+    // What only an event that is sealed by itself has.
+    let acts = [
+        HistoryEvent { subject_id: Some("key_1".to_owned()), ..whole.clone() },
+        HistoryEvent { subject_id: Some(String::new()), ..whole.clone() },
+        HistoryEvent { actor: Some("key_1".to_owned()), ..whole.clone() },
+        HistoryEvent { actor: Some(String::new()), ..whole.clone() },
+    ];
+    for act in &acts {
+        let row = Record::Row(row(1), vec![act.clone()]);
+        assert_eq!(row.cover(row.hash()), None, "{act:?}");
+    }
+    let alone = changed.iter().chain(&acts).map(HistoryEvent::hash);
     let first = changed.iter().map(|other| row(1).hash_with(&[other.clone(), whole.clone()]));
     // The first of `changed` is `whole`: twice the same is its own reverse.
     let second = changed.iter().skip(1).map(|other| row(1).hash_with(&[whole.clone(), other.clone()]));
@@ -222,7 +235,15 @@ fn the_documented_example_holds() {
         transaction_id: Some(3_541_977_847),
         ..loose
     };
-    for hash in [told, first.hash_with(&[]), first.hash_alone(), loose.hash(), seal.hash()] {
+    let act = HistoryEvent {
+        kind: "api_key.revoked".to_owned(),
+        notification_id: None,
+        transaction_id: None,
+        subject_id: Some("key_01kaq0j5m8x2v9c4t7b1n6r3ee".to_owned()),
+        actor: Some("cli".to_owned()),
+        ..loose.clone()
+    };
+    for hash in [told, first.hash_with(&[]), first.hash_alone(), loose.hash(), act.hash(), seal.hash()] {
         assert!(TEXT.contains(&format!("`{hash}`")), "{hash}");
     }
     assert!(TEXT.contains(&format!("at most {MAX_ROWS} rows")));

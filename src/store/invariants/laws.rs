@@ -167,11 +167,11 @@ pub const LAWS: &[Law] = &[
     },
     Law {
         name: "event_has_its_history",
-        law: "Every event tells of a history row that is there, or of a notification.",
+        law: "Every event tells of a history row that is there, of a notification, or of what somebody did.",
         root: Root::Events,
         takes_moment: false,
         sql: "SELECT e.id AS subject FROM events e WHERE e.id > $1 AND e.id <= $2 AND (CASE WHEN e.payment_id IS NULL \
-              THEN e.notification_id IS NULL ELSE NOT EXISTS (SELECT 1 FROM transitions t WHERE t.payment_id = e.payment_id \
+              THEN e.notification_id IS NULL AND e.subject_id IS NULL ELSE NOT EXISTS (SELECT 1 FROM transitions t WHERE t.payment_id = e.payment_id \
               AND t.sequence = e.sequence) END OR (e.notification_id IS NOT NULL \
               AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.id = e.notification_id)))",
     },
