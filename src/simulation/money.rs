@@ -140,7 +140,7 @@ impl Story {
                     let (world, after_ms) = (Arc::clone(&self.world), self.chance.between(0, 3_000));
                     self.world.spawn(Group::World, async move {
                         pause_ms(after_ms).await;
-                        world.take_in_cabinet(transaction_id, total.minor);
+                        world.take_in_cabinet(transaction_id);
                     });
                     pause_ms(self.chance.between(0, 3_000)).await;
                 }

@@ -185,10 +185,10 @@ impl World {
     }
 
     /// A whole hold taken by hand. Of a part the provider's register does not tell (contract section 14, point 22).
-    pub(super) fn take_in_cabinet(&self, transaction_id: i64, amount: i64) {
-        let amount = cloudpayments_sandbox::money::Money::from_minor(amount);
+    pub(super) fn take_in_cabinet(&self, transaction_id: i64) {
+        let Some(held) = self.provider.transaction(transaction_id, |held| held.draft.amount) else { return };
         let done = self
-            .at_engine(&format!("cabinet {transaction_id}"), |engine, now| engine.take(transaction_id, amount, now))
+            .at_engine(&format!("cabinet {transaction_id}"), |engine, now| engine.take(transaction_id, held, now))
             .is_ok();
         self.note(&format!("cabinet: confirm {transaction_id}: {done}"));
     }

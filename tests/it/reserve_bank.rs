@@ -4,7 +4,8 @@ use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Body, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, Engine, Reply, TestApp, card, expect_sums, transaction_id, with,
+    Body, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, Engine, Reply, TestApp, card, expect_sums, order, transaction_id,
+    widget, with,
 };
 
 crate::on_both!(
@@ -15,6 +16,7 @@ crate::on_both!(
     a_second_bank_behind_a_lost_answer_is_told_of,
     a_second_bank_that_the_register_shows_late_is_found,
     a_refusal_behind_a_lost_answer_declines_when_nothing_else_can_come,
+    a_second_bank_in_the_window_is_found,
 );
 
 const FINISH: &str = "/payments/cards/post3ds";
@@ -171,5 +173,24 @@ async fn a_refusal_behind_a_lost_answer_declines_when_nothing_else_can_come(engi
     assert_eq!(settled(&app, &payment, OVER_S).await, expected("declined", "proven"));
     assert_eq!(app.payment(payment.id()).await.text("/decline/category"), "insufficient_funds");
     assert_eq!(app.events(payment.id()).await, ["payment.declined"]);
+    app.finish().await;
+}
+
+/// A payer pays in the provider's window, and nobody tells us what became of it.
+async fn a_second_bank_in_the_window_is_found(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("R-1")).await.expect(201);
+    let mut attempt = order(&payment, CARD_THREE_DS);
+    attempt["skip_three_ds"] = Value::Bool(false);
+    let first = app.pay(attempt).await.json["transaction_id"].as_i64().unwrap();
+    fall_back(&app);
+    app.lose(NotificationKind::Fail);
+    app.lose(NotificationKind::Pay);
+    let answer = json!({ "TransactionId": first, "PaRes": cloudpayments_sandbox::engine::pa_res(first, true) });
+    let done = app.at_provider(FINISH, answer).await;
+    assert_eq!(done.json["Model"]["TransactionId"], first + 1, "{}", done.json);
+    app.sandbox.flush_notifications().await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
+    assert_eq!(settled(&app, &payment, 21).await, expected("paid", "proven"));
     app.finish().await;
 }
