@@ -82,7 +82,7 @@ pub(super) fn refuse_uncorrectable(
 
 /// From when on the provider neither remembers the call nor works on anything that was sent for it.
 fn silent_from(operation: &Operation, works_s: i64) -> Timestamp {
-    let forgotten = operation.started_at.plus_seconds(PROVIDER_MEMORY_S);
+    let forgotten = operation.sent_by().plus_seconds(PROVIDER_MEMORY_S);
     operation.refused_at.map_or(forgotten, |refused_at| refused_at.plus_seconds(works_s).max(forgotten))
 }
 

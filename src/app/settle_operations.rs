@@ -14,10 +14,10 @@ use crate::clock::Timestamp;
 use crate::cloudpayments::{Outcome, Sending};
 use crate::domain::evidence::{Attention, Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{OperationId, PaymentId};
-use crate::domain::payment::{Operation, OperationKind, OperationState, Payment};
+use crate::domain::payment::{CLOCKS_DIFFER_S, Operation, OperationKind, OperationState, Payment};
 use crate::domain::state::CauseType;
 use crate::error::{Error, Result};
-use crate::store::{operations, payments, transactions};
+use crate::store::{Lane, Tx, operations, payments, transactions};
 
 /// How long the provider repeats the answer to the same `X-Request-ID`, seconds (contract section 2.3).
 pub const PROVIDER_MEMORY_S: i64 = 3600;
@@ -61,6 +61,7 @@ impl App {
     /// Only of the database.
     pub async fn settle_step(&self) -> Result<usize> {
         self.parts.provider.ask_if_back().await;
+        self.watch_clock().await?;
         let now = self.now();
         let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
         for operation in &due {
@@ -73,6 +74,21 @@ impl App {
         let taken_up = self.take_up_unmatched().await?;
         self.parts.metrics.worker("settle", due.len() + taken_up);
         Ok(due.len() + taken_up)
+    }
+
+    /// Calls that were written down in what is the future now are as old as nobody knows: the provider may have forgotten
+    /// them already.
+    async fn watch_clock(&self) -> Result<()> {
+        let now = self.now();
+        let latest = now.plus_seconds(CLOCKS_DIFFER_S);
+        if !self.parts.store.read(move |tx| operations::any_started_after(tx, latest)).await? {
+            return Ok(());
+        }
+        let due_at = now.plus_seconds(self.parts.settings.call_deadline_s);
+        let write = move |tx: &mut Tx<'_>| operations::forbid_repeats_after(tx, latest, now, due_at);
+        let calls = self.parts.store.write(Lane::of(WORKER), write).await?;
+        tracing::error!(calls, "the clock was set back; open calls are not repeated, only looked for");
+        Ok(())
     }
 
     /// Asks the provider about a payment now.
@@ -168,23 +184,23 @@ impl App {
         let Some((operation, until)) = self.claim_question(operation).await? else { return Ok(()) };
         let id = operation.payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
-        match self.ask(&payment, &operation, until).await {
-            Some(conclusion) => self.conclude_lookup(operation, conclusion, actor).await,
-            None => {
-                let pause_s = pause_s(operation.lookups);
-                self.ask_later(operation, pause_s).await
-            }
+        if let Some(conclusion) = self.ask(&payment, &operation, until).await {
+            self.conclude_lookup(operation.clone(), conclusion, actor).await?;
         }
+        // Also after an answer that could not be booked: it does not get better every five seconds.
+        let pause_s = pause_s(operation.lookups);
+        self.ask_later(operation, pause_s).await
     }
 
     /// Only one asks about a call at a time, in this process and in others: what the provider does with two equal requests
     /// at once is not known (contract section 14, point 4). With the moment from which others may ask; `None` when somebody
     /// else is asking.
     async fn claim_question(&self, operation: Operation) -> Result<Option<(Operation, Timestamp)>> {
-        let until = self.now().plus_seconds(self.parts.settings.call_deadline_s);
+        let now = self.now();
+        let until = now.plus_seconds(self.parts.settings.call_deadline_s);
         let (id, seen) = (operation.id.clone(), operation.lookups);
         let claimed =
-            self.write_payment(&operation.payment_id, move |tx| operations::claim(tx, &id, seen, until)).await?;
+            self.write_payment(&operation.payment_id, move |tx| operations::claim(tx, &id, seen, now, until)).await?;
         let claimed_one =
             Operation { state: OperationState::Undetermined, lookups: seen.saturating_add(1), ..operation };
         Ok(claimed.then_some((claimed_one, until)))
@@ -199,7 +215,7 @@ impl App {
     async fn ask_later(&self, operation: Operation, pause_s: i64) -> Result<()> {
         let recorder = self.recorder(CauseType::Lookup, Some(operation.id.to_string()), WORKER);
         let due_at = recorder.at.plus_seconds(pause_s);
-        let for_a_person = recorder.at.seconds_since(operation.started_at) > FOR_A_PERSON_S;
+        let for_a_person = recorder.at.seconds_since(operation.sent_by()) > FOR_A_PERSON_S;
         let id = operation.payment_id.clone();
         self.write_payment(&id, move |tx| {
             let note = "asked, not known yet";
@@ -217,7 +233,7 @@ impl App {
     /// What the provider tells of a lost call; `None` while it tells nothing that proves an outcome. From `until` on somebody
     /// else may be asking.
     async fn ask(&self, payment: &Payment, operation: &Operation, until: Timestamp) -> Option<Conclusion> {
-        let age_s = self.now().seconds_since(operation.started_at);
+        let age_s = self.now().seconds_since(operation.sent_by());
         // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
         let may_send = self.gap() == Gap::Read;
         let mut operation = operation.clone();
@@ -291,8 +307,8 @@ impl App {
         }
         let over = age_s > self.provider_works_s();
         // A charge is sent once: what it made is no younger than the time that the provider had for it.
-        let until = operation.started_at.plus_seconds(self.provider_works_s());
-        match self.search_register(operation.started_at, until, ours).await? {
+        let until = operation.sent_by().plus_seconds(self.provider_works_s());
+        match self.search_register(operation.not_before(), until, ours).await? {
             // The provider may still try a second bank under the same call, whether the first one refused or is asking the
             // payer: only money is an end before it can no longer be working on it.
             Some(fact) if fact.status < TransactionStatus::Authorized && !over => None,
@@ -308,10 +324,9 @@ impl App {
             conclusion => return Some(conclusion),
         };
         match self.made_by(payment, operation, age_s).await? {
-            // Nobody sent the payer to a second bank.
-            Some(second) if second.status < TransactionStatus::Declined => None,
-            Some(second) => Some(Conclusion::Fact(Box::new(second))),
-            None => Some(Conclusion::Fact(first)),
+            // Nobody sends the payer to a second bank that asks for them.
+            Some(second) if second.status >= TransactionStatus::Declined => Some(Conclusion::Fact(Box::new(second))),
+            _ => Some(Conclusion::Fact(first)),
         }
     }
 
@@ -337,8 +352,8 @@ impl App {
             |fact: &Fact| fact.kind == TransactionKind::Refund && fact.status == TransactionStatus::Completed;
         let named = |fact: &Fact| given_back(fact) && fact.refund_id.as_deref() == Some(refund_id.as_str());
         // A refund is asked for again as long as the provider remembers it.
-        let until = operation.started_at.plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
-        if let Some(fact) = self.search_register(operation.started_at, until, named).await? {
+        let until = operation.sent_by().plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
+        if let Some(fact) = self.search_register(operation.not_before(), until, named).await? {
             return Some(Conclusion::Refunded(fact.transaction_id));
         }
         let id = payment.id.clone();
@@ -346,7 +361,7 @@ impl App {
         let somebody_elses = |fact: &Fact| {
             known.iter().filter(|known| known.transaction_id == fact.transaction_id).any(|known| {
                 let of_another = known.refund_id.as_ref().is_some_and(|named| named != refund_id);
-                of_another || known.created_at < operation.started_at
+                of_another || known.created_at < operation.not_before()
             })
         };
         // Whether the register repeats the name we gave a refund is not known. One of the same sum without a name may be
@@ -358,7 +373,7 @@ impl App {
                 && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
                 && !somebody_elses(fact)
         };
-        if self.search_register(operation.started_at, until, maybe_ours).await?.is_some() {
+        if self.search_register(operation.not_before(), until, maybe_ours).await?.is_some() {
             if age_s > PROVIDER_MEMORY_S {
                 self.call_for_a_person(&payment.id, Attention::new("refund_unclear", &operation.id)).await;
             }
@@ -393,7 +408,7 @@ impl App {
     /// included.
     fn silent_after_s(&self, operation: &Operation) -> i64 {
         let last_sent_s = match operation.refused_at {
-            Some(refused_at) => refused_at.seconds_since(operation.started_at),
+            Some(refused_at) => refused_at.seconds_since(operation.sent_by()),
             None if operation.kind.can_be_asked_again() => self.last_repeat_s(),
             None => 0,
         };

@@ -355,6 +355,23 @@ pub struct Operation {
     pub started_at: Timestamp,
     /// How often a lookup looked for its outcome.
     pub lookups: i32,
-    /// When a repeat of it was refused; nothing was sent for it since.
+    /// When a repeat of it was refused, or when the clock was found set back; nothing was sent for it since.
     pub refused_at: Option<Timestamp>,
+}
+
+/// How far two clocks may differ, seconds; what differs more was set.
+pub const CLOCKS_DIFFER_S: i64 = 60;
+/// A call whose clock was set back is looked for over so many seconds.
+const LOOKED_FOR_S: i64 = 86_400;
+
+impl Operation {
+    /// The moment that the call is no younger than, by the clock as it is now.
+    pub fn sent_by(&self) -> Timestamp {
+        self.refused_at.map_or(self.started_at, |refused_at| refused_at.min(self.started_at))
+    }
+
+    /// The moment that the call is no older than: earlier than it says where the clock was set back since.
+    pub fn not_before(&self) -> Timestamp {
+        if self.sent_by() < self.started_at { self.sent_by().plus_seconds(-LOOKED_FOR_S) } else { self.started_at }
+    }
 }

@@ -151,6 +151,7 @@ pub fn mark_undetermined(
         .filter(operations::lookups.le(lookups))
         .set((
             operations::state.eq(OperationState::Undetermined.as_str()),
+            operations::asked_until.eq(None::<NaiveDateTime>),
             operations::lookups.eq(lookups),
             operations::due_at.eq(Some(due_at.naive_utc())),
             operations::note.eq(Some(note)),
@@ -159,15 +160,40 @@ pub fn mark_undetermined(
     Ok(changed == 1)
 }
 
-/// Takes the next question about an operation: `false` when somebody else did since `lookups` was read, or when it is
-/// settled. Nobody asks again before `until` unless the answer is written down earlier.
-pub fn claim(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, until: Timestamp) -> Result<bool> {
+/// Takes the next question about an operation: `false` when somebody else did since `lookups` was read, when somebody is
+/// asking, or when it is settled. Nobody asks again before `until` unless the answer is written down earlier.
+pub fn claim(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, now: Timestamp, until: Timestamp) -> Result<bool> {
+    let nobody_asks = operations::asked_until.is_null().or(operations::asked_until.le(now.naive_utc()));
+    let until = Some(until.naive_utc());
     let changed = diesel::update(operations::table.find(id.as_str()))
         .filter(operations::due_at.is_not_null())
         .filter(operations::lookups.eq(lookups))
-        .set((operations::lookups.eq(lookups + 1), operations::due_at.eq(Some(until.naive_utc()))))
+        .filter(nobody_asks.assume_not_null())
+        .set((operations::lookups.eq(lookups + 1), operations::due_at.eq(until), operations::asked_until.eq(until)))
         .execute(tx.db)?;
     Ok(changed == 1)
+}
+
+/// Whether a call that is open was written down after `latest`: by a clock that was ahead.
+pub fn any_started_after(tx: &mut Tx<'_>, latest: Timestamp) -> Result<bool> {
+    let ahead = operations::table
+        .filter(operations::due_at.is_not_null())
+        .filter(operations::refused_at.is_null())
+        .filter(operations::started_at.gt(latest.naive_utc()));
+    Ok(diesel::select(diesel::dsl::exists(ahead)).get_result(tx.db)?)
+}
+
+/// The clock was set back: nobody knows how old these calls are. They are not repeated any more, and asked about from
+/// `due_at` on.
+pub fn forbid_repeats_after(tx: &mut Tx<'_>, latest: Timestamp, now: Timestamp, due_at: Timestamp) -> Result<usize> {
+    let ahead = operations::table
+        .filter(operations::due_at.is_not_null())
+        .filter(operations::refused_at.is_null())
+        .filter(operations::started_at.gt(latest.naive_utc()));
+    let changed = diesel::update(ahead)
+        .set((operations::refused_at.eq(Some(now.naive_utc())), operations::due_at.eq(Some(due_at.naive_utc()))))
+        .execute(tx.db)?;
+    Ok(changed)
 }
 
 /// Notes that a repeat was refused at `at`: no more are sent.
@@ -207,10 +233,13 @@ pub fn refusal_of_charge(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opti
     Ok(payer_keys::open_text(tx, payment_id, &context, sealed.as_deref())?.or(note))
 }
 
-/// Makes every started operation due now: its process is gone. Only for a database that one process uses.
+/// Makes every started operation due now, and lets it be asked about: its process is gone. Only for a database that one process uses.
 pub fn make_started_due(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
     let changed = diesel::update(operations::table.filter(operations::state.eq(OperationState::Started.as_str())))
         .set(operations::due_at.eq(Some(now.naive_utc())))
+        .execute(tx.db)?;
+    diesel::update(operations::table.filter(operations::asked_until.is_not_null()))
+        .set(operations::asked_until.eq(None::<NaiveDateTime>))
         .execute(tx.db)?;
     Ok(changed)
 }

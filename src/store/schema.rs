@@ -120,6 +120,7 @@ diesel::table! {
         note -> Nullable<Text>,
         refused_at -> Nullable<Timestamp>,
         sealed_words -> Nullable<Binary>,
+        asked_until -> Nullable<Timestamp>,
     }
 }
 

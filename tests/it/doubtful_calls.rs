@@ -9,6 +9,8 @@ crate::on_both!(
     a_call_that_somebody_else_took_over_is_not_given_back,
     a_call_that_others_may_take_for_lost_does_not_go_out,
     a_call_of_the_future_is_looked_for_and_not_repeated,
+    a_call_of_the_future_that_did_nothing_fails,
+    a_call_that_somebody_asks_about_is_not_repeated_beside_them,
     a_refused_refund_in_the_register_gave_nothing_back,
     a_refund_that_failed_stays_failed_when_the_register_shows_it,
     a_capture_of_another_sum_in_the_cabinet_is_booked_as_told,
@@ -92,19 +94,51 @@ async fn a_call_that_others_may_take_for_lost_does_not_go_out(engine: Engine) {
     app.finish().await;
 }
 
-/// The clock was set back: how old the call is, and whether the provider still remembers it, nobody knows.
+/// A refund of 4,000 whose answer is lost to `fault`, by a clock that is two hours ahead and is set right afterwards.
+async fn lost_by_a_fast_clock(app: &TestApp, fault: ApiFaultKind) -> Reply {
+    let payment = app.create(card("D-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.clock.advance_seconds(7_200);
+    app.break_answer("/payments/refund", fault);
+    app.lose(NotificationKind::Refund);
+    let lost = app.refund(payment.id(), "4000.00").await.expect(202);
+    app.clock.advance_seconds(-7_200);
+    app.running.app.settle_step().await.unwrap();
+    // By its own clock the call is still to come, then it is young; the provider has forgotten it long ago.
+    for _ in 0..10 {
+        app.advance(1_000);
+        app.running.app.settle_step().await.unwrap();
+    }
+    lost
+}
+
+/// How old the call is, and whether the provider still remembers it, nobody knows.
 async fn a_call_of_the_future_is_looked_for_and_not_repeated(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let lost = lost_by_a_fast_clock(&app, ApiFaultKind::DropAfter).await;
+    assert_eq!((status(&app, &lost).await.as_str(), app.refunds()), ("succeeded", 1));
+    app.finish().await;
+}
+
+async fn a_call_of_the_future_that_did_nothing_fails(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let lost = lost_by_a_fast_clock(&app, ApiFaultKind::DropBefore).await;
+    assert_eq!((status(&app, &lost).await.as_str(), app.refunds()), ("failed", 0));
+    app.finish().await;
+}
+
+/// Another process has the question; a request that comes to this one does not send the same beside it.
+async fn a_call_that_somebody_asks_about_is_not_repeated_beside_them(engine: Engine) {
     let app = TestApp::start(engine).await;
     let payment = app.create(card("D-1", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     app.break_answer("/payments/refund", ApiFaultKind::DropBefore);
     let lost = app.refund(payment.id(), "4000.00").await.expect(202);
-    app.clock.advance_seconds(-1_800);
+    Sql::open(&app.database.url).run("UPDATE operations SET asked_until = due_at WHERE due_at IS NOT NULL").unwrap();
     app.sync(payment.id()).await;
     assert_eq!((status(&app, &lost).await.as_str(), app.refunds()), ("pending", 0), "it was repeated");
-    app.clock.advance_seconds(1_800);
-    app.advance(60);
-    app.running.app.settle_step().await.unwrap();
+    app.advance(6);
+    app.sync(payment.id()).await;
     assert_eq!((status(&app, &lost).await.as_str(), app.refunds()), ("succeeded", 1));
     app.finish().await;
 }
