@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// So long for a Check: the provider waits for its answer, and is answered fast whatever state it is in itself.
 const PATIENCE_OF_CHECK: Duration = Duration::from_millis(300);
 /// The provider's clock and ours may differ by so much, seconds.
-const CLOCKS_DIFFER_S: i64 = 60;
+pub(super) const CLOCKS_DIFFER_S: i64 = 60;
 
 /// Whether all that the provider did since the database's last change is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

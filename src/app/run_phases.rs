@@ -2,6 +2,7 @@
 
 use super::App;
 use super::findings::Compared;
+use super::gap::CLOCKS_DIFFER_S;
 use super::reconcile::{Step, WORKER, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
@@ -56,11 +57,11 @@ impl App {
     }
 
     /// What is asked of the register: wider than the window, and without what the provider may still be working on, save
-    /// for the gap, which is read to the present moment.
+    /// for the gap, which is read to the present moment, by whichever clock is ahead: what we miss there counts as not done.
     fn span(&self, run: &Reconciliation, now: Timestamp) -> (Timestamp, Timestamp) {
         let overlap_s = self.parts.settings.reconciliation.overlap_s;
         if !run.purpose.looks_for_missing_there() {
-            return (run.from, run.to);
+            return (run.from, run.to.plus_seconds(CLOCKS_DIFFER_S));
         }
         let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-self.provider_works_s()));
         (run.from.plus_seconds(-overlap_s), to.max(run.to))
