@@ -16,7 +16,8 @@ use crate::store::{discrepancies, reconciliations};
 const ASKED_AT_ONCE: usize = 20;
 /// A run that has to ask about more transactions compares with another terminal's register.
 const MAX_ASKED: i64 = 1000;
-/// An answer about one transaction that we cannot read is asked for so often before it is passed over.
+/// A question about one transaction that is refused, or answered with what we cannot read, is asked so often before the
+/// transaction is passed over.
 const MAX_UNCERTAIN: i32 = 3;
 /// Why a gap is not read to its end.
 const NAMELESS: &str = "the register holds an item without a number, so what the database lacks cannot be told; money waits. \
@@ -30,7 +31,10 @@ impl App {
         let asked_at = self.now();
         let run = if run.purpose == Purpose::Gap { Reconciliation { to: asked_at, ..run } } else { run };
         if run.next_page > MAX_PAGES {
-            return Ok(Step::nothing(run, format!("the register has more than {MAX_PAGES} pages")));
+            let reason = format!("the register has more than {MAX_PAGES} pages");
+            // Money waits for the gap: to give it up would be to say that it was read.
+            let gap = run.purpose == Purpose::Gap;
+            return Ok(if gap { Step::nothing(run, reason) } else { Step::Hopeless(Box::new(run), reason) });
         }
         let (from, to) = self.span(&run, asked_at);
         let number = u32::try_from(run.next_page).unwrap_or(u32::MAX);
@@ -84,7 +88,7 @@ impl App {
                 Outcome::Answered(Some(fact)) => found.push(fact),
                 Outcome::Answered(None) => missing.push(*transaction_id),
                 // One that is told in words we do not know proves nothing; it must not hold up the others for ever.
-                Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
+                Outcome::Refused { .. } | Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
                 other if dealt_with.is_empty() => return Ok(Step::nothing(run, without_answer(&other))),
                 _ => break,
             }
