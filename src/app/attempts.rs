@@ -2,7 +2,8 @@
 //!
 //! Each holds its payment for five minutes: a second one beside it is refused. The notification that ends it may be lost;
 //! so it is asked about meanwhile, and a payer whose card was refused can take another one. It is asked about for some time
-//! after the hold, too: money that nobody told us of would let the payer pay once more.
+//! after the hold, too: money that nobody told us of would let the payer pay once more. A refusal is no end of the question
+//! while the hold would last: a second bank may be taking what the first one refused, whoever told of the refusal.
 //!
 //! What is to be asked about is remembered in the process; a process that starts reads it from the books.
 
@@ -14,7 +15,7 @@ use super::App;
 use super::capture_payment::{CHECK_HOLDS_S, may_be_paid};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
-use crate::domain::evidence::{Transaction, TransactionStatus};
+use crate::domain::evidence::{Fact, Transaction, TransactionStatus};
 use crate::domain::id::{PaymentId, TransactionRecordId};
 use crate::error::Result;
 use crate::store::{payments, transactions};
@@ -23,7 +24,7 @@ use crate::store::{payments, transactions};
 const FIRST_QUESTION_S: i64 = 20;
 /// Nobody pays that late: what nobody told until then is found in the register of the day.
 const ASKED_FOR_S: i64 = 3_600;
-/// Asked about in one step.
+/// Asked about in one step, beside those whose money we know of by now.
 const STEP_LIMIT: usize = 20;
 /// More are not remembered: they hold their payments for the whole time, unless a refusal brings them back.
 const REMEMBERED: usize = 10_000;
@@ -81,14 +82,14 @@ impl Attempts {
         }
     }
 
-    /// Some whose question is due; the next one of each is put off.
-    fn due(&self, now: Timestamp) -> Vec<(i64, PaymentId)> {
+    /// At most `limit` whose question is due; the next one of each is put off.
+    fn due(&self, now: Timestamp, limit: usize) -> Vec<(i64, Question)> {
         let mut asked = self.lock();
         asked.retain(|_, question| now.seconds_since(question.since) < ASKED_FOR_S);
-        let due = asked.iter_mut().filter(|(_, question)| question.ask_at <= now).take(STEP_LIMIT);
+        let due = asked.iter_mut().filter(|(_, question)| question.ask_at <= now).take(limit);
         due.map(|(id, question)| {
             question.ask_at = now.plus_seconds(now.seconds_since(question.since).max(FIRST_QUESTION_S));
-            (*id, question.payment_id.clone())
+            (*id, question.clone())
         })
         .collect()
     }
@@ -105,34 +106,70 @@ impl App {
             return Ok(());
         }
         self.read_attempts().await?;
-        for (transaction_id, payment_id) in self.attempts.due(self.now()) {
-            if self.is_open(transaction_id).await? {
-                let Outcome::Answered(Some(fact)) = self.parts.provider.get(transaction_id).await else { continue };
-                if fact.status <= TransactionStatus::AwaitingAuthentication {
-                    continue;
-                }
-                let refused = fact.status == TransactionStatus::Declined;
-                self.book_lookup(&payment_id, WORKER, fact).await?;
-                if refused {
-                    self.look_for_second_bank(&payment_id).await?;
+        let mut turns = STEP_LIMIT;
+        while turns > 0 {
+            let due = self.attempts.due(self.now(), turns);
+            if due.is_empty() {
+                break;
+            }
+            let ids: Vec<i64> = due.iter().map(|(id, _)| *id).collect();
+            let known = self.parts.store.read(move |tx| transactions::held(tx, &ids)).await?;
+            for (transaction_id, question) in due {
+                let known = known.iter().map(|held| &held.transaction).find(|one| one.transaction_id == transaction_id);
+                // Most were told of meanwhile: they take nobody's turn.
+                let open = known.filter(|known| known.status <= TransactionStatus::Declined);
+                turns -= usize::from(open.is_some());
+                let over = match open {
+                    Some(known) => self.ask_about_attempt(known, &question).await?,
+                    None => true,
+                };
+                if over {
+                    self.attempts.forget(transaction_id);
                 }
             }
-            self.attempts.forget(transaction_id);
         }
         Ok(())
     }
 
-    /// A second bank may have taken what the first one refused, as a transaction of its own that no Check told of.
-    async fn look_for_second_bank(&self, payment_id: &PaymentId) -> Result<()> {
+    /// Whether nothing more is to be asked: there is money, or the attempt was refused and nothing came after it for as long
+    /// as the provider may go on with it.
+    async fn ask_about_attempt(&self, known: &Transaction, question: &Question) -> Result<bool> {
+        if may_be_paid(known) {
+            let Outcome::Answered(Some(fact)) = self.parts.provider.get(known.transaction_id).await else {
+                return Ok(false);
+            };
+            let told = fact.status;
+            if told <= TransactionStatus::AwaitingAuthentication {
+                return Ok(false);
+            }
+            self.book_lookup(&question.payment_id, WORKER, fact).await?;
+            if told != TransactionStatus::Declined {
+                return Ok(true);
+            }
+        }
+        let asked_at = self.now();
+        match self.look_for_second_bank(&question.payment_id).await? {
+            Outcome::Answered(found) => Ok(found || asked_at.seconds_since(question.since) >= CHECK_HOLDS_S),
+            _ => Ok(false),
+        }
+    }
+
+    /// A second bank may have taken what the first one refused, as a transaction of its own that no Check told of. Whether
+    /// money was found, if the provider answered.
+    async fn look_for_second_bank(&self, payment_id: &PaymentId) -> Result<Outcome<bool>> {
         let id = payment_id.clone();
         let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
-        if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
-            && fact.payment_id.as_deref() == Some(payment_id.as_str())
-            && fact.status >= TransactionStatus::Authorized
-        {
-            self.book_lookup(payment_id, WORKER, fact).await?;
+        let outcome = self.parts.provider.find(&payment.invoice_id).await;
+        let is_money = |fact: &Fact| {
+            fact.payment_id.as_deref() == Some(payment_id.as_str()) && fact.status >= TransactionStatus::Authorized
+        };
+        match outcome.map(|found| found.filter(is_money)) {
+            Outcome::Answered(Some(fact)) => {
+                self.book_lookup(payment_id, WORKER, fact).await?;
+                Ok(Outcome::Answered(true))
+            }
+            other => Ok(other.map(|found| found.is_some())),
         }
-        Ok(())
     }
 
     /// Those of the process before, once.
@@ -147,10 +184,5 @@ impl App {
         }
         self.attempts.read.store(true, Ordering::Relaxed);
         Ok(())
-    }
-
-    async fn is_open(&self, transaction_id: i64) -> Result<bool> {
-        let known = self.parts.store.read(move |tx| transactions::find(tx, transaction_id)).await?;
-        Ok(known.is_some_and(|(_, transaction)| may_be_paid(&transaction)))
     }
 }

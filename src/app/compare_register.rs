@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::App;
 use super::findings::{Compared, Finding, note_booked};
+use super::gap::told_since_copy;
 use super::reconcile::WORKER;
 use super::record::{Learned, Note, Recorder};
 use super::resolve::{Traces, is_lost, payment_of};
@@ -67,6 +68,7 @@ impl App {
                 compared.findings.push(Finding::between(kind, known, fact));
             }
         }
+        compared.findings.extend(self.refunds_told_of(run, &facts, &held).await?);
         compared.findings.extend(self.duplicates(&facts, &held).await?);
         self.announce_findings(run, &compared).await?;
         Ok(compared)
@@ -198,6 +200,39 @@ impl App {
             .await?;
         let finding = || Finding::missing_here(fact, Some(payment_id.clone()), lost);
         Ok(if booked { Missing::Booked } else { Missing::Open(Box::new(finding())) })
+    }
+
+    /// Refunds on the page that are booked with no refund of ours behind them, and whose request is lost, or may be: a
+    /// notification that comes after an older copy was put back books what that copy lost, and its key is lost all the same.
+    async fn refunds_told_of(
+        &self,
+        run: &Reconciliation,
+        facts: &[Fact],
+        held: &HashMap<i64, Held>,
+    ) -> Result<Vec<Finding>> {
+        let without_request = |fact: &Fact| {
+            let known = held.get(&fact.transaction_id)?;
+            let is_one = known.transaction.kind == TransactionKind::Refund && known.transaction.refund_id.is_none();
+            is_one.then(|| (fact.clone(), known.payment_id.clone(), told_since_copy(run, known.transaction.created_at)))
+        };
+        let told: Vec<_> = facts.iter().filter_map(without_request).collect();
+        if told.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.parts
+            .store
+            .read(move |tx| {
+                let mut findings = Vec::new();
+                for (fact, payment_id, since_copy) in &told {
+                    let lost = is_lost(tx, fact.payment_id.as_deref(), fact.refund_id.as_deref())?;
+                    let finding = Finding::missing_here(fact, Some(payment_id.clone()), lost);
+                    if lost || (*since_copy && finding.gave_back_in_cabinet()) {
+                        findings.push(finding);
+                    }
+                }
+                Ok(findings)
+            })
+            .await
     }
 
     /// Second transactions with money for one payment, of those on the page. One whose money was given back is none.

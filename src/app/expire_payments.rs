@@ -2,6 +2,7 @@
 
 use super::App;
 use super::capture_payment::is_paying;
+use crate::domain::payment::CLOCKS_DIFFER_S;
 use super::record::Note;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
@@ -80,7 +81,8 @@ impl App {
             Outcome::Answered(Some(fact)) if !ours(&fact) => {
                 // The bill shows its latest attempt only: one of this payment may stand behind it.
                 let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours(fact);
-                match self.search_register(payment.created_at, self.now(), is_payment).await {
+                let until = self.now().plus_seconds(CLOCKS_DIFFER_S);
+                match self.search_register(payment.created_at, until, is_payment).await {
                     Some(behind) => behind,
                     None => return Ok(None),
                 }

@@ -83,6 +83,11 @@ impl Finding {
         }
     }
 
+    /// Whether it is money given back that names no refund of ours.
+    pub(super) fn gave_back_in_cabinet(&self) -> bool {
+        gave_back_in_cabinet(self.kind, self.theirs)
+    }
+
     fn is(&self, other: &Discrepancy) -> bool {
         self.kind == other.kind && self.transaction_id == other.transaction_id
     }
@@ -191,7 +196,7 @@ fn is_known_as_ours(tx: &mut Tx<'_>, transaction_id: i64) -> Result<bool> {
 /// back. Where the provider does not repeat the name we gave a refund, one that an older copy of the database does not hold
 /// looks like one of the cabinet. A run of another purpose may meet it first.
 fn may_be_lost(tx: &mut Tx<'_>, finding: &Finding) -> Result<bool> {
-    Ok(gave_back_in_cabinet(finding.kind, finding.theirs)
+    Ok(finding.gave_back_in_cabinet()
         && !is_known_as_ours(tx, finding.transaction_id)?
         && reconciliations::running(tx)?.iter().any(|run| run.purpose.reads_back()))
 }

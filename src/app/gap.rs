@@ -300,3 +300,11 @@ impl App {
             .await
     }
 }
+
+/// Whether a record may tell of something that an older copy of the database lost: a run that reads back meets it, and it
+/// was made after the change that the run reads from on. What was made before then stood in the copy itself.
+pub(super) fn told_since_copy(run: &Reconciliation, made_at: Timestamp) -> bool {
+    // After a clock was set back a run begins with its start.
+    let last_change = run.from.plus_seconds(CLOCKS_DIFFER_S).min(run.started_at);
+    run.purpose.reads_back() && made_at > last_change
+}

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::findings::Compared;
+use crate::domain::payment::CLOCKS_DIFFER_S;
 use super::reconcile::{Step, WORKER, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
@@ -15,7 +16,8 @@ use crate::store::{discrepancies, reconciliations};
 const ASKED_AT_ONCE: usize = 20;
 /// A run that has to ask about more transactions compares with another terminal's register.
 const MAX_ASKED: i64 = 1000;
-/// An answer about one transaction that we cannot read is asked for so often before it is passed over.
+/// A question about one transaction that is refused, or answered with what we cannot read, is asked so often before the
+/// transaction is passed over.
 const MAX_UNCERTAIN: i32 = 3;
 /// Why a gap is not read to its end.
 const NAMELESS: &str = "the register holds an item without a number, so what the database lacks cannot be told; money waits. \
@@ -29,7 +31,10 @@ impl App {
         let asked_at = self.now();
         let run = if run.purpose == Purpose::Gap { Reconciliation { to: asked_at, ..run } } else { run };
         if run.next_page > MAX_PAGES {
-            return Ok(Step::nothing(run, format!("the register has more than {MAX_PAGES} pages")));
+            let reason = format!("the register has more than {MAX_PAGES} pages");
+            // Money waits for the gap: to give it up would be to say that it was read.
+            let gap = run.purpose == Purpose::Gap;
+            return Ok(if gap { Step::nothing(run, reason) } else { Step::Hopeless(Box::new(run), reason) });
         }
         let (from, to) = self.span(&run, asked_at);
         let number = u32::try_from(run.next_page).unwrap_or(u32::MAX);
@@ -56,11 +61,11 @@ impl App {
     }
 
     /// What is asked of the register: wider than the window, and without what the provider may still be working on, save
-    /// for the gap, which is read to the present moment.
+    /// for the gap, which is read to the present moment, by whichever clock is ahead: what we miss there counts as not done.
     fn span(&self, run: &Reconciliation, now: Timestamp) -> (Timestamp, Timestamp) {
         let overlap_s = self.parts.settings.reconciliation.overlap_s;
         if !run.purpose.looks_for_missing_there() {
-            return (run.from, run.to);
+            return (run.from, run.to.plus_seconds(CLOCKS_DIFFER_S));
         }
         let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-self.provider_works_s()));
         (run.from.plus_seconds(-overlap_s), to.max(run.to))
@@ -83,7 +88,7 @@ impl App {
                 Outcome::Answered(Some(fact)) => found.push(fact),
                 Outcome::Answered(None) => missing.push(*transaction_id),
                 // One that is told in words we do not know proves nothing; it must not hold up the others for ever.
-                Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
+                Outcome::Refused { .. } | Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
                 other if dealt_with.is_empty() => return Ok(Step::nothing(run, without_answer(&other))),
                 _ => break,
             }

@@ -101,13 +101,15 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Transac
     rows.into_iter().map(from_row).collect()
 }
 
-/// Attempts in the provider's window that were recorded from `since` on and have no outcome, newest first, at most `limit`.
+/// Attempts in the provider's window that were recorded from `since` on and have no outcome, or were refused by a bank that
+/// may not be the last one, newest first, at most `limit`.
 pub fn in_window_since(
     tx: &mut Tx<'_>,
     since: &TransactionRecordId,
     limit: i64,
 ) -> Result<Vec<(PaymentId, Transaction)>> {
-    let open = [TransactionStatus::Checked, TransactionStatus::AwaitingAuthentication].map(TransactionStatus::as_str);
+    let open = [TransactionStatus::Checked, TransactionStatus::AwaitingAuthentication, TransactionStatus::Declined]
+        .map(TransactionStatus::as_str);
     let hosted = payments::table.filter(payments::method.eq(Method::Widget.as_str())).select(payments::id);
     let rows: Vec<Row> = transactions::table
         .filter(transactions::id.ge(since.as_str()))

@@ -14,6 +14,7 @@ crate::on_both!(
     a_charge_of_another_payment_is_not_taken_for_the_lost_one,
     a_bill_that_another_payment_has_paid_does_not_pay_this_one,
     a_paid_payment_behind_another_one_of_its_bill_does_not_expire,
+    a_paid_payment_of_a_clock_that_is_ahead_does_not_expire,
     a_hold_that_we_were_not_told_of_is_found_before_cancelled_is_told,
     an_unpaid_payment_does_not_end_while_the_provider_does_not_answer,
     payments_that_cannot_be_looked_at_do_not_keep_others_from_ending,
@@ -138,6 +139,22 @@ async fn a_paid_payment_behind_another_one_of_its_bill_does_not_expire(engine: E
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
     assert_eq!(app.payment(other.id()).await.text("/status"), "expired");
+    app.finish().await;
+}
+
+/// The provider's clock is ahead of ours: by it the payer paid after we looked.
+async fn a_paid_payment_of_a_clock_that_is_ahead_does_not_expire(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let paid = app.create(widget("L-1")).await.expect(201);
+    let other = app.create(widget("L-1")).await.expect(201);
+    app.advance(2 * 86_400);
+    app.sandbox.advance_clock(40);
+    app.let_others_answer().await;
+    app.pay(order(&paid, APPROVED)).await;
+    app.pay(order(&other, CARD_NO_FUNDS)).await;
+    app.answer_ourselves();
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(app.payment(paid.id()).await.text("/status"), "paid");
     app.finish().await;
 }
 

@@ -9,6 +9,8 @@ crate::on_both!(
     a_refund_that_a_copy_lost_is_not_made_twice,
     a_refund_that_the_second_look_finds_is_not_made_twice,
     a_refund_that_another_run_meets_first_is_not_made_twice,
+    a_lost_refund_that_is_told_of_first_is_not_made_twice,
+    a_named_refund_that_is_told_of_first_is_lost,
     a_refund_in_the_cabinet_while_we_were_down_waits_for_a_person,
     a_refund_that_was_told_of_blocks_nothing,
     a_refund_of_ours_blocks_only_until_it_is_known,
@@ -20,7 +22,11 @@ const REFUND: &str = "/payments/refund";
 const SECOND_LOOK_S: u32 = 700;
 
 async fn started(engine: Engine) -> TestApp {
-    let config = SandboxConfig { refunds_keep_data: false, ..TestApp::sandbox_config() };
+    started_against(engine, false).await
+}
+
+async fn started_against(engine: Engine, refunds_keep_data: bool) -> TestApp {
+    let config = SandboxConfig { refunds_keep_data, ..TestApp::sandbox_config() };
     TestApp::start_against(engine, config, |raw| raw.with("reconciliation.daily", "false")).await
 }
 
@@ -45,7 +51,10 @@ async fn ask(app: &TestApp, payment: &Reply) -> Reply {
 
 /// A copy of the database is put back that was made before a refund. Neither is looked at yet.
 async fn with_copy_from_before_a_refund(engine: Engine) -> (TestApp, Reply, Reply) {
-    let app = started(engine).await;
+    back_from_before_a_refund(started(engine).await).await
+}
+
+async fn back_from_before_a_refund(app: TestApp) -> (TestApp, Reply, Reply) {
     let (refunded, other) = (paid(&app, "KM-1").await, paid(&app, "KM-2").await);
     let mut copy = None;
     let app = app.restart(|database| copy = Some(database.copy())).await;
@@ -56,6 +65,18 @@ async fn with_copy_from_before_a_refund(engine: Engine) -> (TestApp, Reply, Repl
     app.advance(60);
     let app = app.restart(|database| database.restore(copy.as_ref().unwrap())).await;
     (app, refunded, other)
+}
+
+/// The same, and the notification of the refund comes after the start, before the register is read.
+async fn told_after_the_copy(engine: Engine, refunds_keep_data: bool) -> (TestApp, Reply) {
+    let app = started_against(engine, refunds_keep_data).await;
+    app.break_notification(NotificationKind::Refund, NotificationFaultKind::Delay { ms: 100_000 });
+    let (app, refunded, _) = back_from_before_a_refund(app).await;
+    expect_sums(&app.payment(refunded.id()).await, "12500.00", "0.00", "12500.00");
+    app.advance(60);
+    app.sandbox.flush_notifications().await;
+    expect_sums(&app.payment(refunded.id()).await, "12500.00", "2500.00", "10000.00");
+    (app, refunded)
 }
 
 /// A page of the register instead of the true one.
@@ -170,6 +191,45 @@ async fn a_refund_that_another_run_meets_first_is_not_made_twice(engine: Engine)
     app.step_runs().await;
     assert_eq!(gap(&app).await, "read");
     expect_refused(&app, &refunded).await;
+    assert_eq!(app.refunds(), 1);
+    app.finish().await;
+}
+
+async fn a_lost_refund_that_is_told_of_first_is_not_made_twice(engine: Engine) {
+    let (app, refunded) = told_after_the_copy(engine, false).await;
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    expect_refused(&app, &refunded).await;
+    // No later look closes it, and none opens it again.
+    app.advance(SECOND_LOOK_S);
+    app.step_runs().await;
+    app.reconcile().await;
+    expect_refused(&app, &refunded).await;
+    assert_eq!((app.refunds(), app.discrepancies().await.len()), (1, 1));
+    close(&app, &refunded).await;
+    app.refund(refunded.id(), "1.00").await.expect(201);
+    app.reconcile().await;
+    assert_eq!(app.disagreements().await, ["refund_in_cabinet operator"]);
+    app.finish().await;
+}
+
+/// The register names it: what else was lost with it is not known, so no money moves until the gap is read to its end.
+async fn a_named_refund_that_is_told_of_first_is_lost(engine: Engine) {
+    let (app, refunded) = told_after_the_copy(engine, true).await;
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "behind");
+    ask(&app, &refunded).await.expect_problem(503, "register_gap_unread");
+    app.advance(SECOND_LOOK_S);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    let rows = app.discrepancies().await;
+    let told = |row: &Value| (row["kind"].clone(), row["lost"].clone(), row["payment_id"].clone());
+    assert_eq!(
+        rows.iter().map(told).collect::<Vec<_>>(),
+        [(json!("missing_here"), json!(true), json!(refunded.id()))],
+        "{rows:?}"
+    );
+    ask(&app, &refunded).await.expect_problem(409, "refunded_before_restore");
     assert_eq!(app.refunds(), 1);
     app.finish().await;
 }

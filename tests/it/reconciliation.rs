@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ crate::on_both!(
     money_that_is_nobodys_stays_open,
     a_state_further_on_is_booked,
     what_the_provider_does_not_know_is_missing_there,
+    a_refused_question_holds_up_nothing,
     what_cannot_be_read_proves_nothing,
     a_register_that_does_not_answer_proves_nothing,
     another_sum_or_currency_is_told,
@@ -197,6 +198,27 @@ async fn what_the_provider_does_not_know_is_missing_there(engine: Engine) {
     app.step_runs().await;
     assert_eq!(app.disagreements().await, ["missing_there open"]);
     assert_eq!(app.payment(late.id()).await.text("/attention"), "");
+    app.stop().await;
+}
+
+/// The provider never tells what became of one transaction: what stands behind it is asked about all the same.
+async fn a_refused_question_holds_up_nothing(engine: Engine) {
+    let app = with_quiet_runs(engine).await;
+    app.create(widget("KM-1")).await.expect(201);
+    told(&app, "pay", "KM-1", 5_000_000_001, "12500.00", "KZT", "Completed").await;
+    let body = json!({ "Model": null, "Success": false, "Message": "Not allowed for this terminal" }).to_string();
+    let refused = ApiFaultKind::StatusAfter { status: 200, body: Some(body) };
+    app.sandbox.fault(Fault::api("/payments/get", refused).times(4));
+    let run = app.reconcile().await;
+    assert_eq!(run.text("/state"), "running", "{}", run.json);
+    for _ in 0..4 {
+        app.advance(60);
+        app.step_runs().await;
+    }
+    let run = app.get(&format!("/v1/reconciliations/{}", run.id())).await.expect(200);
+    expect_over(&run, 0);
+    // It is no proof that the transaction is missing there.
+    assert!(app.disagreements().await.is_empty());
     app.stop().await;
 }
 

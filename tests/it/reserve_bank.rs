@@ -17,6 +17,8 @@ crate::on_both!(
     a_second_bank_that_the_register_shows_late_is_found,
     a_refusal_behind_a_lost_answer_declines_when_nothing_else_can_come,
     a_second_bank_in_the_window_is_found,
+    a_second_bank_in_the_window_that_shows_late_is_found,
+    a_second_bank_in_the_window_behind_a_refusal_is_found,
 );
 
 const FINISH: &str = "/payments/cards/post3ds";
@@ -176,21 +178,51 @@ async fn a_refusal_behind_a_lost_answer_declines_when_nothing_else_can_come(engi
     app.finish().await;
 }
 
-/// A payer pays in the provider's window, and nobody tells us what became of it.
-async fn a_second_bank_in_the_window_is_found(engine: Engine) {
-    let app = TestApp::start(engine).await;
+/// A payer pays in the provider's window by a second bank, and these notifications are lost.
+async fn paid_in_window(app: &TestApp, notifications: &[NotificationKind]) -> Reply {
     let payment = app.create(widget("R-1")).await.expect(201);
     let mut attempt = order(&payment, CARD_THREE_DS);
     attempt["skip_three_ds"] = Value::Bool(false);
     let first = app.pay(attempt).await.json["transaction_id"].as_i64().unwrap();
-    fall_back(&app);
-    app.lose(NotificationKind::Fail);
-    app.lose(NotificationKind::Pay);
+    fall_back(app);
+    for kind in notifications {
+        app.lose(*kind);
+    }
     let answer = json!({ "TransactionId": first, "PaRes": cloudpayments_sandbox::engine::pa_res(first, true) });
     let done = app.at_provider(FINISH, answer).await;
     assert_eq!(done.json["Model"]["TransactionId"], first + 1, "{}", done.json);
     app.sandbox.flush_notifications().await;
     assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
+    payment
+}
+
+async fn a_second_bank_in_the_window_is_found(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid_in_window(&app, &[NotificationKind::Fail, NotificationKind::Pay]).await;
     assert_eq!(settled(&app, &payment, 21).await, expected("paid", "proven"));
     app.finish().await;
+}
+
+/// Neither a look that is not answered nor one that shows nothing yet is the last one.
+async fn a_second_bank_in_the_window_that_shows_late_is_found(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid_in_window(&app, &[NotificationKind::Fail, NotificationKind::Pay]).await;
+    app.break_answer(FIND, ApiFaultKind::StatusBefore { status: 500 });
+    assert_eq!(settled(&app, &payment, 21).await, expected("awaiting_payer", "proven"));
+    let not_yet = json!({ "Model": null, "Success": false, "Message": "Not found" }).to_string();
+    app.break_answer(FIND, ApiFaultKind::StatusAfter { status: 200, body: Some(not_yet) });
+    assert_eq!(settled(&app, &payment, 40).await, expected("awaiting_payer", "proven"));
+    assert_eq!(settled(&app, &payment, 90).await, expected("paid", "proven"));
+    app.finish().await;
+}
+
+/// That the first bank refused was told of: it settles the attempt, and not the question what followed. Nor does a stop.
+async fn a_second_bank_in_the_window_behind_a_refusal_is_found(engine: Engine) {
+    for stops in [false, true] {
+        let app = TestApp::start(engine).await;
+        let payment = paid_in_window(&app, &[NotificationKind::Pay]).await;
+        let app = if stops { app.restart(|_| {}).await } else { app };
+        assert_eq!(settled(&app, &payment, 21).await, expected("paid", "proven"));
+        app.finish().await;
+    }
 }

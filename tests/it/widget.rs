@@ -23,6 +23,7 @@ crate::on_both!(
     a_lost_refusal_holds_the_payment_for_a_moment_only,
     an_operator_sees_which_attempt_holds_the_payment,
     money_that_nobody_told_of_is_found_after_the_hold,
+    attempts_that_are_settled_take_nobodys_turn,
     a_payment_without_data_is_found_by_its_invoice,
 );
 
@@ -241,6 +242,22 @@ async fn money_that_nobody_told_of_is_found_after_the_hold(engine: Engine) {
     app.lose(NotificationKind::Pay);
     app.pay_in_widget(&created, APPROVED).await;
     app.advance(400);
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
+    app.finish().await;
+}
+
+/// One step asks about 20 attempts.
+async fn attempts_that_are_settled_take_nobodys_turn(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    for number in 1..=20 {
+        let created = app.create(widget(&format!("W-{number}"))).await.expect(201);
+        app.pay_in_widget(&created, APPROVED).await;
+    }
+    let created = app.create(widget("W-21")).await.expect(201);
+    app.lose(NotificationKind::Pay);
+    app.pay_in_widget(&created, APPROVED).await;
+    app.advance(21);
     app.running.app.settle_step().await.unwrap();
     assert_eq!(app.payment(created.id()).await.text("/status"), "paid");
     app.finish().await;
