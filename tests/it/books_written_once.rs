@@ -29,6 +29,8 @@ const CHANGING: [(&str, &[&str]); 4] = [
             "attention_raised",
             "test_mode",
             "updated_at",
+            // When the worker looks next at one that is over.
+            "expiry_due_at",
             // Erased, or moved under another key.
             "account_hash",
             "description",
