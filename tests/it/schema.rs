@@ -68,8 +68,8 @@ const UPS: [(&str, &str); 13] = [
         include_str!("../../migrations/postgres/2026-11-28-000012_books_written_once/up.sql"),
     ),
     (
-        include_str!("../../migrations/sqlite/2026-11-28-000015_erased_words/up.sql"),
-        include_str!("../../migrations/postgres/2026-11-28-000015_erased_words/up.sql"),
+        include_str!("../../migrations/sqlite/2026-11-28-000015_left_open/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-28-000015_left_open/up.sql"),
     ),
 ];
 

@@ -199,9 +199,12 @@ async fn words_of_payers_erased_before_are_taken_after_all(engine: Engine) {
     let cleaned = "SELECT count(*) AS value FROM payer_keys WHERE cleaned_at IS NOT NULL";
     assert_eq!(sql.number(cleaned), 1);
 
+    if engine == Engine::Sqlite {
+        sql.run_all(include_str!("../../migrations/sqlite/2026-11-28-000015_left_open/down.sql"));
+    }
     sql.run_all(match engine {
-        Engine::Sqlite => include_str!("../../migrations/sqlite/2026-11-28-000015_erased_words/up.sql"),
-        Engine::Postgres => include_str!("../../migrations/postgres/2026-11-28-000015_erased_words/up.sql"),
+        Engine::Sqlite => include_str!("../../migrations/sqlite/2026-11-28-000015_left_open/up.sql"),
+        Engine::Postgres => include_str!("../../migrations/postgres/2026-11-28-000015_left_open/up.sql"),
     });
     assert_eq!(sql.number(cleaned), 0);
     assert_eq!(sql.number("SELECT count(*) AS value FROM operations WHERE note = 'its own'"), 1);

@@ -6,3 +6,6 @@ UPDATE refunds SET failure = NULL WHERE failure IS NOT NULL AND payment_id IN (S
 UPDATE discrepancies SET close_reason = NULL WHERE close_reason IS NOT NULL AND payment_id IN (SELECT payments.id FROM payments JOIN payer_keys ON payer_keys.id = payments.payer_key_id WHERE payer_keys.erased_at IS NOT NULL);
 -- The fingerprint of a request to erase tells whoever guesses the account that the guess is right.
 UPDATE idempotency_keys SET fingerprint = CAST('' AS BYTEA) WHERE resource_id LIKE 'era_%';
+
+-- REPLACE by the place of a row (rowid), and by a change, takes the row that is in its way without asking a trigger against
+-- deletion. PostgreSQL knows no REPLACE.
