@@ -2,11 +2,11 @@
 
 use super::App;
 use super::capture_payment::is_paying;
-use crate::domain::payment::CLOCKS_DIFFER_S;
 use super::record::Note;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::PaymentId;
+use crate::domain::payment::CLOCKS_DIFFER_S;
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
 use crate::error::Result;

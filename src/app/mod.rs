@@ -48,6 +48,7 @@ mod told_sums;
 mod types;
 mod verify_history;
 mod verify_stories;
+mod verify_told;
 
 pub use approvals::OperatorSettings;
 pub use attempts::Attempt;

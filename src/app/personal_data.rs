@@ -33,7 +33,10 @@ impl App {
             .write(lane, move |tx| {
                 match idempotent::claim(tx, &keyed, None, id.as_str(), None, now, 0)? {
                     None => {}
-                    Some(Repeat::Answered(stored)) => return Ok(Answer { stored, replayed: true }),
+                    Some(Repeat::Answered(stored)) => {
+                        refuse_other_account(tx, &account_id)?;
+                        return Ok(Answer { stored, replayed: true });
+                    }
                     // An erasure has its answer at once: this was another request, of a payer who is erased.
                     Some(Repeat::Live(_)) => return Err(Error::IdempotencyKeyReused),
                 }
@@ -43,6 +46,7 @@ impl App {
                 let erasure = personal_data::erase(tx, &payers, Some(&keyed.caller), empty)?;
                 let stored = present.erasure(&erasure);
                 idempotency::finish(tx, &keyed.caller, &keyed.idempotency, None, &stored)?;
+                idempotency::forget_account(tx, &keyed.caller, &keyed.idempotency)?;
                 Ok(Answer { stored, replayed: false })
             })
             .await?;
@@ -126,6 +130,13 @@ impl App {
         self.parts.metrics.worker("clean", count);
         Ok(count)
     }
+}
+
+/// No fingerprint tells whom an answered erasure was about. Who is held now was not erased by it.
+fn refuse_other_account(tx: &mut Tx<'_>, account_id: &str) -> Result<()> {
+    let is_held = !personal_data::keys_of_account(tx, account_id)?.is_empty()
+        || personal_data::has_payments_without_key(tx, account_id)?;
+    if is_held { Err(Error::IdempotencyKeyReused) } else { Ok(()) }
 }
 
 fn refuse_while_needed(tx: &mut Tx<'_>, account_id: &str, payers: &[String]) -> Result<()> {

@@ -2,11 +2,11 @@
 
 use super::App;
 use super::findings::Compared;
-use crate::domain::payment::CLOCKS_DIFFER_S;
 use super::reconcile::{Step, WORKER, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::TransactionRecordId;
+use crate::domain::payment::CLOCKS_DIFFER_S;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
 use crate::domain::state::CauseType;
 use crate::error::Result;

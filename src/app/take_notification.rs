@@ -436,7 +436,8 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
         None => {
             let attention = Some(Attention::new("unreadable_notification", &incoming.id));
             let note = Note { transaction_id: content.transaction_id, attention, ..Note::default() };
-            ("unreadable", Some(note))
+            // Its number need not be in the books: whoever verifies the history must know.
+            ("unreadable", Some(note.with("notification", "unreadable")))
         }
     };
     let after = note.map(|note| recorder.settle(tx, payment, note)).transpose()?;
@@ -453,7 +454,8 @@ fn note_of(learned: Learned, payment: &Payment, fact: &Fact, incoming: &Incoming
         }
         Learned::OtherPayment | Learned::Unreadable => {
             let attention = Some(Attention::new("contradicting_notification", &incoming.id));
-            ("contradiction", Some(Note { attention, ..Note::about(fact.transaction_id) }))
+            let note = Note { attention, ..Note::about(fact.transaction_id) };
+            ("contradiction", Some(note.with("notification", "contradiction")))
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::told_sums::{self, Order};
 use super::verify_history::{STRETCH, Walk, broken};
+use super::verify_told::Told;
 use crate::clock::Timestamp;
 use crate::domain::money::{Currency, Money};
 use crate::domain::proof::Record;
@@ -36,7 +37,7 @@ fn check_stories(
 ) -> Walk<i64> {
     let known: HashSet<&str> = stretch.iter().map(|payment| payment.id.as_str()).collect();
     let mut stories = stretch.iter().map(Story::begin).peekable();
-    let (mut place, mut met, mut refunds) = ((after.to_owned(), i64::MAX), 0, Vec::new());
+    let (mut place, mut met, mut told) = ((after.to_owned(), i64::MAX), 0, Told::default());
     loop {
         let steps = history_walk::steps(tx, (&place.0, place.1), last, STRETCH)?;
         let Some(end) = steps.last() else { break };
@@ -47,55 +48,15 @@ fn check_stories(
                 met += story.end()?;
             }
             if let Some(story) = stories.peek_mut() {
-                refunds.extend(story.go_on(step, sealed_before)?);
+                story.go_on(step, sealed_before, &mut told)?;
             }
         }
     }
     for story in stories {
         met += story.end()?;
     }
-    check_refunds(tx, &refunds)?;
+    told.check(tx)?;
     Ok(met)
-}
-
-/// A refund that was asked for, as the history tells it.
-struct ToldRefund {
-    id: String,
-    payment_id: String,
-    sequence: i64,
-    amount: String,
-}
-
-impl ToldRefund {
-    /// Told by a row's detail. A row about what the provider did may name a refund that was lost: that one tells no call of ours.
-    fn of(step: &Step, detail: &Map<String, Value>) -> Option<ToldRefund> {
-        let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
-        let (id, amount) = (text("refund_id")?, text("amount")?);
-        text("operation").filter(|operation| operation == "refund")?;
-        Some(ToldRefund { id, payment_id: step.payment_id.clone(), sequence: step.sequence, amount })
-    }
-}
-
-/// Each refund that was asked for is there, of its payment and sum.
-fn check_refunds(tx: &mut Tx<'_>, told: &[ToldRefund]) -> Walk<()> {
-    for stretch in told.chunks(usize::try_from(STRETCH).unwrap_or(1)) {
-        let ids: Vec<&str> = stretch.iter().map(|refund| refund.id.as_str()).collect();
-        let there = history_walk::refunds(tx, &ids)?;
-        for told in stretch {
-            let row = Some((told.payment_id.as_str(), told.sequence));
-            let Some(refund) = there.iter().find(|refund| refund.id == told.id && refund.payment_id == told.payment_id)
-            else {
-                return broken("refunds", row, None, format!("the row tells of {}, which is not there", told.id));
-            };
-            let amount =
-                Currency::parse(&refund.currency).map(|currency| Money::new(refund.amount, currency).to_decimal());
-            if amount.as_ref() != Some(&told.amount) {
-                let what = format!("{} is not of the sum that the row tells, {}: it was changed", told.id, told.amount);
-                return broken("refunds", row, None, what);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// One payment's rows follow one another, end where the payment is, and are sealed or wait for it.
@@ -104,15 +65,17 @@ struct Story<'a> {
     last: i64,
     state: String,
     told: Map<String, Value>,
+    /// What calls a person, as the last row that tells of it leaves it: null where somebody has looked.
+    attention: Option<Value>,
 }
 
 impl Story<'_> {
     fn begin(payment: &Standing) -> Story<'_> {
-        Story { payment, last: 0, state: "none".to_owned(), told: Map::new() }
+        Story { payment, last: 0, state: "none".to_owned(), told: Map::new(), attention: None }
     }
 
-    /// Returns the refund that the row tells of, if it tells of one.
-    fn go_on(&mut self, step: &Step, sealed_before: Timestamp) -> Walk<Option<ToldRefund>> {
+    /// What the row names in other books goes to `told`.
+    fn go_on(&mut self, step: &Step, sealed_before: Timestamp, told: &mut Told) -> Walk<()> {
         let id = self.payment.id.as_str();
         let row = Some((id, step.sequence));
         if step.sequence != self.last + 1 {
@@ -127,13 +90,13 @@ impl Story<'_> {
             return broken("transitions", row, None, what);
         }
         check_sealed("transitions", (id, step.sequence), step.coverage(), sealed_before)?;
-        let mut refund = None;
-        if let Ok(detail) = serde_json::from_str::<Map<String, Value>>(&step.detail) {
-            refund = ToldRefund::of(step, &detail);
-            self.told.extend(detail.into_iter().filter(|(name, _)| name == "sums" || self.last == 0));
-        }
+        let detail: Map<String, Value> = serde_json::from_str(&step.detail).unwrap_or_default();
+        told.take(step, &detail);
+        let looked_at = detail.get("resolved").map(|_| Value::Null);
+        self.attention = detail.get("attention").cloned().or(looked_at).or(self.attention.take());
+        self.told.extend(detail.into_iter().filter(|(name, _)| name == "sums" || self.last == 0));
         (self.last, self.state) = (step.sequence, step.to_status.clone());
-        Ok(refund)
+        Ok(())
     }
 
     /// The payment's own row says what its last row and the told sums say. Rows of versions that told no sums say nothing of
@@ -147,6 +110,10 @@ impl Story<'_> {
         if *state != payment.status {
             let what =
                 format!("the payment is {}, its last row ends in {state}: one of the two was changed", payment.status);
+            return broken("payments", Some((id, last)), None, what);
+        }
+        if self.attention.as_ref().is_some_and(|told| *told != json!(payment.attention)) {
+            let what = "its attention is not what the history tells: the payment's row was changed";
             return broken("payments", Some((id, last)), None, what);
         }
         let currency = Currency::parse(&payment.currency);

@@ -5,9 +5,12 @@ use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 
 use super::Tx;
-use super::schema::{events, history_leaves, history_seals, history_unsealed, payments, refunds, transitions};
+use super::schema::{
+    approvals, events, history_leaves, history_seals, history_unsealed, payments, refunds, transactions, transitions,
+};
 use super::types::{NaiveDateTime, moment};
 use crate::clock::Timestamp;
+use crate::domain::evidence::{TransactionKind, TransactionStatus};
 use crate::domain::proof::Record;
 use crate::error::Result;
 
@@ -41,6 +44,8 @@ pub struct Standing {
     pub language: String,
     /// The line of keys that asked for it.
     pub created_by: String,
+    /// What calls a person.
+    pub attention: Option<String>,
     created_at: NaiveDateTime,
     expires_at: NaiveDateTime,
 }
@@ -69,6 +74,36 @@ pub struct Returned {
     pub currency: String,
     /// How much, minor units.
     pub amount: i64,
+    /// By which transaction it was done.
+    pub transaction_id: Option<i64>,
+}
+
+/// An approval by its own row, unchecked.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = approvals)]
+pub struct Decided {
+    /// The approval.
+    pub id: String,
+    /// What it is about.
+    pub kind: String,
+    /// The payment it is of.
+    pub payment_id: String,
+    /// The currency of its sum.
+    pub currency: Option<String>,
+    /// How much, minor units.
+    pub amount: Option<i64>,
+    /// The call that is corrected.
+    pub operation_id: Option<String>,
+    /// How that call is to end.
+    pub outcome: Option<String>,
+    /// The refund that it made, or that is corrected.
+    pub refund_id: Option<String>,
+    /// The key that asked.
+    pub requested_by: String,
+    /// How far it came.
+    pub state: String,
+    /// The key that decided.
+    pub decided_by: Option<String>,
 }
 
 /// Whether a seal covers something that was recorded, or is to cover it.
@@ -93,6 +128,10 @@ pub struct Step {
     pub from_status: String,
     /// The state after.
     pub to_status: String,
+    /// The key or worker that acted.
+    pub actor: String,
+    /// The provider's transaction it is about.
+    pub transaction_id: Option<i64>,
     /// More about it: JSON as text.
     pub detail: String,
     at: NaiveDateTime,
@@ -139,6 +178,30 @@ pub fn refunds(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Returned>> {
     Ok(refunds::table.filter(refunds::id.eq_any(ids)).select(Returned::as_select()).load(tx.db)?)
 }
 
+/// The payments of transactions by the provider's numbers.
+pub fn owners(tx: &mut Tx<'_>, numbers: &[i64]) -> Result<Vec<(i64, String)>> {
+    Ok(transactions::table
+        .filter(transactions::transaction_id.eq_any(numbers))
+        .select((transactions::transaction_id, transactions::payment_id))
+        .load(tx.db)?)
+}
+
+/// Of these payments, one entry for each transaction that took or held money of the payer, also where it was let go.
+pub fn payments_with_money(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<String>> {
+    let money = [TransactionStatus::Authorized, TransactionStatus::Voided, TransactionStatus::Completed];
+    Ok(transactions::table
+        .filter(transactions::payment_id.eq_any(ids))
+        .filter(transactions::kind.eq(TransactionKind::Payment.as_str()))
+        .filter(transactions::status.eq_any(money.map(TransactionStatus::as_str)))
+        .select(transactions::payment_id)
+        .load(tx.db)?)
+}
+
+/// Approvals by their ids.
+pub fn approvals(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Decided>> {
+    Ok(approvals::table.filter(approvals::id.eq_any(ids)).select(Decided::as_select()).load(tx.db)?)
+}
+
 /// A stretch of the history, payment by payment, after the row `after` and up to the last one of the payment `last`.
 pub fn steps(tx: &mut Tx<'_>, after: (&str, i64), last: &str, limit: i64) -> Result<Vec<Step>> {
     let (payment_id, sequence) = after;
@@ -159,6 +222,8 @@ pub fn steps(tx: &mut Tx<'_>, after: (&str, i64), last: &str, limit: i64) -> Res
             transitions::sequence,
             transitions::from_status,
             transitions::to_status,
+            transitions::actor,
+            transitions::transaction_id,
             transitions::detail,
             transitions::at,
             history_leaves::seal.nullable(),

@@ -283,6 +283,15 @@ fn from_row(tx: &mut Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Clai
     })
 }
 
+/// Empties the fingerprint of a request to erase an account: whoever has the encryption key and guesses the account could
+/// tell by it that the guess is right.
+pub fn forget_account(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> Result<()> {
+    diesel::update(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str())))
+        .set(idempotency_keys::fingerprint.eq(Vec::<u8>::new()))
+        .execute(tx.db)?;
+    Ok(())
+}
+
 /// Whether the key was used for this very request. Of an erased payer the fingerprint is gone, too; what is left is where
 /// the request went. Whoever answers with the live thing compares what else is left: sums and bills.
 fn is_of(vault: &Vault, row: &Row, idempotency: &Idempotency) -> Result<bool> {

@@ -1,9 +1,16 @@
 //! Whoever changes the books beside the history, past the service and its triggers, is found as far as the history binds them.
 
 use crate::history_tampering::{Scene, shows};
-use crate::support::Engine;
+use crate::support::{APPROVED, Engine, Operator, TestApp, card, widget};
 
-crate::on_both!(what_was_asked_for_is_bound, transactions_and_refunds_are_bound, what_is_not_bound_is_not_found);
+crate::on_both!(
+    what_was_asked_for_is_bound,
+    transactions_and_refunds_are_bound,
+    evidence_of_a_second_charge_is_bound,
+    numbers_of_refunds_are_bound,
+    approvals_are_bound,
+    what_is_not_bound_is_not_found,
+);
 
 async fn what_was_asked_for_is_bound(engine: Engine) {
     let mut scene = Scene::set(engine).await;
@@ -43,10 +50,14 @@ async fn transactions_and_refunds_are_bound(engine: Engine) {
         let tampering = format!("UPDATE {table} SET {change} payment_id = '{id}'");
         shows(&scene.found_after(&tampering).await, &["the books", "breaks the law"], &tampering);
     }
+    for (tampering, found) in [
+        (format!("UPDATE transactions SET payment_id = '{other}' WHERE payment_id = '{id}'"), "is with"),
+        (format!("DELETE FROM transactions WHERE payment_id = '{id}'"), "not there"),
+        (format!("DELETE FROM transactions WHERE kind = 'refund' AND payment_id = '{id}'"), "not there"),
+    ] {
+        shows(&scene.found_after(&tampering).await, &["transactions", &id, found], &tampering);
+    }
     for tampering in [
-        format!("UPDATE transactions SET payment_id = '{other}' WHERE payment_id = '{id}'"),
-        format!("DELETE FROM transactions WHERE payment_id = '{id}'"),
-        format!("DELETE FROM transactions WHERE kind = 'refund' AND payment_id = '{id}'"),
         format!(
             "INSERT INTO refunds (id, payment_id, parent_transaction_id, currency, amount, status, created_by, created_at, \
              updated_at) SELECT 'ref_forged', payment_id, parent_transaction_id, currency, amount, 'pending', created_by, \
@@ -70,6 +81,120 @@ async fn transactions_and_refunds_are_bound(engine: Engine) {
     }
     let other_sum = format!("UPDATE refunds SET amount = amount + 1 WHERE payment_id = '{id}'");
     shows(&scene.found_after(&other_sum).await, &["refunds", &id, "sum"], &other_sum);
+    scene.app.stop().await;
+}
+
+async fn paid(app: &TestApp, invoice: &str, transaction: &str) {
+    let pay = [
+        ("TransactionId", transaction),
+        ("Amount", "12500.00"),
+        ("Currency", "KZT"),
+        ("OperationType", "Payment"),
+        ("InvoiceId", invoice),
+        ("AccountId", "user-42"),
+        ("Status", "Completed"),
+    ];
+    app.notify("pay", &pay).await;
+}
+
+async fn evidence_of_a_second_charge_is_bound(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let twice = app.create(widget("KM-1")).await.expect(201).id().to_owned();
+    let other = app.create(widget("KM-2")).await.expect(201).id().to_owned();
+    for (invoice, transaction) in [("KM-1", "5000000001"), ("KM-1", "5000000002"), ("KM-2", "5000000003")] {
+        paid(&app, invoice, transaction).await;
+    }
+    assert_eq!(app.payment(&twice).await.text("/attention"), "paid_twice");
+    app.running.app.seal_step().await.unwrap();
+    let mut scene = Scene::keep(app, twice.clone(), other.clone()).await;
+    let second = "WHERE transaction_id = 5000000002";
+    for (tampering, found) in [
+        (format!("DELETE FROM transactions {second}"), "5000000002, which is not there"),
+        (format!("UPDATE transactions SET transaction_id = 7 {second}"), "5000000002, which is not there"),
+        (format!("UPDATE transactions SET payment_id = '{other}' {second}"), "5000000002, which is with"),
+        (format!("UPDATE transactions SET status = 'declined', captured = 0 {second}"), "paid twice"),
+        (
+            format!(
+                "UPDATE transactions SET payment_id = CASE transaction_id WHEN 5000000001 THEN '{other}' ELSE '{twice}' END \
+                 WHERE transaction_id IN (5000000001, 5000000003)"
+            ),
+            "5000000001, which is with",
+        ),
+    ] {
+        shows(&scene.found_after(&tampering).await, &["transactions", &twice, found], &tampering);
+    }
+    let renumbered = "UPDATE transactions SET transaction_id = 8 WHERE transaction_id = 5000000003";
+    shows(&scene.found_after(renumbered).await, &["transactions", &other, "5000000003"], renumbered);
+    let silenced = "UPDATE payments SET attention = NULL";
+    shows(&scene.found_after(silenced).await, &["payments", &twice, "attention"], silenced);
+    scene.app.stop().await;
+}
+
+async fn numbers_of_refunds_are_bound(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201).id().to_owned();
+    let mut refunds = Vec::new();
+    for _ in 0..2 {
+        let refund = app.refund(&payment, "100.00").await.expect(201);
+        refunds.push(refund.id().to_owned());
+    }
+    app.sandbox.flush_notifications().await;
+    app.running.app.seal_step().await.unwrap();
+    let mut scene = Scene::keep(app, payment.clone(), String::new()).await;
+    let [one, two] = &refunds[..] else { panic!() };
+    let [first, second] = [one, two]
+        .map(|id| scene.sql.number(&format!("SELECT transaction_id AS value FROM refunds WHERE id = '{id}'")));
+    // Both are told, and each still has one of them.
+    let swapped = format!(
+        "UPDATE refunds SET transaction_id = transaction_id + 1000; UPDATE transactions SET refund_id = NULL; \
+         UPDATE refunds SET transaction_id = {second} WHERE id = '{one}'; \
+         UPDATE refunds SET transaction_id = {first} WHERE id = '{two}'; \
+         UPDATE transactions SET refund_id = '{one}' WHERE transaction_id = {second}; \
+         UPDATE transactions SET refund_id = '{two}' WHERE transaction_id = {first}"
+    );
+    shows(&scene.found_after(&swapped).await, &["refunds", &payment, "of which no row tells"], &swapped);
+    let renumbered = format!(
+        "UPDATE refunds SET transaction_id = 7 WHERE id = '{one}'; \
+         UPDATE transactions SET transaction_id = 7 WHERE transaction_id = {first}"
+    );
+    shows(&scene.found_after(&renumbered).await, &["transactions", &payment, "not there"], &renumbered);
+    scene.app.stop().await;
+}
+
+async fn approvals_are_bound(engine: Engine) {
+    let app = TestApp::start_with(engine, |raw| raw.with("operators.second_key_above", "1.00 KZT")).await;
+    let (asks, decides) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201).id().to_owned();
+    let mut ids = Vec::new();
+    for (sum, what) in [("6000.00", Some("approve")), ("500.00", Some("reject")), ("400.00", None)] {
+        let asked = asks.ask_refund(&app, &payment, sum).await.expect(201);
+        if let Some(what) = what {
+            decides.decide(&app, &asked, what).await.expect(200);
+        }
+        ids.push(asked.id().to_owned());
+    }
+    app.sandbox.flush_notifications().await;
+    app.running.app.seal_step().await.unwrap();
+    let mut scene = Scene::keep(app, payment.clone(), String::new()).await;
+    let [approved, rejected, waiting] = &ids[..] else { panic!() };
+    for id in &ids {
+        let gone = format!("DELETE FROM approvals WHERE id = '{id}'");
+        shows(&scene.found_after(&gone).await, &["approvals", &payment, id, "not there"], &gone);
+    }
+    for (id, change, column) in [
+        (waiting, "amount = amount + 1", "amount"),
+        (waiting, "payment_id = 'pay_other'", "payment_id"),
+        (waiting, "requested_by = 'key_other'", "requested_by"),
+        (approved, "requested_by = 'key_other'", "requested_by"),
+        (approved, "decided_by = 'key_other'", "decided_by"),
+        (approved, "state = 'rejected', refund_id = NULL", "refund_id"),
+        (rejected, "decided_by = 'key_other'", "decided_by"),
+        (rejected, "state = 'expired', decided_by = NULL, decider = NULL, decided_at = NULL", "decided_by"),
+        (waiting, "state = 'expired'", "state"),
+    ] {
+        let tampering = format!("UPDATE approvals SET {change} WHERE id = '{id}'");
+        shows(&scene.found_after(&tampering).await, &["approvals", &payment, id, column], &tampering);
+    }
     scene.app.stop().await;
 }
 

@@ -148,7 +148,22 @@ async fn an_erased_payer_leaves_nothing(engine: Engine) {
     // The account comes back as a new payer.
     let again = app.create(planted("KM-2")).await.expect(201);
     assert_eq!(app.payment(again.id()).await.text("/payer/account_id"), ACCOUNT);
+    expect_nobody_is_told_by_the_request(&app, &mut sql).await;
     app.finish().await;
+}
+
+/// The request to erase tells nobody's account any more. Its answer is not given for somebody who is held.
+async fn expect_nobody_is_told_by_the_request(app: &TestApp, sql: &mut Sql) {
+    let requests = "SELECT count(*) AS value FROM idempotency_keys WHERE resource_id LIKE 'era_%'";
+    assert_eq!(sql.number(requests), 2);
+    assert_eq!(sql.number(&format!("{requests} AND length(fingerprint) > 0")), 0);
+    app.create(with_at(planted("KM-3"), "/payer/account_id", json!("other"))).await.expect(201);
+    for account in ["other", ACCOUNT] {
+        let path = format!("/v1/payers/{account}/personal-data");
+        let request = app.request(reqwest::Method::DELETE, &path).header("Idempotency-Key", "erase-1");
+        Reply::receive(request).await.expect_problem(422, "idempotency_key_reused");
+    }
+    assert_eq!(sql.number("SELECT count(*) AS value FROM payer_keys WHERE account_hash IS NOT NULL"), 2);
 }
 
 /// What a key was used for is told apart although its fingerprint is gone.

@@ -18,7 +18,7 @@ crate::on_both!(
 const SCHEMA: &str = include_str!("../../src/store/schema.rs");
 /// Every migration, as SQLite and as PostgreSQL has it. Not 000002, 000013 and 000014: SQLite changes no constraint in place and builds a table
 /// anew instead.
-const UPS: [(&str, &str); 13] = [
+const UPS: [(&str, &str); 14] = [
     (
         include_str!("../../migrations/sqlite/2026-11-22-000000_payments/up.sql"),
         include_str!("../../migrations/postgres/2026-11-22-000000_payments/up.sql"),
@@ -66,6 +66,10 @@ const UPS: [(&str, &str); 13] = [
     (
         include_str!("../../migrations/sqlite/2026-11-28-000012_books_written_once/up.sql"),
         include_str!("../../migrations/postgres/2026-11-28-000012_books_written_once/up.sql"),
+    ),
+    (
+        include_str!("../../migrations/sqlite/2026-11-28-000015_left_open/up.sql"),
+        include_str!("../../migrations/postgres/2026-11-28-000015_left_open/up.sql"),
     ),
     (
         include_str!("../../migrations/sqlite/2026-11-28-000016_asked_until/up.sql"),

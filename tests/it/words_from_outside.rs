@@ -9,6 +9,7 @@ use crate::support::{APPROVED, ENCRYPTION_KEY, Engine, Reply, Sql, TestApp, card
 crate::on_both!(
     words_from_outside_go_with_the_payer,
     words_of_earlier_versions_go_too,
+    words_of_payers_erased_before_are_taken_after_all,
     notifications_without_a_payment_go_with_their_account,
     a_payment_never_takes_the_key_of_a_notification,
     all_of_it_moves_under_a_new_key,
@@ -172,6 +173,43 @@ async fn words_of_earlier_versions_go_too(engine: Engine) {
         assert_eq!(reason(&app, id).await, words);
     }
     erase(&app).await;
+    assert_eq!(secret_hits(&app, &WORDS), 0);
+    app.stop().await;
+}
+
+async fn words_of_payers_erased_before_are_taken_after_all(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let told = tell(&app).await;
+    erase(&app).await;
+    let mut sql = Sql::open(&app.database.url);
+    if engine == Engine::Sqlite {
+        sql.run_all("PRAGMA secure_delete = ON");
+    }
+    // As versions left it that did not seal these words, and did not know of them when they erased.
+    for old in [
+        format!("operations SET note = 'plantedcharge' WHERE payment_id = '{}'", told.refused.id()),
+        format!("refunds SET failure = 'plantedrefund' WHERE id = '{}'", told.refund.id()),
+        format!("discrepancies SET close_reason = 'plantedclosing' WHERE id = '{}'", told.closed[0]),
+    ] {
+        assert_eq!(sql.run(&format!("UPDATE {old}")), Ok(1), "{old}");
+    }
+    let other = app.create(with_at(card("KM-3", APPROVED), "/payer/account_id", json!("another"))).await.expect(201);
+    let note = format!("UPDATE operations SET note = 'its own' WHERE payment_id = '{}'", other.id());
+    assert_eq!(sql.run(&note), Ok(1));
+    let cleaned = "SELECT count(*) AS value FROM payer_keys WHERE cleaned_at IS NOT NULL";
+    assert_eq!(sql.number(cleaned), 1);
+
+    if engine == Engine::Sqlite {
+        sql.run_all(include_str!("../../migrations/sqlite/2026-11-28-000015_left_open/down.sql"));
+    }
+    sql.run_all(match engine {
+        Engine::Sqlite => include_str!("../../migrations/sqlite/2026-11-28-000015_left_open/up.sql"),
+        Engine::Postgres => include_str!("../../migrations/postgres/2026-11-28-000015_left_open/up.sql"),
+    });
+    assert_eq!(sql.number(cleaned), 0);
+    assert_eq!(sql.number("SELECT count(*) AS value FROM operations WHERE note = 'its own'"), 1);
+    app.running.app.clean_step().await.unwrap();
+    assert_eq!(sql.number(cleaned), 1);
     assert_eq!(secret_hits(&app, &WORDS), 0);
     app.stop().await;
 }

@@ -1,0 +1,27 @@
+DROP TRIGGER approvals_no_replace_by_change;
+DROP TRIGGER notifications_no_replace_by_change;
+DROP TRIGGER transactions_no_replace_by_change;
+DROP TRIGGER refunds_no_replace_by_change;
+DROP TRIGGER approvals_stay_in_place;
+DROP TRIGGER notifications_stay_in_place;
+DROP TRIGGER api_keys_stay_in_place;
+DROP TRIGGER transactions_stay_in_place;
+DROP TRIGGER refunds_stay_in_place;
+DROP TRIGGER payments_stay_in_place;
+DROP TRIGGER summary_groups_no_replace_of_place;
+DROP TRIGGER summary_days_no_replace_of_place;
+DROP TRIGGER personal_data_access_ended_no_replace_of_place;
+DROP TRIGGER personal_data_access_no_replace_of_place;
+DROP TRIGGER personal_data_erasures_no_replace_of_place;
+DROP TRIGGER history_leaves_no_replace_of_place;
+DROP TRIGGER history_seals_no_replace_of_place;
+DROP TRIGGER events_no_replace_of_place;
+DROP TRIGGER transitions_no_replace_of_place;
+DROP TRIGGER notifications_no_replace_of_place;
+DROP TRIGGER api_keys_no_replace_of_place;
+DROP TRIGGER approvals_no_replace_of_place;
+DROP TRIGGER transactions_no_replace_of_place;
+DROP TRIGGER refunds_no_replace_of_place;
+DROP TRIGGER payments_no_replace_of_place;
+-- What was erased does not come back.
+SELECT 1;

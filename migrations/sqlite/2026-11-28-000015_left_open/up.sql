@@ -1,0 +1,36 @@
+-- Words from outside that earlier versions kept in the open and that payers who were erased before 000011 left behind. The
+-- worker then empties the files of them, too.
+UPDATE payer_keys SET cleaned_at = NULL WHERE erased_at IS NOT NULL AND id IN (SELECT payer_key_id FROM payments WHERE id IN (SELECT payment_id FROM operations WHERE note IS NOT NULL) OR id IN (SELECT payment_id FROM refunds WHERE failure IS NOT NULL) OR id IN (SELECT payment_id FROM discrepancies WHERE close_reason IS NOT NULL));
+UPDATE operations SET note = NULL WHERE note IS NOT NULL AND payment_id IN (SELECT payments.id FROM payments JOIN payer_keys ON payer_keys.id = payments.payer_key_id WHERE payer_keys.erased_at IS NOT NULL);
+UPDATE refunds SET failure = NULL WHERE failure IS NOT NULL AND payment_id IN (SELECT payments.id FROM payments JOIN payer_keys ON payer_keys.id = payments.payer_key_id WHERE payer_keys.erased_at IS NOT NULL);
+UPDATE discrepancies SET close_reason = NULL WHERE close_reason IS NOT NULL AND payment_id IN (SELECT payments.id FROM payments JOIN payer_keys ON payer_keys.id = payments.payer_key_id WHERE payer_keys.erased_at IS NOT NULL);
+-- The fingerprint of a request to erase tells whoever guesses the account that the guess is right.
+UPDATE idempotency_keys SET fingerprint = CAST('' AS BLOB) WHERE resource_id LIKE 'era_%';
+
+-- REPLACE by the place of a row (rowid), and by a change, takes the row that is in its way without asking a trigger against
+-- deletion. PostgreSQL knows no REPLACE.
+CREATE TRIGGER payments_no_replace_of_place BEFORE INSERT ON payments WHEN EXISTS (SELECT 1 FROM payments WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'payments are not replaced: the row must be unique'); END;
+CREATE TRIGGER refunds_no_replace_of_place BEFORE INSERT ON refunds WHEN EXISTS (SELECT 1 FROM refunds WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'refunds are not replaced: the row must be unique'); END;
+CREATE TRIGGER transactions_no_replace_of_place BEFORE INSERT ON transactions WHEN EXISTS (SELECT 1 FROM transactions WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'transactions are not replaced: the row must be unique'); END;
+CREATE TRIGGER approvals_no_replace_of_place BEFORE INSERT ON approvals WHEN EXISTS (SELECT 1 FROM approvals WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'approvals are not replaced: the row must be unique'); END;
+CREATE TRIGGER api_keys_no_replace_of_place BEFORE INSERT ON api_keys WHEN EXISTS (SELECT 1 FROM api_keys WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'api_keys are not replaced: the row must be unique'); END;
+CREATE TRIGGER notifications_no_replace_of_place BEFORE INSERT ON notifications WHEN EXISTS (SELECT 1 FROM notifications WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'notifications are not replaced: the row must be unique'); END;
+CREATE TRIGGER transitions_no_replace_of_place BEFORE INSERT ON transitions WHEN EXISTS (SELECT 1 FROM transitions WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'transitions are not replaced: the row must be unique'); END;
+CREATE TRIGGER events_no_replace_of_place BEFORE INSERT ON events WHEN EXISTS (SELECT 1 FROM events WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'events are not replaced: the row must be unique'); END;
+CREATE TRIGGER history_seals_no_replace_of_place BEFORE INSERT ON history_seals WHEN EXISTS (SELECT 1 FROM history_seals WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'history_seals are not replaced: the row must be unique'); END;
+CREATE TRIGGER history_leaves_no_replace_of_place BEFORE INSERT ON history_leaves WHEN EXISTS (SELECT 1 FROM history_leaves WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'history_leaves are not replaced: the row must be unique'); END;
+CREATE TRIGGER personal_data_erasures_no_replace_of_place BEFORE INSERT ON personal_data_erasures WHEN EXISTS (SELECT 1 FROM personal_data_erasures WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'personal_data_erasures are not replaced: the row must be unique'); END;
+CREATE TRIGGER personal_data_access_no_replace_of_place BEFORE INSERT ON personal_data_access WHEN EXISTS (SELECT 1 FROM personal_data_access WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'personal_data_access are not replaced: the row must be unique'); END;
+CREATE TRIGGER personal_data_access_ended_no_replace_of_place BEFORE INSERT ON personal_data_access_ended WHEN EXISTS (SELECT 1 FROM personal_data_access_ended WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'personal_data_access_ended are not replaced: the row must be unique'); END;
+CREATE TRIGGER summary_days_no_replace_of_place BEFORE INSERT ON summary_days WHEN EXISTS (SELECT 1 FROM summary_days WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'summary_days are not replaced: the row must be unique'); END;
+CREATE TRIGGER summary_groups_no_replace_of_place BEFORE INSERT ON summary_groups WHEN EXISTS (SELECT 1 FROM summary_groups WHERE rowid = NEW.rowid) BEGIN SELECT RAISE(ABORT, 'summary_groups are not replaced: the row must be unique'); END;
+CREATE TRIGGER payments_stay_in_place BEFORE UPDATE ON payments WHEN NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'what payments say is written once'); END;
+CREATE TRIGGER refunds_stay_in_place BEFORE UPDATE ON refunds WHEN NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'what refunds say is written once'); END;
+CREATE TRIGGER transactions_stay_in_place BEFORE UPDATE ON transactions WHEN NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'what transactions say is written once'); END;
+CREATE TRIGGER api_keys_stay_in_place BEFORE UPDATE ON api_keys WHEN NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'what api_keys say is written once'); END;
+CREATE TRIGGER notifications_stay_in_place BEFORE UPDATE ON notifications WHEN NEW.rowid IS NOT OLD.rowid OR NEW.id IS NOT OLD.id BEGIN SELECT RAISE(ABORT, 'what notifications say is written once'); END;
+CREATE TRIGGER approvals_stay_in_place BEFORE UPDATE ON approvals WHEN NEW.rowid IS NOT OLD.rowid BEGIN SELECT RAISE(ABORT, 'an approval stays as it was requested'); END;
+CREATE TRIGGER refunds_no_replace_by_change BEFORE UPDATE ON refunds WHEN EXISTS (SELECT 1 FROM refunds WHERE transaction_id = NEW.transaction_id AND id <> OLD.id) BEGIN SELECT RAISE(ABORT, 'refunds are not replaced: the row must be unique'); END;
+CREATE TRIGGER transactions_no_replace_by_change BEFORE UPDATE ON transactions WHEN EXISTS (SELECT 1 FROM transactions WHERE refund_id = NEW.refund_id AND id <> OLD.id) BEGIN SELECT RAISE(ABORT, 'transactions are not replaced: the row must be unique'); END;
+CREATE TRIGGER notifications_no_replace_by_change BEFORE UPDATE ON notifications WHEN EXISTS (SELECT 1 FROM notifications WHERE kind = NEW.kind AND digest = NEW.digest AND id <> OLD.id) BEGIN SELECT RAISE(ABORT, 'notifications are not replaced: the row must be unique'); END;
+CREATE TRIGGER approvals_no_replace_by_change BEFORE UPDATE ON approvals WHEN EXISTS (SELECT 1 FROM approvals WHERE refund_id = NEW.refund_id AND kind = 'refund' AND NEW.kind = 'refund' AND id <> OLD.id) OR EXISTS (SELECT 1 FROM approvals WHERE operation_id = NEW.operation_id AND state = NEW.state AND state IN ('pending', 'approved') AND id <> OLD.id) BEGIN SELECT RAISE(ABORT, 'approvals are not replaced: the row must be unique'); END;
