@@ -78,8 +78,8 @@ impl App {
         }
         let ours = |fact: &Fact| fact.payment_id.as_deref() == Some(payment.id.as_str());
         let latest = match self.parts.provider.find(&payment.invoice_id).await {
-            Outcome::Answered(Some(fact)) if !ours(&fact) => {
-                // The bill shows its latest attempt only: one of this payment may stand behind it.
+            Outcome::Answered(Some(fact)) if !ours(&fact) || fact.status < TransactionStatus::Authorized => {
+                // The bill shows its latest attempt only: money of this payment may stand behind it.
                 let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours(fact);
                 let until = self.now().plus_seconds(CLOCKS_DIFFER_S);
                 match self.search_register(payment.created_at, until, is_payment).await {

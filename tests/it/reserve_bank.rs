@@ -17,6 +17,7 @@ crate::on_both!(
     a_second_bank_that_the_register_shows_late_is_found,
     a_refusal_behind_a_lost_answer_declines_when_nothing_else_can_come,
     a_second_bank_in_the_window_is_found,
+    a_second_bank_behind_a_later_attempt_keeps_the_payment_from_expiring,
     a_second_bank_in_the_window_that_shows_late_is_found,
     a_second_bank_in_the_window_behind_a_refusal_is_found,
 );
@@ -225,4 +226,25 @@ async fn a_second_bank_in_the_window_behind_a_refusal_is_found(engine: Engine) {
         assert_eq!(settled(&app, &payment, 21).await, expected("paid", "proven"));
         app.finish().await;
     }
+}
+
+/// The bill shows a later attempt of the same payment, which was refused; nobody asked about the first one meanwhile.
+async fn a_second_bank_behind_a_later_attempt_keeps_the_payment_from_expiring(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(widget("R-1")).await.expect(201);
+    let mut attempt = order(&payment, CARD_THREE_DS);
+    attempt["skip_three_ds"] = Value::Bool(false);
+    let first = app.pay(attempt).await.json["transaction_id"].as_i64().unwrap();
+    fall_back(&app);
+    app.lose(NotificationKind::Fail);
+    app.lose(NotificationKind::Pay);
+    let answer = json!({ "TransactionId": first, "PaRes": cloudpayments_sandbox::engine::pa_res(first, true) });
+    app.at_provider(FINISH, answer).await;
+    app.sandbox.flush_notifications().await;
+    // Its Check is refused beside the first one.
+    app.pay(order(&payment, CARD_THREE_DS)).await;
+    app.advance(4 * 86_400);
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(seen(&app, &payment).await, expected("paid", "proven"));
+    app.finish().await;
 }
