@@ -13,12 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::App;
 use super::capture_payment::{CHECK_HOLDS_S, may_be_paid};
+use super::resolve::Ours;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, Transaction, TransactionStatus};
 use crate::domain::id::{PaymentId, TransactionRecordId};
 use crate::error::Result;
-use crate::store::{payments, transactions};
+use crate::store::{Tx, payments, transactions};
 
 /// Most outcomes are told sooner, seconds. Each further pause is as long as all before it.
 const FIRST_QUESTION_S: i64 = 20;
@@ -158,11 +159,13 @@ impl App {
     /// money was found, if the provider answered.
     async fn look_for_second_bank(&self, payment_id: &PaymentId) -> Result<Outcome<bool>> {
         let id = payment_id.clone();
-        let payment = self.parts.store.read(move |tx| payments::get(tx, &id)).await?;
-        let outcome = self.parts.provider.find(&payment.invoice_id).await;
-        let is_money = |fact: &Fact| {
-            fact.payment_id.as_deref() == Some(payment_id.as_str()) && fact.status >= TransactionStatus::Authorized
+        let read = move |tx: &mut Tx<'_>| {
+            let payment = payments::get(tx, &id)?;
+            Ok((Ours::of(tx, &payment)?, payment.invoice_id))
         };
+        let (ours, invoice_id) = self.parts.store.read(read).await?;
+        let outcome = self.parts.provider.find(&invoice_id).await;
+        let is_money = |fact: &Fact| ours.is(fact) && fact.status >= TransactionStatus::Authorized;
         match outcome.map(|found| found.filter(is_money)) {
             Outcome::Answered(Some(fact)) => {
                 self.book_lookup(payment_id, WORKER, fact).await?;

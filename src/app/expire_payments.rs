@@ -3,14 +3,14 @@
 use super::App;
 use super::capture_payment::is_paying;
 use super::record::Note;
+use super::resolve::Ours;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::PaymentId;
-use crate::domain::payment::CLOCKS_DIFFER_S;
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
 use crate::error::Result;
-use crate::store::{Lane, payments, transactions};
+use crate::store::{Lane, Tx, payments, transactions};
 
 const STEP_LIMIT: i64 = 50;
 /// A payment that could not be ended is looked at again after a pause between these, seconds.
@@ -67,8 +67,9 @@ impl App {
 
     /// What the provider knows of the payment: `None` when it does not answer.
     pub(super) async fn last_look(&self, payment: &Payment) -> Result<Option<Vec<Fact>>> {
-        let id = payment.id.clone();
-        let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &id)).await?;
+        let wanted = payment.clone();
+        let read = move |tx: &mut Tx<'_>| Ok((transactions::of_payment(tx, &wanted.id)?, Ours::of(tx, &wanted)?));
+        let (known, ours) = self.parts.store.read(read).await?;
         let mut facts = Vec::new();
         for transaction in known.iter().filter(|transaction| transaction.kind == TransactionKind::Payment) {
             match self.parts.provider.get(transaction.transaction_id).await {
@@ -76,13 +77,11 @@ impl App {
                 _ => return Ok(None),
             }
         }
-        let ours = |fact: &Fact| fact.payment_id.as_deref() == Some(payment.id.as_str());
         let latest = match self.parts.provider.find(&payment.invoice_id).await {
-            Outcome::Answered(Some(fact)) if !ours(&fact) || fact.status < TransactionStatus::Authorized => {
+            Outcome::Answered(Some(fact)) if !ours.is(&fact) || fact.status < TransactionStatus::Authorized => {
                 // The bill shows its latest attempt only: money of this payment may stand behind it.
-                let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours(fact);
-                let until = self.now().plus_seconds(CLOCKS_DIFFER_S);
-                match self.search_register(payment.created_at, until, is_payment).await {
+                let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours.is(fact);
+                match self.search_register(payment.created_at, self.now(), is_payment).await {
                     Some(behind) => behind,
                     None => return Ok(None),
                 }

@@ -78,7 +78,7 @@ pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<
         return payments::find(tx, &refund.payment_id);
     }
     match traces.invoice_id {
-        Some(invoice_id) => Ok(only_one(payments::of_invoice(tx, invoice_id)?, traces.sum)),
+        Some(invoice_id) => Ok(only_one(&payments::of_invoice(tx, invoice_id)?, traces.sum).cloned()),
         None => Ok(None),
     }
 }
@@ -97,13 +97,40 @@ pub(super) fn is_lost(tx: &mut Tx<'_>, payment_id: Option<&str>, refund_id: Opti
     }
 }
 
-/// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.
-fn only_one(candidates: Vec<Payment>, sum: Option<Money>) -> Option<Payment> {
-    if candidates.len() == 1 {
-        return candidates.into_iter().next();
+/// Which records of the register belong to a payment: what [`payment_of`] would say of each, without asking for each.
+pub(super) struct Ours {
+    id: PaymentId,
+    invoice_id: String,
+    /// All payments of the bill.
+    of_bill: Vec<Payment>,
+}
+
+impl Ours {
+    /// What belongs to `payment`.
+    pub(super) fn of(tx: &mut Tx<'_>, payment: &Payment) -> Result<Ours> {
+        let of_bill = payments::of_invoice(tx, &payment.invoice_id)?;
+        Ok(Ours { id: payment.id.clone(), invoice_id: payment.invoice_id.clone(), of_bill })
     }
-    let mut same_sum: Vec<Payment> =
-        candidates.into_iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
+
+    /// Whether a record names the payment or, where the window was given no name to send along, only its bill.
+    pub(super) fn is(&self, fact: &Fact) -> bool {
+        match fact.payment_id.as_deref().and_then(PaymentId::parse) {
+            Some(named) => named == self.id,
+            None => {
+                fact.invoice_id.as_deref() == Some(self.invoice_id.as_str())
+                    && only_one(&self.of_bill, fact.amount).is_some_and(|payment| payment.id == self.id)
+            }
+        }
+    }
+}
+
+/// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.
+fn only_one(candidates: &[Payment], sum: Option<Money>) -> Option<&Payment> {
+    if let [payment] = candidates {
+        return Some(payment);
+    }
+    let mut same_sum: Vec<&Payment> =
+        candidates.iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
     if same_sum.len() > 1 {
         same_sum.retain(|payment| payment.status.is_open());
     }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::conclude::{Conclusion, conclude, told};
 use super::record::Note;
+use super::resolve::Ours;
 use super::{App, Caller, Gap, PaymentDetails};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{Outcome, Sending};
@@ -134,11 +135,11 @@ impl App {
 
     pub(super) async fn facts_now(&self, id: &PaymentId) -> Result<Vec<Fact>> {
         let wanted = id.clone();
-        let (payment, known) = self
-            .parts
-            .store
-            .read(move |tx| Ok((payments::get(tx, &wanted)?, transactions::of_payment(tx, &wanted)?)))
-            .await?;
+        let read = move |tx: &mut Tx<'_>| {
+            let payment = payments::get(tx, &wanted)?;
+            Ok((Ours::of(tx, &payment)?, transactions::of_payment(tx, &wanted)?, payment.invoice_id))
+        };
+        let (ours, known, invoice_id) = self.parts.store.read(read).await?;
         let mut facts = Vec::new();
         for transaction in known.iter().filter(|transaction| transaction.kind == TransactionKind::Payment) {
             if let Outcome::Answered(Some(fact)) = self.parts.provider.get(transaction.transaction_id).await {
@@ -146,8 +147,8 @@ impl App {
             }
         }
         if facts.is_empty()
-            && let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
-            && fact.payment_id.as_deref() == Some(id.as_str())
+            && let Outcome::Answered(Some(fact)) = self.parts.provider.find(&invoice_id).await
+            && ours.is(&fact)
         {
             facts.push(fact);
         }
@@ -294,9 +295,11 @@ impl App {
     /// The transaction that a charge of this payment made, besides the one that the call was about. `None` while nothing is
     /// proven.
     async fn made_by(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Option<Fact>> {
+        let of_bill = payment.clone();
+        let ours = self.parts.store.read(move |tx| Ours::of(tx, &of_bill)).await.ok()?;
         let ours = |fact: &Fact| {
             fact.kind == TransactionKind::Payment
-                && fact.payment_id.as_deref() == Some(payment.id.as_str())
+                && ours.is(fact)
                 && Some(fact.transaction_id) != operation.transaction_id
         };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
@@ -420,8 +423,8 @@ impl App {
         self.parts.settings.provider_works_s
     }
 
-    /// The strongest matching transaction in the register from shortly before `since` to `until`: no longer than it has to
-    /// be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
+    /// The strongest matching transaction in the register from shortly before `since` to `until` by our clock: no longer than it
+    /// has to be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
     /// end: then nothing is proven.
     pub(super) async fn search_register(
         &self,
@@ -430,6 +433,7 @@ impl App {
         wanted: impl Fn(&Fact) -> bool,
     ) -> Option<Option<Fact>> {
         let from = since.plus_seconds(-self.provider_works_s());
+        let until = until.plus_seconds(CLOCKS_DIFFER_S);
         let mut best: Option<Fact> = None;
         let mut unreadable = 0;
         for number in 1..=MAX_PAGES {

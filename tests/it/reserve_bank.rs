@@ -4,8 +4,8 @@ use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Body, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, Engine, Reply, TestApp, card, expect_sums, order, transaction_id,
-    widget, with,
+    Body, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, Engine, Reply, TestApp, card, expect_sums, money, order,
+    transaction_id, widget, with,
 };
 
 crate::on_both!(
@@ -20,6 +20,9 @@ crate::on_both!(
     a_second_bank_behind_a_later_attempt_keeps_the_payment_from_expiring,
     a_second_bank_in_the_window_that_shows_late_is_found,
     a_second_bank_in_the_window_behind_a_refusal_is_found,
+    a_second_bank_without_a_name_is_found,
+    a_payment_is_not_withdrawn_beside_a_second_bank_without_a_name,
+    a_second_bank_without_a_name_belongs_to_the_payment_of_its_sum,
 );
 
 const FINISH: &str = "/payments/cards/post3ds";
@@ -182,7 +185,21 @@ async fn a_refusal_behind_a_lost_answer_declines_when_nothing_else_can_come(engi
 /// A payer pays in the provider's window by a second bank, and these notifications are lost.
 async fn paid_in_window(app: &TestApp, notifications: &[NotificationKind]) -> Reply {
     let payment = app.create(widget("R-1")).await.expect(201);
-    let mut attempt = order(&payment, CARD_THREE_DS);
+    let attempt = order(&payment, CARD_THREE_DS);
+    second_bank_takes(app, attempt, notifications).await;
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
+    payment
+}
+
+/// The same, where the site gave the window nothing to send along: only the bill tells whose the money is.
+async fn paid_without_a_name(app: &TestApp) -> Reply {
+    let payment = app.create(widget("R-1")).await.expect(201);
+    let attempt = with(order(&payment, CARD_THREE_DS), "data", Value::Null);
+    second_bank_takes(app, attempt, &[NotificationKind::Fail, NotificationKind::Pay]).await;
+    payment
+}
+
+async fn second_bank_takes(app: &TestApp, mut attempt: Body, notifications: &[NotificationKind]) {
     attempt["skip_three_ds"] = Value::Bool(false);
     let first = app.pay(attempt).await.json["transaction_id"].as_i64().unwrap();
     fall_back(app);
@@ -193,8 +210,6 @@ async fn paid_in_window(app: &TestApp, notifications: &[NotificationKind]) -> Re
     let done = app.at_provider(FINISH, answer).await;
     assert_eq!(done.json["Model"]["TransactionId"], first + 1, "{}", done.json);
     app.sandbox.flush_notifications().await;
-    assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
-    payment
 }
 
 async fn a_second_bank_in_the_window_is_found(engine: Engine) {
@@ -232,19 +247,39 @@ async fn a_second_bank_in_the_window_behind_a_refusal_is_found(engine: Engine) {
 async fn a_second_bank_behind_a_later_attempt_keeps_the_payment_from_expiring(engine: Engine) {
     let app = TestApp::start(engine).await;
     let payment = app.create(widget("R-1")).await.expect(201);
-    let mut attempt = order(&payment, CARD_THREE_DS);
-    attempt["skip_three_ds"] = Value::Bool(false);
-    let first = app.pay(attempt).await.json["transaction_id"].as_i64().unwrap();
-    fall_back(&app);
-    app.lose(NotificationKind::Fail);
-    app.lose(NotificationKind::Pay);
-    let answer = json!({ "TransactionId": first, "PaRes": cloudpayments_sandbox::engine::pa_res(first, true) });
-    app.at_provider(FINISH, answer).await;
-    app.sandbox.flush_notifications().await;
+    let attempt = order(&payment, CARD_THREE_DS);
+    second_bank_takes(&app, attempt, &[NotificationKind::Fail, NotificationKind::Pay]).await;
     // Its Check is refused beside the first one.
     app.pay(order(&payment, CARD_THREE_DS)).await;
     app.advance(4 * 86_400);
     app.running.app.expire_step().await.unwrap();
     assert_eq!(seen(&app, &payment).await, expected("paid", "proven"));
     app.finish().await;
+}
+
+async fn a_second_bank_without_a_name_is_found(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid_without_a_name(&app).await;
+    assert_eq!(settled(&app, &payment, 21).await, expected("paid", "proven"));
+    app.stop().await;
+}
+
+async fn a_payment_is_not_withdrawn_beside_a_second_bank_without_a_name(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid_without_a_name(&app).await;
+    app.act(payment.id(), "cancel", json!({})).await.expect(409);
+    assert_eq!(seen(&app, &payment).await, expected("paid", "proven"));
+    app.stop().await;
+}
+
+/// Two payments of one bill: the sum tells which one was paid. The other one expires.
+async fn a_second_bank_without_a_name_belongs_to_the_payment_of_its_sum(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let other = app.create(with(widget("R-1"), "amount", money("9000.00"))).await.expect(201);
+    let payment = paid_without_a_name(&app).await;
+    app.advance(4 * 86_400);
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(seen(&app, &payment).await, expected("paid", "proven"));
+    assert_eq!(seen(&app, &other).await, expected("expired", "proven"));
+    app.stop().await;
 }
