@@ -45,7 +45,10 @@ fn promises_hold(world: &World, books: &Books) {
             one.kind == TransactionKind::Payment
                 && matches!(one.status, TransactionStatus::Authorized | TransactionStatus::Completed)
         };
-        if let Some(over) = promised.over.as_deref().filter(|_| final_for_all)
+        // That a hold was released by hand is told as it is. Another attempt, let through before, may show afterwards that it
+        // holds money, too: money after the end.
+        let by_hand = account.transactions.iter().any(|one| world.provider.released_by_hand(one.transaction_id));
+        if let Some(over) = promised.over.as_deref().filter(|over| final_for_all && !(by_hand && *over == "cancelled"))
             && account.transactions.iter().any(|one| takes(&one))
         {
             world.violated("an outcome is told only when it is proven", Some(id), format!("told to be {over}"));

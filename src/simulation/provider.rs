@@ -1,7 +1,7 @@
 //! The provider in the same process: the sandbox's engine, with the part of its shell that asks the Check and delivers
 //! notifications.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use cloudpayments_sandbox::engine::{
@@ -33,6 +33,8 @@ pub(super) struct Provider {
     pub wake: Notify,
     /// One request at a time under one `X-Request-ID`.
     turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Holds that were released by hand.
+    released: Mutex<BTreeSet<i64>>,
     check_off: bool,
 }
 
@@ -40,7 +42,7 @@ impl Provider {
     pub(super) fn new(chance: &mut Chance, check_off: bool) -> Provider {
         let config = Weather::sandbox(chance);
         let engine = Engine::new(config.clone(), "https://sandbox.example.kz".to_owned(), chance.next());
-        Provider { config, engine: Mutex::new(engine), wake: Notify::new(), turns: Mutex::default(), check_off }
+        Provider { config, engine: Mutex::new(engine), wake: Notify::new(), turns: Mutex::default(), released: Mutex::default(), check_off }
     }
 
     pub(super) fn api_secret(&self) -> &str {
@@ -61,6 +63,11 @@ impl Provider {
     /// Looks into the engine.
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut Engine) -> T) -> T {
         look(&mut lock(&self.engine))
+    }
+
+    /// Whether a hold was released by hand.
+    pub(super) fn released_by_hand(&self, id: i64) -> bool {
+        lock(&self.released).contains(&id)
     }
 
     /// A transaction as the provider has it.
@@ -198,6 +205,9 @@ impl World {
         let done = self
             .at_engine(&format!("cabinet {transaction_id}"), |engine, now| engine.release(transaction_id, now))
             .is_ok();
+        if done {
+            lock(&self.provider.released).insert(transaction_id);
+        }
         self.note(&format!("cabinet: void {transaction_id}: {done}"));
     }
 }
