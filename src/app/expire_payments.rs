@@ -81,7 +81,7 @@ impl App {
             Outcome::Answered(Some(fact)) if !ours.is(&fact) || fact.status < TransactionStatus::Authorized => {
                 // The bill shows its latest attempt only: money of this payment may stand behind it.
                 let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours.is(fact);
-                match self.search_register(payment.created_at, self.now(), is_payment).await {
+                match self.search_register(&ours, payment.created_at, self.now(), is_payment).await {
                     Some(behind) => behind,
                     None => return Ok(None),
                 }

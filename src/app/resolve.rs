@@ -122,6 +122,19 @@ impl Ours {
             }
         }
     }
+
+    /// Whether an item that is no fact may belong to the payment: beside it nothing is proven. What the terminal has under
+    /// way for others keeps nobody from being told.
+    pub(super) fn may_be(&self, item: &Unreadable) -> bool {
+        let named = item.payment_id.as_deref().and_then(PaymentId::parse);
+        match item.invoice_id.as_deref() {
+            Some(bill) if bill != self.invoice_id => false,
+            Some(_) => {
+                named.is_none_or(|named| self.of_bill.iter().all(|other| other.id != named || other.id == self.id))
+            }
+            None => named.is_none_or(|named| named == self.id),
+        }
+    }
 }
 
 /// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.

@@ -296,10 +296,10 @@ impl App {
     /// proven.
     async fn made_by(&self, payment: &Payment, operation: &Operation, age_s: i64) -> Option<Option<Fact>> {
         let of_bill = payment.clone();
-        let ours = self.parts.store.read(move |tx| Ours::of(tx, &of_bill)).await.ok()?;
+        let whose = self.parts.store.read(move |tx| Ours::of(tx, &of_bill)).await.ok()?;
         let ours = |fact: &Fact| {
             fact.kind == TransactionKind::Payment
-                && ours.is(fact)
+                && whose.is(fact)
                 && Some(fact.transaction_id) != operation.transaction_id
         };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await
@@ -311,7 +311,7 @@ impl App {
         let over = age_s > self.provider_works_s();
         // A charge is sent once: what it made is no younger than the time that the provider had for it.
         let until = operation.sent_by().plus_seconds(self.provider_works_s());
-        match self.search_register(operation.not_before(), until, ours).await? {
+        match self.search_register(&whose, operation.not_before(), until, ours).await? {
             // The provider may still try a second bank under the same call, whether the first one refused or is asking the
             // payer: only money is an end before it can no longer be working on it.
             Some(fact) if fact.status < TransactionStatus::Authorized && !over => None,
@@ -356,11 +356,12 @@ impl App {
         let named = |fact: &Fact| given_back(fact) && fact.refund_id.as_deref() == Some(refund_id.as_str());
         // A refund is asked for again as long as the provider remembers it.
         let until = operation.sent_by().plus_seconds(PROVIDER_MEMORY_S + self.provider_works_s());
-        if let Some(fact) = self.search_register(operation.not_before(), until, named).await? {
+        let of_bill = payment.clone();
+        let read = move |tx: &mut Tx<'_>| Ok((Ours::of(tx, &of_bill)?, transactions::of_payment(tx, &of_bill.id)?));
+        let (whose, known) = self.parts.store.read(read).await.ok()?;
+        if let Some(fact) = self.search_register(&whose, operation.not_before(), until, named).await? {
             return Some(Conclusion::Refunded(fact.transaction_id));
         }
-        let id = payment.id.clone();
-        let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &id)).await.ok()?;
         let somebody_elses = |fact: &Fact| {
             known.iter().filter(|known| known.transaction_id == fact.transaction_id).any(|known| {
                 let of_another = known.refund_id.as_ref().is_some_and(|named| named != refund_id);
@@ -376,7 +377,7 @@ impl App {
                 && fact.parent_transaction_id.is_none_or(|parent| Some(parent) == operation.transaction_id)
                 && !somebody_elses(fact)
         };
-        if self.search_register(operation.not_before(), until, maybe_ours).await?.is_some() {
+        if self.search_register(&whose, operation.not_before(), until, maybe_ours).await?.is_some() {
             if age_s > PROVIDER_MEMORY_S {
                 self.call_for_a_person(&payment.id, Attention::new("refund_unclear", &operation.id)).await;
             }
@@ -428,6 +429,7 @@ impl App {
     /// end: then nothing is proven.
     pub(super) async fn search_register(
         &self,
+        ours: &Ours,
         since: Timestamp,
         until: Timestamp,
         wanted: impl Fn(&Fact) -> bool,
@@ -444,7 +446,7 @@ impl App {
             {
                 best = Some(fact);
             }
-            unreadable += page.unreadable.len();
+            unreadable += page.unreadable.iter().filter(|item| ours.may_be(item)).count();
             if page.last {
                 // Money that is seen is proof by itself. What cannot be read may be money, too: beside it neither a refusal
                 // nor nothing at all proves anything.

@@ -42,7 +42,14 @@ impl Provider {
     pub(super) fn new(chance: &mut Chance, check_off: bool) -> Provider {
         let config = Weather::sandbox(chance);
         let engine = Engine::new(config.clone(), "https://sandbox.example.kz".to_owned(), chance.next());
-        Provider { config, engine: Mutex::new(engine), wake: Notify::new(), turns: Mutex::default(), released: Mutex::default(), check_off }
+        Provider {
+            config,
+            engine: Mutex::new(engine),
+            wake: Notify::new(),
+            turns: Mutex::default(),
+            released: Mutex::default(),
+            check_off,
+        }
     }
 
     pub(super) fn api_secret(&self) -> &str {

@@ -1,7 +1,7 @@
 //! What asking the provider proves, and what it does not.
 
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     APPROVED, CARD_NO_FUNDS, CARD_THREE_DS, Engine, Reply, TestApp, card, expect_sums, order, widget, with,
@@ -10,6 +10,7 @@ use crate::support::{
 crate::on_both!(
     a_lost_charge_on_a_later_page_of_the_register_is_found,
     what_cannot_be_read_may_be_the_lost_charge,
+    what_cannot_be_read_of_others_keeps_nobody_waiting,
     a_first_bank_that_asks_the_payer_does_not_decide_a_lost_charge,
     a_charge_of_another_payment_is_not_taken_for_the_lost_one,
     a_bill_that_another_payment_has_paid_does_not_pay_this_one,
@@ -71,12 +72,36 @@ async fn a_lost_charge_on_a_later_page_of_the_register_is_found(engine: Engine) 
 async fn what_cannot_be_read_may_be_the_lost_charge(engine: Engine) {
     let app = TestApp::start(engine).await;
     let lost = lost_charge(&app, ApiFaultKind::DropBefore).await;
-    let page = json!({ "Model": [{ "TransactionId": "of a kind to come" }], "Success": true, "Message": null });
-    let page = ApiFaultKind::StatusAfter { status: 200, body: Some(page.to_string()) };
-    app.break_answer(LIST, page);
+    app.break_answer(LIST, one_item(&json!({ "TransactionId": "of a kind to come" })));
     assert_eq!(settled(&app, &lost, OVER_S).await, expected("processing", "undetermined"));
-    assert_eq!(settled(&app, &lost, 60).await, expected("expired", "proven"));
+    app.break_answer(LIST, one_item(&pending("L-1", lost.id())));
+    assert_eq!(settled(&app, &lost, 60).await, expected("processing", "undetermined"));
+    // Our name travels through a browser; the bill does not.
+    app.break_answer(LIST, one_item(&pending("L-1", "pay_01kaq0j5m8x2v9c4t7b1n6r3ed")));
+    assert_eq!(settled(&app, &lost, 120).await, expected("processing", "undetermined"));
+    assert_eq!(settled(&app, &lost, 240).await, expected("expired", "proven"));
     app.finish().await;
+}
+
+async fn what_cannot_be_read_of_others_keeps_nobody_waiting(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let other = app.create(card("L-1", APPROVED)).await.expect(201);
+    for of_others in [pending("L-2", "pay_01kaq0j5m8x2v9c4t7b1n6r3ed"), pending("L-1", other.id())] {
+        let lost = lost_charge(&app, ApiFaultKind::DropBefore).await;
+        app.break_answer(LIST, one_item(&of_others));
+        assert_eq!(settled(&app, &lost, OVER_S).await, expected("expired", "proven"));
+    }
+    app.finish().await;
+}
+
+fn pending(bill: &str, payment_id: &str) -> Value {
+    let data = json!({ "payment_id": payment_id }).to_string();
+    json!({ "TransactionId": 5_000_000_001_i64, "Type": 0, "Status": "Pending", "InvoiceId": bill, "JsonData": data })
+}
+
+fn one_item(item: &Value) -> ApiFaultKind {
+    let page = json!({ "Model": [item], "Success": true, "Message": null });
+    ApiFaultKind::StatusAfter { status: 200, body: Some(page.to_string()) }
 }
 
 /// The provider may try a second bank under the same call: what the first one does is no end of it.
