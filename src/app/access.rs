@@ -1,5 +1,5 @@
 //! Who may see what tells of a payer, and the record of those who did: the payer, the site's own words about the payment
-//! (description, metadata, return address, reasons of refunds), and that an account has payments.
+//! (description, metadata, return address, reasons of refunds), what operators wrote, and that an account has payments.
 //!
 //! The key that created a payment sees what it sent, and so do the other keys of its line. A key with `personal_data:write`
 //! sees all of it, and each reading is written down before the answer goes out: once for each key, payment and hour, so that
@@ -8,14 +8,14 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Access, App, Caller, PaymentDetails, PaymentFilter};
+use super::{Access, App, Caller, PaymentDetails, PaymentFilter, Transition};
 use crate::clock::Timestamp;
 use crate::domain::id::{AccessId, ApiKeyId, PaymentId};
 use crate::domain::payment::{NO_METADATA, Payer, Payment};
 use crate::domain::refund::Refund;
 use crate::domain::scope::Scope;
 use crate::error::Result;
-use crate::store::{Lane, payments, personal_data};
+use crate::store::{Lane, payments, personal_data, transitions};
 use crate::vault;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -144,16 +144,44 @@ impl App {
             return Ok(refunds);
         }
         if caller.scopes.contains(&Scope::PersonalDataWrite) {
-            let now = self.now();
-            if !self.readings.is_recorded(now, &caller.key_id, &Read::Payment(id.clone())) {
-                self.record_readings(caller, now, vec![id]).await?;
-            }
+            self.record_reading(caller, id).await?;
             return Ok(refunds);
         }
         for refund in refunds.iter_mut().filter(|refund| is_foreign(refund)) {
             refund.reason = None;
         }
         Ok(refunds)
+    }
+
+    async fn record_reading(&self, caller: &Caller, id: PaymentId) -> Result<()> {
+        let now = self.now();
+        if self.readings.is_recorded(now, &caller.key_id, &Read::Payment(id.clone())) {
+            return Ok(());
+        }
+        self.record_readings(caller, now, vec![id]).await
+    }
+
+    /// A payment's history as this caller may see it: what operators wrote into it to operators, to the line of keys that
+    /// created the payment, and, recorded first, to keys with `personal_data:write`.
+    ///
+    /// # Errors
+    /// When the record cannot be written: then nothing is shown.
+    pub(super) async fn history_shown_to(
+        &self,
+        caller: &Caller,
+        payment: &Payment,
+        mut rows: Vec<Transition>,
+    ) -> Result<Vec<Transition>> {
+        let is_told = caller.created(payment) || caller.scopes.contains(&Scope::OpsWrite);
+        if is_told || !rows.iter().any(transitions::holds_words) {
+            return Ok(rows);
+        }
+        if caller.scopes.contains(&Scope::PersonalDataWrite) {
+            self.record_reading(caller, payment.id.clone()).await?;
+            return Ok(rows);
+        }
+        rows.iter_mut().for_each(transitions::take_words_out);
+        Ok(rows)
     }
 
     /// Records that this caller looks for payments of an account: what is found, and that nothing is, tells of a person.

@@ -77,18 +77,24 @@ impl App {
             .await
     }
 
-    /// A stretch of a payment's history, oldest first, after row `after`.
+    /// A stretch of a payment's history, oldest first, after row `after`, as this caller may see it.
     ///
     /// # Errors
     /// [`crate::error::Error::NotFound`].
-    pub async fn list_transitions(&self, id: PaymentId, after: i64, limit: i64) -> Result<Listing<Transition>> {
-        self.parts
+    pub async fn list_transitions(
+        &self,
+        caller: &Caller,
+        id: PaymentId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Listing<Transition>> {
+        let (payment, listing) = self
+            .parts
             .store
-            .read(move |tx| {
-                payments::get(tx, &id)?;
-                Ok(cut(transitions::list(tx, &id, after, limit + 1)?, limit))
-            })
-            .await
+            .read(move |tx| Ok((payments::get(tx, &id)?, cut(transitions::list(tx, &id, after, limit + 1)?, limit))))
+            .await?;
+        let items = self.history_shown_to(caller, &payment, listing.items).await?;
+        Ok(Listing { items, more: listing.more })
     }
 
     /// A stretch of a payment's refunds, newest first.

@@ -16,7 +16,7 @@ const PUBLISHED_AFTER_S: i64 = 86_400;
 /// What is published of a window of days.
 #[derive(Debug)]
 pub struct Summary {
-    /// The published days, oldest first.
+    /// The published days of which a group is large enough to be shown, oldest first.
     pub days: Vec<PublishedDay>,
     /// The sums over them, with the number of days on which the group was published.
     pub totals: BTreeMap<GroupKey, (Group, i64)>,
@@ -37,26 +37,23 @@ impl App {
         let known = self.parts.store.read(move |tx| summary::published(tx, from, to)).await?;
         let missing: Vec<_> = due.into_iter().filter(|day| !known.iter().any(|known| known.day == *day)).collect();
         let mut days = known;
-        let mut published = false;
-        for day in missing {
-            published |= self.publish_day(day, now).await?;
-        }
-        if published {
+        if !missing.is_empty() {
+            for day in missing {
+                self.publish_day(day, now).await?;
+            }
             days = self.parts.store.read(move |tx| summary::published(tx, from, to)).await?;
         }
+        // A day on which little happened does not differ from one on which nothing did.
+        days.retain(|day| !day.groups.is_empty());
         Ok(Summary { totals: totals(&days), days, not_published })
     }
 
-    /// Publishes a day on which something happened; `false` when nothing did. Of two processes that publish the same day
-    /// one is first, and both show what it published.
-    async fn publish_day(&self, day: BusinessDay, now: Timestamp) -> Result<bool> {
+    /// Publishes a day, also one on which nothing happened: what comes to light later must not show that. Of two processes
+    /// that publish the same day one is first, and both show what it published.
+    async fn publish_day(&self, day: BusinessDay, now: Timestamp) -> Result<()> {
         let lines = self.parts.store.read(move |tx| summary::lines(tx, day.begin(), day.end())).await?;
-        if lines.is_empty() {
-            return Ok(false);
-        }
         let groups = publish(&lines);
-        self.parts.store.write(Lane::of("summary"), move |tx| summary::publish(tx, day, &groups, now)).await?;
-        Ok(true)
+        self.parts.store.write(Lane::of("summary"), move |tx| summary::publish(tx, day, &groups, now)).await.map(drop)
     }
 }
 

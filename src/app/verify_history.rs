@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::seal_history::DailyRoot;
-use super::verify_stories::{along_the_books, along_the_loose_events, along_the_payments};
+use super::verify_stories::{along_the_books, along_the_loose_events, along_the_payments, check_the_moves};
 use crate::clock::{Day, Timestamp};
 use crate::domain::proof::{Chain, Hash, MAX_ROWS, Record, root};
 use crate::error::{Error, Result};
@@ -132,6 +132,7 @@ fn walk(tx: &mut Tx<'_>, what: &VerifyHistory) -> Walk<History> {
     let met = along_the_payments(tx, what.sealed_before)?;
     along_the_loose_events(tx, what.sealed_before)?;
     check_strays(tx, &chain, met)?;
+    check_the_moves(tx)?;
     along_the_books(tx, what.sealed_before)?;
     let (_, sealed, waiting) = history_walk::counts(tx)?;
     let root = super::find_daily_root(tx, None)?;

@@ -1,7 +1,7 @@
 //! Walks along what was recorded: is each payment's story whole, is each of its rows, and each event that belongs to no
 //! payment, sealed or waiting for it? See `verify_history`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,7 @@ use super::verify_told::Told;
 use crate::clock::Timestamp;
 use crate::domain::money::{Currency, Money};
 use crate::domain::proof::Record;
+use crate::domain::state::{Certainty, EDGES, Status};
 use crate::store::Tx;
 use crate::store::history_walk::{self, Coverage, Standing, Step};
 use crate::store::invariants::{self, LAWS, LawReport, Place, Root};
@@ -67,11 +68,14 @@ struct Story<'a> {
     told: Map<String, Value>,
     /// What calls a person, as the last row that tells of it leaves it: null where somebody has looked.
     attention: Option<Value>,
+    /// Whether the outcome is known, as the last row that tells of it leaves it. It is where none does.
+    certainty: Value,
 }
 
 impl Story<'_> {
     fn begin(payment: &Standing) -> Story<'_> {
-        Story { payment, last: 0, state: "none".to_owned(), told: Map::new(), attention: None }
+        let certainty = json!(Certainty::Proven.as_str());
+        Story { payment, last: 0, state: "none".to_owned(), told: Map::new(), attention: None, certainty }
     }
 
     /// What the row names in other books goes to `told`.
@@ -94,6 +98,7 @@ impl Story<'_> {
         told.take(step, &detail);
         let looked_at = detail.get("resolved").map(|_| Value::Null);
         self.attention = detail.get("attention").cloned().or(looked_at).or(self.attention.take());
+        self.certainty = detail.get("certainty").unwrap_or(&self.certainty).clone();
         self.told.extend(detail.into_iter().filter(|(name, _)| name == "sums" || self.last == 0));
         (self.last, self.state) = (step.sequence, step.to_status.clone());
         Ok(())
@@ -116,6 +121,20 @@ impl Story<'_> {
             let what = "its attention is not what the history tells: the payment's row was changed";
             return broken("payments", Some((id, last)), None, what);
         }
+        let certainty = if payment.is_undetermined() { Certainty::Undetermined } else { Certainty::Proven };
+        if self.certainty != json!(certainty.as_str()) {
+            let what =
+                format!("it is {}, the history tells otherwise: the payment's row was changed", certainty.as_str());
+            return broken("payments", Some((id, last)), None, what);
+        }
+        self.check_sums()?;
+        Ok(last)
+    }
+
+    /// What was asked for, and what is held, taken and given back.
+    fn check_sums(&self) -> Walk<()> {
+        let (payment, last) = (self.payment, self.last);
+        let id = payment.id.as_str();
         let currency = Currency::parse(&payment.currency);
         let mut own: Map<String, Value> = [order_of(payment).told()].into_iter().collect();
         if let Some(currency) = currency {
@@ -130,7 +149,7 @@ impl Story<'_> {
                 return broken("payments", Some((id, last)), None, what);
             }
         }
-        Ok(last)
+        Ok(())
     }
 }
 
@@ -147,31 +166,38 @@ fn order_of(payment: &Standing) -> Order<'_> {
     }
 }
 
-/// Laws that bind transactions, refunds and approvals to what the history tells of a payment.
-const BINDING: [&str; 6] = [
-    "sums_follow_transactions",
-    "status_follows_sums",
-    "refund_has_its_transaction",
-    "transaction_has_one_payment",
-    "currencies_agree",
-    "approval_has_two_keys",
-];
+/// The moves that the database lets through are those of the code: another one would let a state be written that the
+/// service never comes to.
+pub(super) fn check_the_moves(tx: &mut Tx<'_>) -> Walk<()> {
+    let name = |from: Option<Status>| from.map_or("none", Status::as_str);
+    let ours: BTreeSet<(&str, &str)> = EDGES.iter().map(|edge| (name(edge.from), edge.to.as_str())).collect();
+    let stored = history_walk::moves(tx)?;
+    let theirs: BTreeSet<(&str, &str)> = stored.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let Some((from, to)) = ours.symmetric_difference(&theirs).next() else { return Ok(()) };
+    let what = if theirs.contains(&(*from, *to)) { "was put in past the service" } else { "is not there any more" };
+    broken("transition_edges", None, None, format!("the move from {from} to {to} {what}"))
+}
 
-/// The state and the sums of each payment, which the history tells, are what its transactions and refunds say.
+/// All money laws: the state and the sums of each payment, which the history tells, are what its transactions and refunds
+/// say, and the books agree with one another.
 pub(super) fn along_the_books(tx: &mut Tx<'_>, now: Timestamp) -> Walk<()> {
-    let mut reports: Vec<LawReport> =
-        LAWS.iter().filter(|law| BINDING.contains(&law.name)).map(LawReport::new).collect();
-    let mut after = Some(Place::default());
-    while let Some(place) = after {
-        after = invariants::evaluate_slice(tx, Root::Payments, &place, now, &mut reports)?;
-        for report in &reports {
-            if let Some(subject) = report.at_fault.first() {
-                let (name, law) = (report.law.name, report.law.law);
-                let what = format!(
-                    "{subject} breaks the law {name}: {law} Its transactions, refunds or approvals were changed"
-                );
-                return broken("the books", None, None, what);
-            }
+    for root in Root::ALL {
+        let mut reports: Vec<LawReport> = LAWS.iter().map(LawReport::new).collect();
+        let mut after = Some(Place::default());
+        while let Some(place) = after {
+            after = invariants::evaluate_slice(tx, root, &place, now, &mut reports)?;
+            check_laws(&reports)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_laws(reports: &[LawReport]) -> Walk<()> {
+    for report in reports {
+        if let Some(subject) = report.at_fault.first() {
+            let (name, law) = (report.law.name, report.law.law);
+            let what = format!("{subject} breaks the law {name}: {law} What stands beside the history was changed");
+            return broken("the books", None, None, what);
         }
     }
     Ok(())

@@ -5,10 +5,12 @@
 //!
 //! - 13 to 19 digits that pass Luhn's check and begin as the numbers of a card scheme do;
 //! - written together, or in the groups of a card: equal groups of any size, of which the last may be shorter (4-4-4-4,
-//!   4-4-4-4-3, 2-2-2-…, one by one), 4-6-5, 6-10, 8-8 and their like, or cut once anywhere;
+//!   4-4-4-4-3, 2-2-2-…, one by one), 4-6-5, 6-10, 8-8 and their like, or cut once anywhere; or, where it has the usual
+//!   length and one sign parts all groups, in any groups of 3 digits and more (6-4-6, 4-5-4-3), of less where nothing else
+//!   stands beside it: without a year among them, as the numbers of bills have it;
 //! - at the beginning or the end of a longer run of digits, as where the date of expiry follows without a blank;
-//! - with any signs between the groups, in any decimal digits of Unicode, with invisible characters in between,
-//!   percent-encoded, or as escapes of JSON.
+//! - with any signs between the groups, any number of blanks, in any digits of Unicode (also raised ones and those in
+//!   circles), with invisible characters in between, percent-encoded, or as escapes of JSON.
 //!
 //! What passes: dates, spans of dates, times, telephone numbers, decimals, coordinates and bill numbers joined by dashes,
 //! whose groups are not those of a card; UUIDs; numbers that begin as no card does (years, moments in milliseconds). A bill
@@ -18,11 +20,17 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use digits::digit_value;
+
 /// Digits of a card number.
 const MIN_DIGITS: usize = 13;
 const MAX_DIGITS: usize = 19;
-/// More signs between two groups part them.
-const MAX_SEPARATORS: usize = 3;
+/// More signs between two groups part them; blanks in a row count once, and so does a dash that is repeated.
+const MAX_SEPARATORS: usize = 5;
+/// So many of another sign in a row stand for what was hidden (`4242 **** **** 4242`), and part what is left.
+const MASK: usize = 4;
+/// Fewer digits are a group of a card only where the card stands alone.
+const USUAL_GROUP: usize = 3;
 /// Rounds in which numbers are hidden one by one.
 const MAX_ROUNDS: usize = 3;
 
@@ -67,8 +75,20 @@ enum Reading {
 struct Group {
     digits: Vec<u8>,
     place: Range<usize>,
-    /// Whether a lone `.` or `,` stands before it, as in a decimal number.
-    after_point: bool,
+    /// The signs before it, each once.
+    after: String,
+}
+
+impl Group {
+    /// Whether only a `.` or `,` stands before it, as in a decimal number.
+    fn is_after_point(&self) -> bool {
+        matches!(self.after.as_str(), "." | ",")
+    }
+
+    /// Whether it is a year of these two centuries.
+    fn is_year(&self) -> bool {
+        matches!(self.digits.as_slice(), [1, 9, _, _] | [2, 0, _, _])
+    }
 }
 
 fn holds(text: &str, reading: Reading) -> bool {
@@ -89,8 +109,7 @@ fn scan(text: &str, reading: Reading, mut see: impl FnMut(&[Group]) -> bool) {
             continue;
         }
         let digit = digit_value(character);
-        let parts = digit.is_none() && (character.is_alphanumeric() || between.chars().count() == MAX_SEPARATORS);
-        if parts {
+        if parts(&between, character, digit) {
             if !row.is_empty() && !see(&row) {
                 return;
             }
@@ -104,15 +123,31 @@ fn scan(text: &str, reading: Reading, mut see: impl FnMut(&[Group]) -> bool) {
                 group.place.end = place.end;
             }
             (Some(digit), _) => {
-                let after_point = matches!(between.as_str(), "." | ",");
-                row.push(Group { digits: vec![digit], place, after_point });
-                between.clear();
+                row.push(Group { digits: vec![digit], place, after: std::mem::take(&mut between) });
             }
-            (None, Some(_)) => between.push(character),
-            (None, None) => {}
+            (None, Some(_)) if !is_repeated(&between, character) => between.push(character),
+            (None, _) => {}
         }
     }
     see(&row);
+}
+
+/// Whether the character parts the groups around it from one another, after these signs.
+fn parts(between: &str, character: char, digit: Option<u8>) -> bool {
+    if digit.is_some() || is_repeated(between, character) {
+        return false;
+    }
+    let same = between.chars().rev().take_while(|sign| *sign == character).count();
+    character.is_alphanumeric() || between.chars().count() == MAX_SEPARATORS || same + 1 == MASK
+}
+
+/// Whether the signs end in this blank or dash already. All blanks are alike.
+fn is_repeated(signs: &str, sign: char) -> bool {
+    let is_dash = matches!(sign, '-' | '_' | '\u{2010}'..='\u{2015}' | '\u{2212}');
+    signs
+        .chars()
+        .next_back()
+        .is_some_and(|last| (is_dash && last == sign) || (last.is_whitespace() && sign.is_whitespace()))
 }
 
 /// The characters and where each stands in the text.
@@ -161,7 +196,7 @@ fn card_numbers_in(row: &[Group]) -> impl Iterator<Item = Range<usize>> {
         while let Some(rest) = row.get(start..).filter(|rest| !rest.is_empty()) {
             let before = start.checked_sub(1).and_then(|before| row.get(before));
             let is_fraction = rest.first().is_some_and(|group| is_fraction(before, group));
-            let count = if is_fraction { None } else { leading_card_number(rest) };
+            let count = if is_fraction { None } else { leading_card_number(rest, start == 0) };
             start += count.unwrap_or(1);
             if let Some(stretch) = count.and_then(|count| rest.get(..count)) {
                 return Some(stretch.first()?.place.start..stretch.last()?.place.end);
@@ -171,14 +206,15 @@ fn card_numbers_in(row: &[Group]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// How many groups from the first on are a card number.
-fn leading_card_number(groups: &[Group]) -> Option<usize> {
+/// How many groups from the first on are a card number. `begins`: nothing stands before them.
+fn leading_card_number(groups: &[Group], begins: bool) -> Option<usize> {
     let mut sum = 0;
     let mut lengths = Vec::with_capacity(MAX_DIGITS);
     for group in groups {
         sum += group.digits.len();
         lengths.push(group.digits.len());
-        if groups.get(..lengths.len()).is_some_and(|stretch| is_written_card_number(&lengths, stretch)) {
+        let is_alone = begins && lengths.len() == groups.len();
+        if groups.get(..lengths.len()).is_some_and(|stretch| is_written_card_number(&lengths, stretch, is_alone)) {
             return Some(lengths.len());
         }
         if sum >= MAX_DIGITS {
@@ -190,14 +226,14 @@ fn leading_card_number(groups: &[Group]) -> Option<usize> {
 
 /// The decimals of a number as programs write them: 16 digits in all, or any after `0.`.
 fn is_fraction(before: Option<&Group>, group: &Group) -> bool {
-    let whole = before.filter(|_| group.after_point).map(|before| before.digits.as_slice());
+    let whole = before.filter(|_| group.is_after_point()).map(|before| before.digits.as_slice());
     whole.is_some_and(|whole| {
         group.digits.len() >= MIN_DIGITS - 1
             && (whole == [0] || (whole.len() <= 3 && whole.len() + group.digits.len() <= 16))
     })
 }
 
-fn is_written_card_number(lengths: &[usize], stretch: &[Group]) -> bool {
+fn is_written_card_number(lengths: &[usize], stretch: &[Group], is_alone: bool) -> bool {
     let digits = || -> Vec<u8> { stretch.iter().flat_map(|group| group.digits.iter().copied()).collect() };
     match lengths {
         [_] => {
@@ -208,7 +244,7 @@ fn is_written_card_number(lengths: &[usize], stretch: &[Group]) -> bool {
         [4, 4, 4, 5..=usize::MAX] => begins_with_card_number(&digits()),
         [5..=usize::MAX, 4, 4, 4] => ends_with_card_number(&digits()),
         // A decimal number.
-        [_, _] if stretch.last().is_some_and(|group| group.after_point) => false,
+        [_, _] if stretch.last().is_some_and(Group::is_after_point) => false,
         [one, other] if one + other == 16 => is_card_number(&digits()),
         [4, 6, 4 | 5] | [4, 11] | [6, 13] | [4, 4, 8] | [4, 8, 4] | [8, 4, 4] => is_card_number(&digits()),
         [size, others @ .., last] if others.iter().all(|length| length == size) && last <= size => match size {
@@ -218,8 +254,22 @@ fn is_written_card_number(lengths: &[usize], stretch: &[Group]) -> bool {
             3..=8 => is_card_number(&digits()),
             _ => false,
         },
+        [_, _, _, ..] if is_evenly_parted(stretch, is_alone) => {
+            let digits = digits();
+            is_usual_length(&digits) && is_card_number(&digits)
+        }
         _ => false,
     }
+}
+
+/// Groups of any size with the same sign between all of them. Numbers of bills are written so, too: one in ten that
+/// begins like a card passes Luhn's check, so those with a year among their groups are left alone.
+fn is_evenly_parted(stretch: &[Group], is_alone: bool) -> bool {
+    let mut parted = stretch.iter().skip(1).map(|group| group.after.as_str());
+    let first = parted.next();
+    parted.all(|sign| Some(sign) == first)
+        && (is_alone || stretch.iter().all(|group| group.digits.len() >= USUAL_GROUP))
+        && !stretch.iter().any(Group::is_year)
 }
 
 /// Length and first digits as the card schemes assign them (ISO/IEC 7812), and Luhn's check digit.
@@ -266,23 +316,6 @@ fn ends_with_card_number(digits: &[u8]) -> bool {
 
 fn is_usual_length(digits: &[u8]) -> bool {
     digits.len() == if matches!(digits, [3, 4 | 7, ..]) { 15 } else { 16 }
-}
-
-/// The digit zero of every script that counts by ten with ten digits in a row (Unicode category Nd).
-const ZEROS: &[u32] = &[
-    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
-    0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
-    0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6,
-    0x1fbf0,
-];
-
-fn digit_value(character: char) -> Option<u8> {
-    if character.is_ascii() {
-        return character.to_digit(10).and_then(|digit| u8::try_from(digit).ok());
-    }
-    let code = u32::from(character);
-    let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
-    u8::try_from(code - zero).ok().filter(|digit| *digit <= 9)
 }
 
 /// Characters of no width: they hide between digits.
@@ -354,5 +387,6 @@ fn passes_luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
+mod digits;
 #[cfg(test)]
 mod tests;

@@ -204,6 +204,6 @@ pub(crate) fn header(data: &[u8]) {
     let text = value.to_str().unwrap_or_default();
     assert!(!extract::is_json(&headers) || text.to_ascii_lowercase().trim_start().starts_with("application/json"));
     if middleware::is_sane(text) {
-        assert!(!contains_card_number(text) && text.len() <= 128 && text.is_ascii(), "{text}");
+        assert!(!contains_card_number(text) && text.len() <= middleware::MAX_REQUEST_ID && text.is_ascii(), "{text}");
     }
 }

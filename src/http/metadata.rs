@@ -12,6 +12,9 @@ pub(super) const MAX_BYTES: usize = 4096;
 pub(super) const MAX_DEPTH: usize = 3;
 const MAX_KEY: usize = 64;
 const MAX_VALUE: usize = 1000;
+/// As a card shows its number.
+const GROUPS: usize = 4;
+const GROUP_LENGTH: usize = 4;
 
 /// Reads the field `metadata`: compact JSON text, `{}` when absent.
 pub(super) fn read(body: &mut ObjectReader<'_>) -> String {
@@ -51,11 +54,40 @@ fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
         Json::Text(content) if content.is_empty() => Ok(()),
         Json::Text(content) => text::line(content, MAX_VALUE).map(|_| ()),
         Json::List(elements) => elements.iter().try_for_each(|element| check_value(element, depth + 1)),
-        Json::Object(members) => members.iter().try_for_each(|(name, member)| {
-            text::line(name, MAX_KEY)?;
-            check_value(member, depth + 1)
-        }),
+        Json::Object(members) => {
+            refuse_card_number_over_members(members.iter().map(|(_, member)| member))?;
+            members.iter().try_for_each(|(name, member)| {
+                text::line(name, MAX_KEY)?;
+                check_value(member, depth + 1)
+            })
+        }
     }
+}
+
+/// A form with a field for each of the four groups of a card. Other ways of cutting a number up are let pass: a policy of
+/// eight digits beside a date, or a code beside a telephone number, would be refused once in ten.
+fn refuse_card_number_over_members<'a>(members: impl Iterator<Item = &'a Json>) -> Result<(), Refusal> {
+    let mut groups = Vec::new();
+    for member in members {
+        let text = match member {
+            Json::Text(text) => text.as_str(),
+            Json::Number(digits) => digits.as_str(),
+            _ => "",
+        };
+        if is_group(text) {
+            groups.push(text);
+        } else {
+            groups.clear();
+        }
+        if let Some(last) = groups.len().checked_sub(GROUPS).and_then(|from| groups.get(from..)) {
+            text::refuse_card_number(&last.join("-"))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_group(text: &str) -> bool {
+    text.len() == GROUP_LENGTH && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A card number sent as a number may have got a `.0` or an exponent on its way: `4.242424242424242e15`.
@@ -89,8 +121,28 @@ mod tests {
             r#"{"a":[4242,4242,4242,4242]}"#,
             r#"{"a":"{\"card\":\"4242\\u00a04242\\u00a04242\\u00a04242\"}"}"#,
             r#"{"a":"%34242%204242%204242%204242"}"#,
+            r#"{"a":"4242","b":"4242","c":"4242","d":"4242"}"#,
+            r#"{"policy":"1234","form":{"month":"12","a":"4012","b":4242,"c":"4242","d":"4242","e":"4242","code":"123"}}"#,
         ] {
             assert_eq!(code_of(text), Some("card_data_not_allowed"), "{text}");
+        }
+    }
+
+    /// One number in ten passes Luhn's check: a hundred of a kind show whether the kind is safe.
+    #[test]
+    fn numbers_beside_one_another_pass() {
+        for number in 0..100 {
+            let date = format!("202611{:02}", number % 28 + 1);
+            for text in [
+                format!(r#"{{"policy":"450012{number:02}","date":"{date}"}}"#),
+                format!(r#"{{"policy":"4500{number:04}","phone":"87273450125"}}"#),
+                format!(r#"{{"iin":"650101300{number:03}","branch":"4501"}}"#),
+                format!(r#"{{"branch":"4501","product":"00{number:02}","phone":"77013450{number:03}"}}"#),
+                format!(r#"{{"branch":"4501","agent":45{number:02},"series":"4545","policy":"450{number:02}"}}"#),
+                format!(r#"{{"branch":"4501","agent":"00{number:02}","kind":"x","series":"4545","year":"2026"}}"#),
+            ] {
+                assert_eq!(code_of(&text), None, "{text}");
+            }
         }
     }
 

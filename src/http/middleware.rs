@@ -23,7 +23,9 @@ use super::server::Shared;
 use super::{routes, text};
 use crate::domain::id::RequestId;
 
-const MAX_REQUEST_ID: usize = 128;
+pub(super) const MAX_REQUEST_ID: usize = 64;
+/// More digits and nothing else may be a telephone number or an identification number.
+const MAX_PLAIN_NUMBER: usize = 10;
 
 /// Longest address, bytes: a notification by GET has all of its fields there.
 const MAX_ADDRESS: usize = 16_384;
@@ -134,7 +136,16 @@ fn new_id(request: &ServiceRequest) -> String {
 
 pub(super) fn is_sane(id: &str) -> bool {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(harmless) && !text::holds_card_number(id)
+    (1..=MAX_REQUEST_ID).contains(&id.len())
+        && id.bytes().all(harmless)
+        && !is_long_number(id)
+        && !text::holds_card_number(id)
+}
+
+/// The numbers of people have no letters. UUIDs, ULIDs and trace ids have some.
+fn is_long_number(id: &str) -> bool {
+    let digits = id.bytes().filter(u8::is_ascii_digit).count();
+    digits > MAX_PLAIN_NUMBER && !id.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 struct Panicked;
@@ -301,11 +312,23 @@ mod tests {
 
     #[test]
     fn request_ids_are_harmless() {
-        for id in ["abc", "A-1_b.c", &"x".repeat(128)] {
+        for id in [
+            "abc",
+            "A-1_b.c",
+            "1234567890",
+            "2026-11-28.1",
+            "a5d3c9e1-bf2a-4abc-8242-424242424242",
+            "01KAQ0J5M8X2V9C4T7B1N6R3ED",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            &"x".repeat(64),
+        ] {
             assert!(is_sane(id), "{id}");
         }
-        for id in ["", "a b", "a\nb", "a\"b", "ключ", &"x".repeat(129), "4242424242424242"] {
+        for id in ["", "a b", "a\nb", "a\"b", "ключ", &"x".repeat(65), "4242424242424242"] {
             assert!(!is_sane(id), "{id}");
+        }
+        for number in ["77015550142", "7-701-555.01_42", "960101300123", "1790000000000"] {
+            assert!(!is_sane(number), "{number}");
         }
     }
 }

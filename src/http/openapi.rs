@@ -275,8 +275,9 @@ fn request_id_parameter() -> Parameter {
     parameter.parameter_in = ParameterIn::Header;
     parameter.required = Required::False;
     parameter.description =
-        Some("Your id of the request, 1 to 128 of A-Z a-z 0-9 . _ -; a new one is made otherwise. Send a UUID or a trace id: those stand in the history, too; others could hold a name, so the history has an id of ours in their place and the log both.".to_owned());
-    parameter.schema = Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(128)).into());
+        Some("Your id of the request, 1 to 64 of A-Z a-z 0-9 . _ -, and not a plain number of more than ten digits, which may be somebody's; a new one is made otherwise. Send a UUID or a trace id: those stand in the history, too; others could hold a name, so the history has an id of ours in their place and the log both.".to_owned());
+    parameter.schema =
+        Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(super::middleware::MAX_REQUEST_ID)).into());
     parameter
 }
 

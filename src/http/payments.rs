@@ -149,18 +149,19 @@ pub(super) fn filter_binding(filter: &PaymentFilter) -> Binding {
 
 /// List the changes of a payment
 ///
-/// The recorded history, oldest first. Rows are only ever added.
+/// The recorded history, oldest first. Rows are only ever added. What an operator wrote (`reason` in `detail`) is shown to
+/// operators, to the key that created the payment, and to keys with `personal_data:write`.
 #[utoipa::path(get, path = "/v1/payments/{id}/transitions", tag = "Payments", security(("api_key" = ["payments:read"])),
     params(PaymentPath, Paging),
     responses((status = 200, description = "A stretch of the history.", body = TransitionList, example = json!(examples::list(examples::transition())))))]
-pub(super) async fn list_transitions(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn list_transitions(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = payment_id(&request)?;
     let binding = Binding::new("transitions", &[Some(id.as_str())]);
     let mut query = QueryReader::new(request.query_string());
     let after: i64 = query.cursor(binding, |last| last.parse().ok()).unwrap_or(0);
     let limit = query.limit();
     query.finish()?;
-    let listing = shared.app.list_transitions(id, after, limit).await?;
+    let listing = shared.app.list_transitions(&key.caller, id, after, limit).await?;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|transition| cursor::seal(&transition.sequence.to_string(), binding));
     shown(TransitionList { data: listing.items.iter().map(transition_view).collect(), next_cursor })

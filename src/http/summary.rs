@@ -66,7 +66,7 @@ struct GroupView {
     /// Of how many days the group is the sum, in `totals` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     days: Option<i64>,
-    /// Members.
+    /// Members: transactions, refused attempts or payments, not people.
     count: i64,
     /// Their sum: what was taken or given back; for `declined`, `cancelled` and `expired` what was to be paid.
     sum: MoneyView,
@@ -110,7 +110,7 @@ pub(super) struct SummaryView {
     timezone: &'static str,
     /// Groups with fewer members are not published.
     smallest_group: i64,
-    /// The days on which something happened, oldest first.
+    /// The days with a group that is large enough, oldest first. One that is absent had only small groups, or none.
     days: Vec<DayView>,
     /// The sums over the published groups of these days.
     totals: Vec<GroupView>,
@@ -121,7 +121,7 @@ pub(super) struct SummaryView {
 /// Summarize days for publication
 ///
 /// Counts and sums of what happened on each business day in Almaty, by currency, outcome, card brand, method and refusal
-/// reason. Anonymous: no group has fewer than five members, and none can be worked out from others, from overlapping
+/// reason. Anonymous: no group has fewer than five members (transactions, attempts or payments; several may be one payer's), and none can be worked out from others, from overlapping
 /// windows or from asking again, because each day is published once and every answer adds up published days. At most 92
 /// days. For the books use the register.
 #[utoipa::path(get, path = "/v1/reports/summary", tag = "Reports", security(("api_key" = ["reports:read"])),

@@ -6,7 +6,8 @@ use diesel::prelude::*;
 
 use super::Tx;
 use super::schema::{
-    approvals, events, history_leaves, history_seals, history_unsealed, payments, refunds, transactions, transitions,
+    approvals, events, history_leaves, history_seals, history_unsealed, payments, refunds, transactions,
+    transition_edges, transitions,
 };
 use super::types::{NaiveDateTime, moment};
 use crate::clock::Timestamp;
@@ -48,9 +49,15 @@ pub struct Standing {
     pub attention: Option<String>,
     created_at: NaiveDateTime,
     expires_at: NaiveDateTime,
+    decide_by: Option<NaiveDateTime>,
 }
 
 impl Standing {
+    /// Whether a call of it has lost its answer.
+    pub fn is_undetermined(&self) -> bool {
+        self.decide_by.is_some()
+    }
+
     /// When it was asked for.
     pub fn created_at(&self) -> Timestamp {
         moment(self.created_at)
@@ -245,6 +252,11 @@ pub fn loose_events(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Loos
         .limit(limit)
         .select((events::id, events::at, history_leaves::seal.nullable(), history_unsealed::sequence.nullable()))
         .load(tx.db)?)
+}
+
+/// The moves that the database lets through.
+pub fn moves(tx: &mut Tx<'_>) -> Result<Vec<(String, String)>> {
+    Ok(transition_edges::table.select((transition_edges::from_status, transition_edges::to_status)).load(tx.db)?)
 }
 
 /// How many rows the history has; how many records are sealed, how many wait.

@@ -99,6 +99,20 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, after: i64, limit: i64) -> 
     rows.into_iter().map(told).collect()
 }
 
+/// Whether the row shows words of an operator.
+pub fn holds_words(transition: &Transition) -> bool {
+    transition.detail.contains(&format!("\"{REASON}\":"))
+}
+
+/// Shows the row without the words of an operator.
+pub fn take_words_out(transition: &mut Transition) {
+    if holds_words(transition) {
+        let mut members: Map<String, Value> = serde_json::from_str(&transition.detail).unwrap_or_default();
+        members.remove(REASON);
+        transition.detail = Value::Object(members).to_string();
+    }
+}
+
 fn from_row(row: Row) -> Result<Transition> {
     let from = (row.from_status != NOTHING)
         .then(|| known("transitions.from_status", Status::parse(&row.from_status)))

@@ -1,9 +1,10 @@
 //! What a payment called a person for is settled by a person, and only new evidence calls again.
 
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
+use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
-use crate::support::{APPROVED, Engine, Reply, TestApp, card, secret_hits, widget};
+use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, secret_hits, widget};
 
 crate::on_both!(
     an_operators_words_go_with_the_payer,
@@ -51,6 +52,17 @@ async fn an_operators_words_go_with_the_payer(engine: Engine) {
     let row = app.rows(payment.id()).await.pop().unwrap();
     assert_eq!(row["detail"]["reason"], "talked to Plantedname at home");
     assert_eq!(secret_hits(&app, &["Plantedname"]), 0);
+    let mut sql = Sql::open(&app.database.url);
+    let readings = "SELECT count(*) AS value FROM personal_data_access WHERE action = 'payment'";
+    let history = format!("/v1/payments/{}/transitions", payment.id());
+    for (scope, is_shown, recorded) in
+        [(Scope::PaymentsRead, false, 0), (Scope::OpsWrite, true, 0), (Scope::PersonalDataWrite, true, 1)]
+    {
+        let key = app.new_key(&[Scope::PaymentsRead, scope]).await;
+        let page = app.call_as("GET", &history, Some(&format!("Bearer {key}"))).await.expect(200).page();
+        assert_eq!((page.contains("Plantedname"), page.contains("paid_twice")), (is_shown, true), "{scope:?}: {page}");
+        assert_eq!(sql.number(readings), recorded, "{scope:?}");
+    }
 
     let erase = app.request(reqwest::Method::DELETE, "/v1/payers/user-42/personal-data");
     Reply::receive(erase.header("Idempotency-Key", "erase-1")).await.expect(200);

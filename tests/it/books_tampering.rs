@@ -1,5 +1,7 @@
 //! Whoever changes the books beside the history, past the service and its triggers, is found as far as the history binds them.
 
+use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
+
 use crate::history_tampering::{Scene, shows};
 use crate::support::{APPROVED, Engine, Operator, TestApp, card, widget};
 
@@ -9,6 +11,8 @@ crate::on_both!(
     evidence_of_a_second_charge_is_bound,
     numbers_of_refunds_are_bound,
     approvals_are_bound,
+    calls_and_open_outcomes_are_bound,
+    what_points_to_the_books_is_bound,
     what_is_not_bound_is_not_found,
 );
 
@@ -46,8 +50,12 @@ async fn transactions_and_refunds_are_bound(engine: Engine) {
         ("transactions", "refund_id = NULL WHERE kind = 'refund' AND"),
         ("refunds", "currency = 'USD' WHERE"),
         ("refunds", "status = 'pending', transaction_id = NULL WHERE"),
+        ("refunds", "status = 'failed', transaction_id = NULL WHERE"),
+        ("payments", "refund_pending = 100 WHERE"),
+        ("payments", "refund_excess = 100 WHERE"),
     ] {
-        let tampering = format!("UPDATE {table} SET {change} payment_id = '{id}'");
+        let column = if table == "payments" { "id" } else { "payment_id" };
+        let tampering = format!("UPDATE {table} SET {change} {column} = '{id}'");
         shows(&scene.found_after(&tampering).await, &["the books", "breaks the law"], &tampering);
     }
     for (tampering, found) in [
@@ -198,12 +206,78 @@ async fn approvals_are_bound(engine: Engine) {
     scene.app.stop().await;
 }
 
+/// The history tells whether an outcome is open; which call is open follows from that.
+async fn calls_and_open_outcomes_are_bound(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let paid = app.create(card("KM-1", APPROVED)).await.expect(201).id().to_owned();
+    app.break_answer("/payments/cards/charge", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Pay);
+    let lost = app.create(card("KM-2", APPROVED)).await.expect(202).id().to_owned();
+    app.break_answer("/payments/refund", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Refund);
+    app.refund(&paid, "100.00").await.expect(202);
+    app.sandbox.flush_notifications().await;
+    app.running.app.seal_step().await.unwrap();
+    let mut scene = Scene::keep(app, paid.clone(), String::new()).await;
+    let ended = "UPDATE operations SET state = 'settled', due_at = NULL WHERE";
+    for (tampering, parts) in [
+        // Both books say that nothing is open.
+        (
+            format!("UPDATE payments SET decide_by = NULL WHERE id = '{lost}'; {ended} payment_id = '{lost}'"),
+            ["payments", &lost, "it is proven"],
+        ),
+        (
+            format!(
+                "UPDATE payments SET decide_by = '2026-01-01 00:00:00' WHERE id = '{paid}'; UPDATE operations SET state = \
+                 'undetermined', due_at = '2026-01-01 00:00:00' WHERE payment_id = '{paid}' AND kind = 'charge'"
+            ),
+            ["payments", &paid, "it is undetermined"],
+        ),
+        (format!("{ended} payment_id = '{lost}'"), ["the books", &lost, "undetermined_has_its_call"]),
+        (
+            format!("DELETE FROM operations WHERE payment_id = '{lost}'"),
+            ["the books", &lost, "undetermined_has_its_call"],
+        ),
+        (format!("{ended} kind = 'refund'"), ["the books", "ref_", "pending_refund_has_its_call"]),
+        (
+            format!("UPDATE operations SET due_at = NULL WHERE payment_id = '{lost}'"),
+            ["the books", "op_", "open_call_is_due"],
+        ),
+        (
+            format!(
+                "INSERT INTO operations (id, payment_id, kind, state, started_at, due_at, lookups) SELECT 'op_forged', \
+                 payment_id, kind, 'started', started_at, due_at, 0 FROM operations WHERE payment_id = '{lost}'"
+            ),
+            ["the books", &lost, "one_open_call"],
+        ),
+    ] {
+        shows(&scene.found_after(&tampering).await, &parts, &tampering);
+    }
+    scene.app.stop().await;
+}
+
+/// Notifications and Idempotency-Keys name what is in the books.
+async fn what_points_to_the_books_is_bound(engine: Engine) {
+    let mut scene = Scene::set(engine).await;
+    let matched = scene.matched.clone();
+    for (tampering, law) in [
+        ("UPDATE notifications SET transaction_id = 7 WHERE verdict = 'applied'".to_owned(), "notification_is_booked"),
+        (
+            format!("UPDATE notifications SET payment_id = '{matched}' WHERE verdict = 'no_change'"),
+            "notification_is_booked",
+        ),
+        ("UPDATE idempotency_keys SET resource_id = 'pay_gone'".to_owned(), "key_points_to_its_effect"),
+    ] {
+        shows(&scene.found_after(&tampering).await, &["the books", law], &tampering);
+    }
+    scene.app.stop().await;
+}
+
 /// What docs/history-proofs.md says that `verify` does not see.
 async fn what_is_not_bound_is_not_found(engine: Engine) {
     let mut scene = Scene::set(engine).await;
     for tampering in [
         "UPDATE transactions SET fee = 1, moved_at = '2026-01-01 00:00:00', card_brand = 'Other'",
-        "UPDATE refunds SET status = 'failed', transaction_id = NULL",
         "UPDATE refunds SET created_by = 'key_other', created_at = '2026-01-01 00:00:00'",
         "UPDATE payments SET test_mode = false, updated_at = '2026-01-01 00:00:00'",
     ] {

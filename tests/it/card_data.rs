@@ -86,6 +86,13 @@ async fn card_numbers_are_refused_in_every_writing(engine: Engine) {
         "4242\u{a0}4242\u{a0}4242\u{a0}4242",
         "4242\u{200b}4242\u{200b}4242\u{200b}4242",
         "4242 - 4242 - 4242 - 4242",
+        "4242    4242    4242    4242",
+        "4242 -- 4242 -- 4242 -- 4242",
+        "424242 4242 424242",
+        "42-4242-4242-4242-42",
+        "⁴²⁴²⁴²⁴²⁴²⁴²⁴²⁴²",
+        "④②④②④②④②④②④②④②④②",
+        "𝟜𝟚𝟜𝟚 𝟜𝟚𝟜𝟚 𝟜𝟚𝟜𝟚 𝟜𝟚𝟜𝟚",
         "4242.4242.4242.4242",
         "4242/4242/4242/4242",
         "42 42 42 42 42 42 42 42",
@@ -116,7 +123,11 @@ async fn card_numbers_are_refused_in_every_writing(engine: Engine) {
             assert_eq!(reply.expect_problem(422, "invalid_request"), [expected], "{pointer} {writing}");
         }
     }
-    for metadata in [json!({"a": ["4242", "4242", "4242", "4242"]}), json!({"a": [4242, 4242, 4242, 4242]})] {
+    for metadata in [
+        json!({"a": ["4242", "4242", "4242", "4242"]}),
+        json!({"a": [4242, 4242, 4242, 4242]}),
+        json!({"a": "4242", "b": "4242", "c": "4242", "d": "4242"}),
+    ] {
         let reply = app.create(with_at(card("KM-1", APPROVED), "/metadata", metadata.clone())).await;
         assert_eq!(reply.expect_problem(422, "invalid_request"), ["/metadata: card_data_not_allowed"], "{metadata}");
     }

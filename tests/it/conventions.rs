@@ -35,12 +35,14 @@ async fn every_answer_has_a_request_id(engine: Engine) {
         let id = app.get(path).await.header("x-request-id").to_owned();
         assert!(id.starts_with("req_") && id.len() == 30, "{path}: {id}");
         assert!(seen.insert(id), "{path}");
-        for sane in ["a", "order-1_2.3", &"x".repeat(128), "a5d3c9e1-bf2a-4abc-8242-424242424242"] {
+        for sane in ["a", "order-1_2.3", "1234567890", &"x".repeat(64), "a5d3c9e1-bf2a-4abc-8242-424242424242"] {
             let request = app.request(reqwest::Method::GET, path).header("X-Request-Id", sane);
             assert_eq!(Reply::receive(request).await.header("x-request-id"), sane, "{path}");
         }
     }
-    for insane in ["", "a b", "a\"b", "<script>", "a;b", "a/b", &"x".repeat(129), "ключ", "{{7*7}}", "%0d%0a"] {
+    let insane = ["", "a b", "a\"b", "<script>", "a;b", "a/b", &"x".repeat(65), "ключ", "{{7*7}}", "%0d%0a"];
+    let numbers = ["77015550142", "+77015550142", "7-701-555-01-42", "960101300123", "payer@example.test"];
+    for insane in insane.into_iter().chain(numbers) {
         let value = reqwest::header::HeaderValue::from_bytes(insane.as_bytes()).unwrap();
         let reply = Reply::receive(app.request(reqwest::Method::GET, "/nowhere").header("X-Request-Id", value)).await;
         reply.expect_problem(404, "not_found");

@@ -12,10 +12,11 @@ crate::on_both!(
     rows_put_elsewhere_are_named,
     a_cut_off_end_is_found,
     what_is_not_sealed_is_named,
+    changes_of_the_table_of_moves_are_found,
     history_refuses_changes_by_itself,
 );
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 13] = [
     "transitions",
     "history_seals",
     "history_leaves",
@@ -25,6 +26,10 @@ const TABLES: [&str; 9] = [
     "transactions",
     "refunds",
     "approvals",
+    "operations",
+    "notifications",
+    "idempotency_keys",
+    "transition_edges",
 ];
 /// Every column of what is sealed, and how to change it: `$` stands for the column, `'other'` where it is text.
 const COLUMNS: [(&str, &str, &str); 23] = [
@@ -209,6 +214,15 @@ async fn rows_taken_away_or_put_in_are_named(engine: Engine) {
              VALUES ('{id}', {sequence}, '{from}', '{to}', 'operator', 'key_1', '{{}}', '2026-01-01 00:00:00')"
         )
     };
+    let without_history = |status: &str| {
+        format!(
+            "INSERT INTO payments (id, sequence, status, currency, amount, authorized, captured, refunded, refund_pending, \
+             refund_excess, invoice_id, description, capture_mode, language, method, metadata, payer, created_by, created_at, \
+             updated_at, expires_at) SELECT 'pay_forged', 0, '{status}', currency, amount, 0, 0, 0, 0, 0, invoice_id, \
+             description, capture_mode, language, method, metadata, payer, created_by, created_at, updated_at, expires_at \
+             FROM payments WHERE id = '{id}'"
+        )
+    };
     let last =
         u32::try_from(scene.sql.number(&format!("SELECT sequence AS value FROM payments WHERE id = '{id}'"))).unwrap();
     let next = last + 1;
@@ -243,6 +257,8 @@ async fn rows_taken_away_or_put_in_are_named(engine: Engine) {
         (format!("UPDATE payments SET amount = amount + 1 WHERE id = '{id}'"), vec!["payments", id.as_str(), "amount"]),
         (format!("UPDATE payments SET currency = 'USD' WHERE id = '{id}'"), vec!["payments", id.as_str()]),
         (queue.clone(), vec![id.as_str(), "not there any more"]),
+        (without_history("awaiting_payer"), vec!["payments", "pay_forged", "its last row ends in none"]),
+        (without_history("none"), vec!["the books", "pay_forged", "history_reaches_the_payment"]),
     ] {
         let found = scene.found_after(&tampering).await;
         shows(&found, &parts, &tampering);
@@ -307,7 +323,19 @@ async fn a_cut_off_end_is_found(engine: Engine) {
         &["the books", "transaction_has_one_payment"],
         "all but the books",
     );
-    let everything = format!("{rows}; {seals}; {events}; {books}; {payments}");
+    let of_payment = "(SELECT id FROM payments WHERE invoice_id = 'KM-4')";
+    let books = format!("{books}; DELETE FROM operations WHERE payment_id = {of_payment}");
+    for (left, law) in [
+        (format!("DELETE FROM idempotency_keys WHERE resource_id = {of_payment}"), "notification_is_booked"),
+        (format!("DELETE FROM notifications WHERE payment_id = {of_payment}"), "key_points_to_its_effect"),
+    ] {
+        let tampering = format!("{rows}; {seals}; {events}; {books}; {left}; {payments}");
+        shows(&scene.found_after(&tampering).await, &["the books", law], "all but what points to it");
+    }
+    let pointers = format!(
+        "DELETE FROM idempotency_keys WHERE resource_id = {of_payment}; DELETE FROM notifications WHERE payment_id = {of_payment}"
+    );
+    let everything = format!("{rows}; {seals}; {events}; {books}; {pointers}; {payments}");
     assert_eq!(scene.found_after(&everything).await, "");
     scene.sql.run_all(&everything);
     shows(&scene.verify(&[scene.root]).await, &["seal 3", "cut off"], "published");
@@ -342,6 +370,28 @@ async fn what_is_not_sealed_is_named(engine: Engine) {
     shows(&scene.verify(&[]).await, &["transitions", "still waits"], "an hour later");
     scene.app.running.app.seal_step().await.unwrap();
     assert_eq!(scene.verify(&[]).await, "");
+    scene.app.stop().await;
+}
+
+/// Who widens the table could have a state written that the service never comes to.
+async fn changes_of_the_table_of_moves_are_found(engine: Engine) {
+    let mut scene = Scene::set(engine).await;
+    for (tampering, found) in [
+        (
+            "INSERT INTO transition_edges (from_status, to_status) VALUES ('paid', 'declined')",
+            "from paid to declined was put in",
+        ),
+        (
+            "DELETE FROM transition_edges WHERE from_status = 'none' AND to_status = 'processing'",
+            "from none to processing is not",
+        ),
+        (
+            "UPDATE transition_edges SET to_status = 'none' WHERE from_status = 'paid' AND to_status = 'refunded'",
+            "the move from paid to",
+        ),
+    ] {
+        shows(&scene.found_after(tampering).await, &["transition_edges", found], tampering);
+    }
     scene.app.stop().await;
 }
 

@@ -53,6 +53,7 @@ mod notification_order;
 mod notifications;
 mod openapi;
 mod personal_data;
+mod planted;
 mod provider_limits;
 mod races;
 mod reconciliation;

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::digits::{DRESSED, ZEROS};
 use super::*;
 
 /// First digits and length of a scheme's numbers.
@@ -38,7 +39,7 @@ const SCHEMES: &[(&str, std::ops::RangeInclusive<usize>)] = &[
 const SEPARATORS: &[&str] = &[
     " ", "-", ".", "/", "_", ",", ":", ";", "|", "*", "+", "'", "\"", "\t", "\n", "\u{a0}", "\u{2009}", "\u{202f}",
     "\u{2010}", "\u{2013}", "\u{2014}", "\u{2212}", "\u{ad}", "\u{200b}", "\u{200d}", "\u{2060}", "\u{feff}", "·",
-    " - ", ", ", "\",\"", ")(",
+    " - ", ", ", "\",\"", ")(", "    ", " -- ", "-----", " \t\n ", "\", \"",
 ];
 
 /// A number of `length` digits that begins so and passes Luhn's check.
@@ -110,6 +111,27 @@ fn finds_them_in_the_digits_of_every_script() {
 }
 
 #[test]
+fn finds_them_in_digits_in_every_dress() {
+    let dressed = |digits: &str, zero_to_nine: &str| -> String {
+        let dress: Vec<char> = zero_to_nine.chars().collect();
+        let place = |digit: char| usize::try_from(digit.to_digit(10)?).ok();
+        digits.chars().map(|digit| place(digit).map_or(digit, |place| dress[place])).collect()
+    };
+    for dress in ["⁰¹²³⁴⁵⁶⁷⁸⁹", "₀₁₂₃₄₅₆₇₈₉", "⓪①②③④⑤⑥⑦⑧⑨", "⓿❶❷❸❹❺❻❼❽❾", "𝟬𝟭𝟮𝟯𝟰𝟱𝟲𝟳𝟴𝟵", "🄀⒈⒉⒊⒋⒌⒍⒎⒏⒐"]
+    {
+        for digits in ["4242424242424242", "5555 5555 5555 4444", "3782-822463-10005"] {
+            expect_found(&dressed(digits, dress));
+        }
+    }
+    for (first, count, value) in DRESSED {
+        for more in 0..*count {
+            assert_eq!(digit_value(char::from_u32(first + more).unwrap()), u8::try_from(value + more).ok());
+        }
+    }
+    assert!(ZEROS.is_sorted() && "²½Ⅷ四x".chars().filter_map(digit_value).eq([2]));
+}
+
+#[test]
 fn finds_them_in_unusual_groups() {
     let (visa, amex, maestro) = (number("4", 16, 1), number("37", 15, 1), number("67", 19, 1));
     for (digits, lengths) in [
@@ -134,9 +156,23 @@ fn finds_them_in_unusual_groups() {
         (&maestro, &[4, 4, 4, 4, 3]),
         (&maestro, &[6, 13]),
         (&maestro, &[8, 8, 3]),
+        (&visa, &[6, 4, 6]),
+        (&visa, &[4, 6, 6]),
+        (&visa, &[4, 5, 4, 3]),
+        (&visa, &[3, 4, 5, 4]),
+        (&visa, &[4, 4, 3, 5]),
+        (&visa, &[7, 3, 6]),
+        (&amex, &[3, 4, 4, 4]),
+        (&amex, &[6, 4, 5]),
+        // These only where they stand alone.
+        (&visa, &[1, 4, 4, 4, 3]),
+        (&visa, &[2, 4, 4, 4, 2]),
+        (&amex, &[2, 6, 7]),
     ] {
         expect_found(&grouped(digits, lengths, "-"));
+        expect_found(&grouped(digits, lengths, "    "));
     }
+    expect_found(&format!("12/27 {}", grouped(&visa, &[6, 4, 6], "-")));
     // Blanks that nobody sees.
     expect_found(&visa.chars().map(|digit| format!("{digit}\u{200b}")).collect::<String>());
 }
@@ -211,6 +247,13 @@ fn leaves_alone_what_sites_and_payers_write() {
         "",
         "0000000000000000",
         "192.168.100.200:8080",
+        "424242******4242",
+        "4242 **** **** 4242, 4242 •••• •••• 4242",
+        "4242....4242....4242....4242",
+        // Numbers that pass Luhn's check: with a year in it, as bills have it, and with other signs between its groups.
+        "424242-2026-000006",
+        "42-4242/4242 424242",
+        "м² 10⁶ №①",
         "a5d3c9e1-bf2a-4abc-8242-424242424242",
         "42424242-4242-4242-8242-424242424242",
         "%",
@@ -248,6 +291,14 @@ fn numbers_that_count_up_are_never_refused() {
             format!("51.{number:014}"),
             format!("GA1.1.4{number:08}.1700000{number:03}"),
             format!("+7 701 {number:03} 56 78; +7 701 {number:03} 56 79"),
+            format!("8 701 345 {:02} {:02}    8 727 345 {day:02} 25", number / 100, number % 100),
+            format!("45/{day:02}.11.2026 14:30:15.{number:03}"),
+            format!("456{number:03}-2026-000{number:03}"),
+            format!("№ 45 {day:02} 11 2026 000{number:03}"),
+            format!("456{day:02}-450-2026-{number:04}"),
+            format!("9601013{number:05} +7 701 345 {day:02} 25"),
+            format!("5 {number:03} 000,00 + 4 {number:03} 500,00"),
+            format!("4 {number:03} 000 KZT / 45 {number:03} 000 KZT"),
             format!("a5d3c9e1-4{number:03}-4242-8{number:03}-4242424242ab"),
         ] {
             assert!(!contains_card_number(&text), "{text}");

@@ -67,7 +67,7 @@ pub const LAWS: &[Law] = &[
         sql: "SELECT r.id AS subject FROM refunds r WHERE r.payment_id > $1 AND r.payment_id <= $2 \
               AND CASE r.status WHEN 'succeeded' THEN 1 ELSE 0 END <> (SELECT COUNT(*) FROM transactions t \
               WHERE t.refund_id = r.id AND t.kind = 'refund' AND t.status = 'completed' AND t.payment_id = r.payment_id \
-              AND t.transaction_id = r.transaction_id AND t.amount = r.amount AND t.currency = r.currency)",
+              AND (r.status <> 'succeeded' OR t.transaction_id = r.transaction_id) AND t.amount = r.amount AND t.currency = r.currency)",
     },
     Law {
         name: "pending_refund_has_its_call",
@@ -80,11 +80,12 @@ pub const LAWS: &[Law] = &[
     },
     Law {
         name: "no_refund_over_captured",
-        law: "No more is given back than was taken, unless the excess is recorded and a person was called.",
+        law: "No more is given back than was taken, unless exactly the excess is recorded and a person was called.",
         root: Root::Payments,
         takes_moment: false,
         sql: "SELECT p.id AS subject FROM payments p WHERE p.id > $1 AND p.id <= $2 \
-              AND (p.refunded + p.refund_pending > p.captured + p.refund_excess \
+              AND (p.refund_excess <> CASE WHEN p.refunded + p.refund_pending > p.captured \
+              THEN p.refunded + p.refund_pending - p.captured ELSE 0 END \
               OR (p.refunded > p.captured AND COALESCE(p.attention_raised, '') NOT LIKE '%refunded_more_than_left:%'))",
     },
     Law {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tracing_subscriber::EnvFilter;
 
@@ -62,18 +62,50 @@ pub fn watch() {
         std::panic::set_hook(Box::new(move |panic| {
             if panic.location().is_some_and(|location| location.file().starts_with("src/")) {
                 search("a panic", &panic.to_string());
+                keep(&panic.to_string());
             }
             before(panic);
         }));
     });
 }
 
-/// Log lines: searched and forgotten.
+/// Who keeps what is logged.
+static COLLECTING: Mutex<Vec<Arc<Mutex<Vec<u8>>>>> = Mutex::new(Vec::new());
+
+/// All log lines and panics from now on until they are taken, those of other tests of this process among them.
+pub struct LogLines(Arc<Mutex<Vec<u8>>>);
+
+impl LogLines {
+    /// Begins.
+    pub fn collect() -> LogLines {
+        watch();
+        let lines = LogLines(Arc::default());
+        COLLECTING.lock().unwrap_or_else(PoisonError::into_inner).push(lines.0.clone());
+        lines
+    }
+
+    /// Ends, and returns them.
+    pub fn taken(self) -> Vec<u8> {
+        let mut collecting = COLLECTING.lock().unwrap_or_else(PoisonError::into_inner);
+        collecting.retain(|lines| !Arc::ptr_eq(lines, &self.0));
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn keep(text: &str) {
+    for lines in COLLECTING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        lines.lock().unwrap_or_else(PoisonError::into_inner).extend(text.as_bytes());
+    }
+}
+
+/// Log lines: searched and, unless somebody collects them, forgotten.
 struct Searched;
 
 impl Write for Searched {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        search("the log", &String::from_utf8_lossy(line));
+        let text = String::from_utf8_lossy(line);
+        search("the log", &text);
+        keep(&text);
         Ok(line.len())
     }
 

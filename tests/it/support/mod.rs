@@ -14,11 +14,13 @@ mod program;
 mod race;
 mod refused;
 mod register;
+mod spellings;
 mod sql;
 mod traces;
 mod trap;
 
 pub use app::{APPROVED, Body, CARD_NO_FUNDS, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, TestApp, card, money, widget};
+pub use canaries::LogLines;
 pub use database::{Engine, TestDatabase};
 pub use form::{Form, form_of};
 pub use http::Reply;
@@ -30,8 +32,9 @@ pub use program::{ENCRYPTION_KEY, Service, new_key, program, serve, set};
 pub use race::{Race, Whole};
 pub use refused::{with_at, without};
 pub use register::{LIST, page, paid_in_silence, with_quiet_runs};
+pub use spellings::{Place, counts};
 pub use sql::Sql;
-pub use traces::{raw_bytes, secret_hits};
+pub use traces::{database_bytes, raw_bytes, secret_hits};
 pub use trap::{Trap, Way};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.

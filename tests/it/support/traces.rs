@@ -12,12 +12,42 @@ pub fn raw_bytes(app: &TestApp) -> String {
     hex(&files.concat())
 }
 
-fn rows(app: &TestApp) -> String {
+/// Everything that the database holds as bytes: the files of SQLite, or every row of every table of PostgreSQL as text and
+/// its binary values as they are.
+pub fn database_bytes(app: &TestApp) -> Vec<u8> {
+    if let Some(path) = app.database.url.strip_prefix("sqlite://") {
+        let files = ["", "-wal", "-shm"].map(|suffix| std::fs::read(format!("{path}{suffix}")).unwrap_or_default());
+        assert!(!files[0].is_empty());
+        return files.concat();
+    }
     let mut sql = Sql::open(&app.database.url);
+    let mut all = Vec::new();
+    for table in tables(&mut sql) {
+        let rows = sql.texts(&format!("SELECT t::text AS value FROM {table} t")).join("\n");
+        for binary in rows.split("\\x").skip(1) {
+            let digits: Vec<u8> = binary
+                .chars()
+                .map_while(|digit| digit.to_digit(16))
+                .filter_map(|digit| u8::try_from(digit).ok())
+                .collect();
+            all.extend(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));
+            all.push(b'\n');
+        }
+        all.extend(rows.as_bytes());
+    }
+    all
+}
+
+fn tables(sql: &mut Sql) -> Vec<String> {
     let tables = sql.texts("SELECT tablename::text AS value FROM pg_tables WHERE schemaname = 'public'");
     assert!(tables.len() > 10);
+    tables
+}
+
+fn rows(app: &TestApp) -> String {
+    let mut sql = Sql::open(&app.database.url);
     let mut all = String::new();
-    for table in tables {
+    for table in tables(&mut sql) {
         // Bytes are shown as hex, texts as they are.
         let rows = sql.texts(&format!("SELECT t::text AS value FROM {table} t")).join("\n");
         all.push_str(&rows.to_uppercase());
