@@ -373,6 +373,7 @@ diesel::table! {
     summary_days (day) {
         day -> Text,
         published_at -> Timestamp,
+        group_count -> BigInt,
     }
 }
 

@@ -480,6 +480,9 @@ fn forget(engine: Engine, app: &TestApp, payment_id: &str) {
     for trigger in triggers {
         sql.run(&format!("DROP TRIGGER {trigger}")).unwrap();
     }
+    for table in ["operations", "history_unsealed", "idempotency_keys"] {
+        sql.drop_trigger(&format!("{table}_no_delete"));
+    }
     for table in ["transitions", "history_unsealed", "events", "transactions", "operations", "notifications"] {
         sql.run(&format!("DELETE FROM {table} WHERE payment_id = '{payment_id}'")).unwrap();
     }
