@@ -500,6 +500,7 @@ mod tests {
             (examples::reconciliation(), "Reconciliation"),
             (examples::discrepancy(), "Discrepancy"),
             (examples::closed_discrepancy(), "Discrepancy"),
+            (examples::proposed_discrepancy(), "Discrepancy"),
             (examples::chargeback(), "Chargeback"),
             (examples::approval(), "Approval"),
             (examples::approved(), "Approval"),

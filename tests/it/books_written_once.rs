@@ -10,6 +10,7 @@ use crate::support::{APPROVED, Engine, Operator, Reply, Sql, TestApp, card, with
 crate::on_both!(
     what_never_changes_is_written_once,
     nothing_is_taken_away,
+    a_loss_is_closed_by_two,
     nothing_is_replaced_or_truncated,
     nothing_is_replaced_by_its_place_or_by_a_change,
     records_of_readings_leave_by_retention_alone,
@@ -88,7 +89,7 @@ const CHANGING: [(&str, &[&str]); 13] = [
     ("reconciliations", &[]),
     (
         "discrepancies",
-        &["resolution", "closed_by", "close_reason", "closed_at", "sealed_reason"],
+        &["resolution", "closed_by", "close_reason", "closed_at", "sealed_reason", "proposed_by", "proposed_at"],
     ),
     ("chargebacks", &[]),
     ("payer_keys", &["account_hash", "account", "wrapped_key", "erased_at", "cleaned_at"]),
@@ -247,6 +248,43 @@ async fn nothing_is_taken_away(engine: Engine) {
     {
         refused(&mut sql, edge, "migrations alone");
     }
+    app.finish().await;
+}
+
+/// Two lines of keys close a loss, and nothing else does.
+async fn a_loss_is_closed_by_two(engine: Engine) {
+    let (app, mut sql) = books(engine).await;
+    let line = "SELECT lineage AS value FROM api_keys WHERE id = 'key_successor'";
+    let (proposer, other) = (sql.text(line), Operator::with_all(&app).await.id);
+    let close = |resolution: &str, by: &str| {
+        format!(
+            "UPDATE discrepancies SET resolution = '{resolution}', closed_by = '{by}', closed_at = '2026-01-02 00:00:00'"
+        )
+    };
+    for by in [&proposer, &other] {
+        refused(&mut sql, &close("operator", by), "second key");
+    }
+    refused(&mut sql, &close("agrees", "rec_over"), "second key");
+    let with_proposal = close("operator", &other)
+        .replace("SET", &format!("SET proposed_by = '{proposer}', proposed_at = '2026-01-02 00:00:00',"));
+    refused(&mut sql, &with_proposal, "second key");
+    let propose = format!("UPDATE discrepancies SET proposed_by = '{proposer}', proposed_at = '2026-01-02 00:00:00'");
+    assert_eq!(sql.run(&propose), Ok(1));
+    for by in [proposer.as_str(), "key_successor", "key_nobodys"] {
+        refused(&mut sql, &close("operator", by), "second key");
+    }
+    refused(&mut sql, &close("agrees", "rec_over"), "second key");
+    refused(&mut sql, &propose.replace(&proposer, &other), "written once");
+    assert_eq!(sql.run(&close("operator", &other)), Ok(1));
+    for reopened in ["resolution = NULL, closed_by = NULL, closed_at = NULL", "proposed_by = NULL, proposed_at = NULL"]
+    {
+        refused(&mut sql, &format!("UPDATE discrepancies SET {reopened}"), "written once");
+    }
+    // Nor does one come into the books closed: then no run would open it.
+    let closed = "INSERT INTO discrepancies (id, kind, transaction_id, lost, opened_by, opened_at, resolution, closed_by, \
+                  closed_at) VALUES ('dis_2', 'missing_here', 2, true, 'rec_over', '2026-01-01 00:00:00', 'operator', 'x', \
+                  '2026-01-01 00:00:00')";
+    refused(&mut sql, closed, "written once");
     app.finish().await;
 }
 
