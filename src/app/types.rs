@@ -90,6 +90,15 @@ pub struct Erasure {
     pub notifications: i64,
 }
 
+/// Whose personal data is asked for.
+#[derive(Debug, Clone)]
+pub enum Whose {
+    /// Of the payer with this account.
+    Account(String),
+    /// Of the payer of this payment, which names no account.
+    Payment(PaymentId),
+}
+
 /// A reading of personal data that is recorded.
 #[derive(Debug, Clone)]
 pub enum Access {

@@ -60,6 +60,8 @@ use super::{
         decline_reasons::list_decline_reasons,
         personal_data::export_personal_data,
         personal_data::erase_personal_data,
+        personal_data::export_payment_data,
+        personal_data::erase_payment_data,
         docs::get_openapi,
         health::get_liveness,
         health::get_readiness,
