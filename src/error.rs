@@ -49,7 +49,7 @@ pub enum Conflict {
     KeysNotRotated,
     /// A refund above the configured sum needs a second operator.
     ApprovalRequired,
-    /// Who asked for an approval cannot decide about it.
+    /// Who asked for an approval cannot decide about it, and who proposed to close a loss cannot close it.
     SecondOperatorRequired,
 }
 

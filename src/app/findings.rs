@@ -122,6 +122,7 @@ impl Finding {
             theirs: self.theirs,
             opened_by: run.clone(),
             opened_at: recorder.at,
+            proposal: None,
             closing,
         }
     }

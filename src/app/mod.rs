@@ -12,6 +12,7 @@ mod authenticate;
 mod capture_payment;
 mod captures;
 mod chargebacks;
+mod close_discrepancy;
 mod compare_register;
 mod conclude;
 mod correct;

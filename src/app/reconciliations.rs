@@ -5,18 +5,15 @@ use std::sync::Arc;
 use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::read::cut;
-use super::record::{Note, Recorder};
 use super::{
-    Act, ActKind, Answer, App, Caller, ChargebackFilter, DiscrepancyFilter, Idempotency, Listing, NewReconciliation,
-    Page, ReconciliationDetails, StoredAnswer,
+    Answer, App, Caller, ChargebackFilter, DiscrepancyFilter, Idempotency, Listing, NewReconciliation, Page,
+    ReconciliationDetails, StoredAnswer,
 };
 use crate::clock::Timestamp;
-use crate::domain::id::{ChargebackId, DiscrepancyId, EventId, PaymentId, ReconciliationId};
-use crate::domain::payment::Payment;
-use crate::domain::register::{Chargeback, Closing, Discrepancy, Purpose, Reconciliation, Resolution};
-use crate::domain::state::CauseType;
+use crate::domain::id::{ChargebackId, DiscrepancyId, ReconciliationId};
+use crate::domain::register::{Chargeback, Discrepancy, Purpose, Reconciliation};
 use crate::error::{Conflict, Error, Result};
-use crate::store::{Lane, Tx, chargebacks, discrepancies, events, idempotency, payments, reconciliations};
+use crate::store::{Lane, Tx, chargebacks, discrepancies, idempotency, reconciliations};
 
 /// So many runs may be under way that somebody asked for.
 const MAX_REQUESTED: usize = 10;
@@ -126,54 +123,6 @@ impl App {
             .await
     }
 
-    /// A person settles a discrepancy: it counts as closed and is not opened again while both books say the same. The
-    /// history of its payment says who; where there is no payment, an event does.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; conflict when it is closed already.
-    pub async fn close_discrepancy(
-        &self,
-        caller: &Caller,
-        key: Idempotency,
-        id: DiscrepancyId,
-        reason: String,
-    ) -> Result<Answer> {
-        let recorder = self.recorder(CauseType::Operator, caller.request_id.clone(), caller.key_id.as_str());
-        let (now, event_id) = (recorder.at, EventId::generate(recorder.at, self.parts.ids.as_ref()));
-        let (keyed, present) =
-            (Keyed { caller: caller.clone(), idempotency: key, creates: false }, Arc::clone(&self.parts.present));
-        let found = self.discrepancy(id.clone()).await?;
-        // A row of a payment is written where all writes of the payment are.
-        let lane = Lane::of(found.payment_id.as_ref().map_or(id.as_str(), PaymentId::as_str));
-        self.parts
-            .store
-            .write(lane, move |tx| {
-                let payment = match &found.payment_id {
-                    Some(payment_id) => Some(payments::hold(tx, payment_id)?),
-                    None => None,
-                };
-                match idempotent::claim(tx, &keyed, None, id.as_str(), None, now, 0)? {
-                    None => {}
-                    Some(Repeat::Answered(stored)) => return Ok(Answer { stored, replayed: true }),
-                    // What is closed changes no more but for its reason, which is erased with the payer: no answer is kept.
-                    Some(Repeat::Live(id)) => {
-                        let closed = discrepancies::get(tx, &DiscrepancyId::from_stored(id))?;
-                        return Ok(Answer { stored: present.discrepancy(&closed), replayed: true });
-                    }
-                }
-                let open = discrepancies::get(tx, &id)?;
-                let by = keyed.caller.key_id.to_string();
-                let closing = Closing { resolution: Resolution::Operator, by, reason: Some(reason.clone()), at: now };
-                if !discrepancies::close(tx, &open, &closing)? {
-                    return Err(Error::conflict(Conflict::InvalidState, "the discrepancy is closed already; read it"));
-                }
-                record_closing(tx, &recorder, payment, &id, &event_id)?;
-                let stored = present.discrepancy(&discrepancies::get(tx, &id)?);
-                Ok(Answer { stored, replayed: false })
-            })
-            .await
-    }
-
     /// Chargebacks that fit the filter, newest first.
     ///
     /// # Errors
@@ -191,23 +140,6 @@ impl App {
             })
             .await
     }
-}
-
-/// Who closed a discrepancy, in what is never rewritten: the payment's history or, without a payment, an event.
-fn record_closing(
-    tx: &mut Tx<'_>,
-    recorder: &Recorder,
-    payment: Option<Payment>,
-    id: &DiscrepancyId,
-    event_id: &EventId,
-) -> Result<()> {
-    if let Some(payment) = payment {
-        let note = Note { always: true, ..Note::default() };
-        recorder.settle(tx, payment, note.with("closed_discrepancy", id.as_str()))?;
-        return Ok(());
-    }
-    let act = Act { kind: ActKind::DiscrepancyClosed, subject_id: id.to_string(), actor: recorder.cause.actor.clone() };
-    events::append_act(tx, event_id, &act, recorder.at)
 }
 
 /// A run with what it did.

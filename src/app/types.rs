@@ -67,7 +67,7 @@ pub trait Present: Send + Sync {
     fn refund(&self, refund: &Refund) -> StoredAnswer;
     /// 201.
     fn reconciliation(&self, details: &ReconciliationDetails) -> StoredAnswer;
-    /// 200.
+    /// 200; 202 while another operator has to close it, too.
     fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer;
     /// 200.
     fn erasure(&self, erasure: &Erasure) -> StoredAnswer;
@@ -88,6 +88,15 @@ pub struct Erasure {
     pub payments: i64,
     /// Notifications about these payments.
     pub notifications: i64,
+}
+
+/// Whose personal data is asked for.
+#[derive(Debug, Clone)]
+pub enum Whose {
+    /// Of the payer with this account.
+    Account(String),
+    /// Of the payer of this payment, which names no account.
+    Payment(PaymentId),
 }
 
 /// A reading of personal data that is recorded.
@@ -386,6 +395,8 @@ pub enum ActKind {
     KeyRotated,
     /// An API key was ended.
     KeyRevoked,
+    /// A person proposed to close a loss of no payment.
+    ClosingProposed,
     /// A discrepancy of no payment was closed by a person.
     DiscrepancyClosed,
 }
@@ -397,6 +408,7 @@ impl ActKind {
             ActKind::KeyCreated => "api_key.created",
             ActKind::KeyRotated => "api_key.rotated",
             ActKind::KeyRevoked => "api_key.revoked",
+            ActKind::ClosingProposed => "discrepancy.closing_proposed",
             ActKind::DiscrepancyClosed => "discrepancy.closed",
         }
     }

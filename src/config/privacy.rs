@@ -3,6 +3,9 @@
 use super::reader::Reader;
 use crate::app::RetentionSettings;
 
+/// As the trigger `personal_data_access_ended_in_time` has it.
+const SHORTEST_RECORDS_DAYS: i64 = 30;
+
 /// Encryption of personal data.
 #[derive(Clone)]
 pub struct PrivacySettings {
@@ -36,12 +39,22 @@ impl Reader<'_> {
         self.number(key, 0, 36_500).map(|days: u32| (days > 0).then_some(i64::from(days)))
     }
 
+    /// The same for records of readings: the database lets none go earlier.
+    fn days_of_records(&mut self, key: &str) -> Option<Option<i64>> {
+        let days = self.days(key)?;
+        if days.is_some_and(|days| days < SHORTEST_RECORDS_DAYS) {
+            return self
+                .fault(key, format!("must be 0, which keeps them for good, or at least {SHORTEST_RECORDS_DAYS}"));
+        }
+        Some(days)
+    }
+
     pub(super) fn retention(&mut self) -> Option<RetentionSettings> {
         let notification_bodies_days = self.days("retention.notification_bodies_days");
         let unmatched_bodies_days = self.days("retention.unmatched_bodies_days");
         let idempotency_answers_days = self.days("retention.idempotency_answers_days");
         let quarantine_days = self.days("retention.quarantine_days");
-        let access_records_days = self.days("retention.access_records_days");
+        let access_records_days = self.days_of_records("retention.access_records_days");
         let payer_data_days = self.days("retention.payer_data_days");
         Some(RetentionSettings {
             notification_bodies_days: notification_bodies_days?,

@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::domain::business_day::BusinessDay;
 use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
-use crate::domain::id::{ChargebackId, DiscrepancyId, PaymentId, ReconciliationId};
+use crate::domain::id::{ApiKeyId, ChargebackId, DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
 
 /// Names in the API and in the database, each for one variant.
@@ -212,6 +212,17 @@ pub struct Closing {
     pub at: Timestamp,
 }
 
+/// That somebody wants a loss closed: another operator has to do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The API key.
+    pub by: ApiKeyId,
+    /// Why, in the operator's words; of a closed one they stand in the closing.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Something that our books and the register do not agree about.
 #[derive(Debug, Clone)]
 pub struct Discrepancy {
@@ -237,6 +248,8 @@ pub struct Discrepancy {
     pub opened_by: ReconciliationId,
     /// When.
     pub opened_at: Timestamp,
+    /// Who proposed to close it: of a loss, which takes two operators.
+    pub proposal: Option<Proposal>,
     /// How it ended, if it did.
     pub closing: Option<Closing>,
 }

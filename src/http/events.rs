@@ -15,7 +15,7 @@ use crate::domain::id::{EventId, NotificationId, PaymentId};
 /// List events
 ///
 /// Oldest first, after the event `after`. To catch up, send the id of the last event you have dealt with; `next_cursor`,
-/// when there is more, is such an id. Events of the types `api_key.…` and `discrepancy.closed` are shown to keys that hold
+/// when there is more, is such an id. Events of the types `api_key.…` and `discrepancy.…` are shown to keys that hold
 /// `ops:write` as well, to no others.
 #[utoipa::path(get, path = "/v1/events", tag = "Events", security(("api_key" = ["payments:read"])),
     params(

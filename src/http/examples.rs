@@ -19,8 +19,8 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{CaptureMode, Language, Method, OperationKind, Payer, Payment, Sums};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::register::{
-    Chargeback, Claim, Closing, Discrepancy, DiscrepancyKind, Findings, Phase, Purpose, Reconciliation, Resolution,
-    RunState, Side,
+    Chargeback, Claim, Closing, Discrepancy, DiscrepancyKind, Findings, Phase, Proposal, Purpose, Reconciliation,
+    Resolution, RunState, Side,
 };
 use crate::domain::state::{Cause, CauseType, Certainty, Status};
 use crate::vault::Vault;
@@ -270,8 +270,13 @@ pub(super) fn running_reconciliation() -> Value {
 }
 
 fn disagreement(closing: Option<Closing>) -> Value {
+    let discrepancy = Discrepancy { closing, ..open_discrepancy() };
+    serde_json::to_value(discrepancy_view(&discrepancy)).unwrap_or_default()
+}
+
+fn open_discrepancy() -> Discrepancy {
     let sum = |minor| Some(Money::new(minor, Currency::KZT));
-    let discrepancy = Discrepancy {
+    Discrepancy {
         id: DiscrepancyId::from_stored(DISCREPANCY_ID.to_owned()),
         kind: DiscrepancyKind::AmountMismatch,
         transaction_id: TRANSACTION_ID,
@@ -283,9 +288,27 @@ fn disagreement(closing: Option<Closing>) -> Value {
         theirs: Some(Side { status: TransactionStatus::Completed, amount: sum(1_200_000) }),
         opened_by: ReconciliationId::from_stored(RECONCILIATION_ID.to_owned()),
         opened_at: at(3605),
-        closing,
+        proposal: None,
+        closing: None,
+    }
+}
+
+/// A loss that a person has proposed to close.
+pub(super) fn proposed_discrepancy() -> Value {
+    let proposal = Proposal {
+        by: ApiKeyId::from_stored("key_01kaq0h1a2b3c4d5e6f7g8h9jk".to_owned()),
+        reason: Some("The policy was issued by hand".to_owned()),
+        at: at(7200),
     };
-    serde_json::to_value(discrepancy_view(&discrepancy)).unwrap_or_default()
+    let lost = Discrepancy {
+        kind: DiscrepancyKind::MissingHere,
+        payment_id: None,
+        lost: true,
+        ours: None,
+        proposal: Some(proposal),
+        ..open_discrepancy()
+    };
+    serde_json::to_value(discrepancy_view(&lost)).unwrap_or_default()
 }
 
 /// A discrepancy that is open.

@@ -12,7 +12,7 @@ use super::approval_views::{ApprovalView, approval_view};
 use super::bodies;
 use super::cursor::{self, Binding};
 use super::examples;
-use super::extract::{Answered, Key, ManagePersonalData, Submission, answered, shown, to_the_end};
+use super::extract::{Answered, Key, ManagePersonalData, Submission, answered, path_id, shown, to_the_end};
 use super::parameters::{IdempotencyKey, Paging};
 use super::presenter::{Presenter, refund_view};
 use super::query::{self, QueryReader};
@@ -22,7 +22,7 @@ use super::schemas::NotificationKindName;
 use super::server::Shared;
 use super::text;
 use super::view::{Moment, PaymentView};
-use crate::app::{Erasure, Page, PayerRecord, StoredNotification};
+use crate::app::{Erasure, Page, PayerExport, PayerRecord, StoredNotification, Whose};
 use crate::domain::id::PaymentId;
 use crate::error::{Error, Result};
 
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Erasure)]
 pub(super) struct ErasureView<'a> {
-    /// Always true: nothing is held about the account any more.
+    /// Always true: nothing is held about the payer any more.
     pub erased: bool,
     /// Our id of the record.
     #[schema(example = "era_01kaq0j5m8x2v9c4t7b1n6r3ed")]
@@ -110,11 +110,37 @@ pub(super) async fn export_personal_data(
     let mut query = QueryReader::new(request.query_string());
     let page = Page { before: query.cursor(binding, PaymentId::parse), limit: query.limit() };
     query.finish()?;
-    let export = shared.app.export_payer(&key.caller, account_id, page).await?;
+    let export = shared.app.export_payer(&key.caller, Whose::Account(account_id), page).await?;
     let listing = &export.records;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|record| cursor::seal(record.details.payment.id.as_str(), binding));
-    let data = listing.items.iter().map(|record| record_view(&shared.presenter, record)).collect();
+    export_shown(&shared, &export, next_cursor)
+}
+
+/// Export the personal data of a payment
+///
+/// The same for a payer without an account, who is known by one payment alone. The list is empty when the payer is erased.
+/// Refused where the payment names an account: its payer is shown as a whole. The reading is recorded.
+#[utoipa::path(get, path = "/v1/payments/{id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
+    params(("id" = String, Path, description = "Id of the payment.")),
+    responses(
+        (status = 200, description = "All of it.", body = PersonalDataView, example = json!(examples::personal_data())),
+        (status = 409, description = "`invalid_state`, `keys_not_rotated`"),
+    ))]
+pub(super) async fn export_payment_data(
+    key: Key<ManagePersonalData>,
+    request: HttpRequest,
+    shared: Data<Shared>,
+) -> Answered {
+    let id = path_id(&request, PaymentId::parse, "payment", PaymentId::PREFIX)?;
+    query::none(request.query_string())?;
+    let whole = Page { before: None, limit: 1 };
+    let export = shared.app.export_payer(&key.caller, Whose::Payment(id), whole).await?;
+    export_shown(&shared, &export, None)
+}
+
+fn export_shown(shared: &Shared, export: &PayerExport, next_cursor: Option<String>) -> Answered {
+    let data = export.records.items.iter().map(|record| record_view(&shared.presenter, record)).collect();
     let unmatched_notifications = export.unmatched.iter().map(told_view).collect();
     shown(PersonalDataView { data, unmatched_notifications, next_cursor })
 }
@@ -137,12 +163,41 @@ pub(super) async fn erase_personal_data(
     shared: Data<Shared>,
 ) -> Answered {
     let account_id = account_id(&request).await?;
+    erase(key, request, payload, shared, Whose::Account(account_id)).await
+}
+
+/// Erase the personal data of a payment
+///
+/// The same for a payer without an account, who is known by one payment alone. Refused where the payment names an account:
+/// its payer is erased as a whole. Erasing one who is erased succeeds with zero payments.
+#[utoipa::path(delete, path = "/v1/payments/{id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
+    params(("id" = String, Path, description = "Id of the payment."), IdempotencyKey),
+    responses(
+        (status = 200, description = "Erased.", body = ErasureView, example = json!(examples::erasure())),
+        (status = 409, description = "`payer_in_use`, `invalid_state`, `keys_not_rotated`"),
+    ))]
+pub(super) async fn erase_payment_data(
+    key: Key<ManagePersonalData>,
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared>,
+) -> Answered {
+    let id = path_id(&request, PaymentId::parse, "payment", PaymentId::PREFIX)?;
+    erase(key, request, payload, shared, Whose::Payment(id)).await
+}
+
+async fn erase(
+    key: Key<ManagePersonalData>,
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared>,
+    whose: Whose,
+) -> Answered {
     query::none(request.query_string())?;
     let submission = Submission::read(&request, payload, &shared).await?;
     bodies::nothing(submission.json_or_nothing()?)?;
     let app = Arc::clone(&shared.app);
-    let answer =
-        to_the_end(async move { app.erase_payer(&key.caller, submission.idempotency, account_id).await }).await??;
+    let answer = to_the_end(async move { app.erase_payer(&key.caller, submission.idempotency, whose).await }).await??;
     Ok(answered(answer))
 }
 

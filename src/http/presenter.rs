@@ -216,7 +216,9 @@ impl Present for Presenter {
     }
 
     fn discrepancy(&self, discrepancy: &Discrepancy) -> StoredAnswer {
-        StoredAnswer { status: 200, location: None, body: body(&discrepancy_view(discrepancy)) }
+        let waits = discrepancy.proposal.is_some() && discrepancy.closing.is_none();
+        let status = if waits { 202 } else { 200 };
+        StoredAnswer { status, location: None, body: body(&discrepancy_view(discrepancy)) }
     }
 
     fn approval(&self, details: &ApprovalDetails, created: bool) -> StoredAnswer {

@@ -136,13 +136,15 @@ pub(super) async fn get_discrepancy(_key: Key<Operate>, request: HttpRequest, sh
 /// Close a discrepancy
 ///
 /// For a person who has settled it: the reason and the API key are kept with it. Nothing else changes. It is not opened
-/// again as long as both books say what they say now.
+/// again as long as both books say what they say now. One with `lost` takes two operators, as it blocks money until it is
+/// closed: the first request proposes it (202), one under a key of another line closes it.
 #[utoipa::path(post, path = "/v1/discrepancies/{id}/close", tag = "Operations", security(("api_key" = ["ops:write"])),
     params(("id" = String, Path, description = "Id of the discrepancy."), IdempotencyKey),
     request_body(content = CloseDiscrepancy, example = json!(examples::close_discrepancy())),
     responses(
         (status = 200, description = "Closed.", body = DiscrepancyView, example = json!(examples::closed_discrepancy())),
-        (status = 409, description = "`invalid_state`"),
+        (status = 202, description = "Proposed: another operator has to close it.", body = DiscrepancyView, example = json!(examples::proposed_discrepancy())),
+        (status = 409, description = "`invalid_state`, `second_operator_required`"),
     ))]
 pub(super) async fn close_discrepancy(
     key: Key<Operate>,

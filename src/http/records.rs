@@ -128,8 +128,8 @@ pub(super) struct EventView<'a> {
     pub id: &'a str,
     /// What happened: `payment.paid`, `refund.succeeded`, `payment.needs_attention`, …; `notification.needs_attention` is a
     /// message of the provider, maybe about money, that belongs to no payment, and `notification.matched` tells that one
-    /// was booked after all. For operators: `api_key.created`, `api_key.rotated`, `api_key.revoked`, and `discrepancy.closed`
-    /// where the discrepancy is of no payment. New kinds may appear.
+    /// was booked after all. For operators: `api_key.created`, `api_key.rotated`, `api_key.revoked`, and
+    /// `discrepancy.closing_proposed` and `discrepancy.closed` where the discrepancy is of no payment. New kinds may appear.
     #[schema(example = "payment.paid")]
     pub r#type: &'a str,
     /// The payment it is about; read it for its present state. Absent where it is about none.

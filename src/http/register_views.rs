@@ -83,6 +83,20 @@ pub(super) struct ClosingView<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// That an operator wants a loss closed: another one has to do it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProposedClosing)]
+pub(super) struct ProposalView<'a> {
+    /// The API key. No key of its line can close it.
+    pub by: &'a str,
+    /// Why, in the operator's words; erased with the payer. Once it is closed, `closing.reason` holds the words of both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Moment,
+}
+
 /// Something that our books and the provider's register do not agree about.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Discrepancy)]
@@ -106,7 +120,8 @@ pub(super) struct DiscrepancyView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invoice_id: Option<&'a str>,
     /// The record names a payment or a refund that this database does not hold: it is an older copy. No
-    /// payment for the same bill, or no refund of the same payment, can be made until this is closed.
+    /// payment for the same bill, or no refund of the same payment, can be made until this is closed, which takes two
+    /// operators.
     pub lost: bool,
     /// What we hold; absent when it is missing here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +134,9 @@ pub(super) struct DiscrepancyView<'a> {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Moment,
+    /// Who proposed to close it, where that takes two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<ProposalView<'a>>,
     /// How it ended, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closing: Option<ClosingView<'a>>,
@@ -200,6 +218,11 @@ pub(super) fn discrepancy_view(discrepancy: &Discrepancy) -> DiscrepancyView<'_>
         theirs: discrepancy.theirs.as_ref().map(side_view),
         opened_by: discrepancy.opened_by.as_str(),
         opened_at: Moment(discrepancy.opened_at),
+        proposed: discrepancy.proposal.as_ref().map(|proposal| ProposalView {
+            by: proposal.by.as_str(),
+            reason: proposal.reason.as_deref(),
+            at: Moment(proposal.at),
+        }),
         closing: closing.map(|closing| ClosingView {
             resolution: closing.resolution.as_str(),
             by: &closing.by,

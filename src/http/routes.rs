@@ -46,6 +46,8 @@ pub(super) const TABLE: &[Endpoint] = &[
     post("/v1/payments/{id}/attention/resolve", || web::post().to(payments::resolve_attention)),
     post("/v1/payments/{id}/refunds", || web::post().to(refunds::create_refund)),
     get("/v1/payments/{id}/refunds", || web::get().to(refunds::list_refunds)),
+    get("/v1/payments/{id}/personal-data", || web::get().to(personal_data::export_payment_data)),
+    delete("/v1/payments/{id}/personal-data", || web::delete().to(personal_data::erase_payment_data)),
     get("/v1/refunds/{id}", || web::get().to(refunds::get_refund)),
     get("/v1/three-ds/{id}/redirect", || web::get().to(three_ds::redirect_to_bank)),
     post("/v1/three-ds/{id}/return", || web::post().to(three_ds::return_from_bank)),

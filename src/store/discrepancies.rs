@@ -9,9 +9,9 @@ use super::{Tx, payer_keys, rotation};
 use crate::app::{DiscrepancyFilter, Page};
 use crate::clock::Timestamp;
 use crate::domain::evidence::TransactionStatus;
-use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
+use crate::domain::id::{ApiKeyId, DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
-use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Findings, Resolution, Side};
+use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Findings, Proposal, Resolution, Side};
 use crate::error::{Error, Result};
 
 /// Word for word the condition of the index discrepancies_lost.
@@ -44,6 +44,8 @@ struct Row {
     close_reason: Option<String>,
     closed_at: Option<NaiveDateTime>,
     sealed_reason: Option<Vec<u8>>,
+    proposed_by: Option<String>,
+    proposed_at: Option<NaiveDateTime>,
 }
 
 /// Writes a discrepancy. The database refuses a second open one of the same kind and transaction.
@@ -105,7 +107,24 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Discrep
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
-/// Closes one that is open; `false` when it no longer is.
+/// Proposes to close one that is open; `false` when it no longer is, or somebody proposed it before.
+pub fn propose(tx: &mut Tx<'_>, discrepancy: &Discrepancy, proposal: &Proposal) -> Result<bool> {
+    let (id, payment_id) = (&discrepancy.id, discrepancy.payment_id.as_ref());
+    let sealed_reason = seal_reason(tx, id, payment_id, proposal.reason.as_deref())?;
+    let changed = diesel::update(discrepancies::table.find(id.as_str()))
+        .filter(discrepancies::closed_at.is_null())
+        .filter(discrepancies::proposed_by.is_null())
+        .set((
+            discrepancies::proposed_by.eq(Some(proposal.by.as_str())),
+            discrepancies::proposed_at.eq(Some(proposal.at.naive_utc())),
+            discrepancies::sealed_reason.eq(sealed_reason),
+        ))
+        .execute(tx.db)?;
+    Ok(changed == 1)
+}
+
+/// Closes one that is open; `false` when it no longer is. The database refuses to close a loss that nobody proposed to close,
+/// or that the same line of keys did.
 pub fn close(tx: &mut Tx<'_>, discrepancy: &Discrepancy, closing: &Closing) -> Result<bool> {
     let (id, payment_id) = (&discrepancy.id, discrepancy.payment_id.as_ref());
     let sealed_reason = seal_reason(tx, id, payment_id, closing.reason.as_deref())?;
@@ -253,6 +272,7 @@ fn to_row(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<Row> {
     let (ours_status, ours_currency, ours_amount) = side_to_columns(discrepancy.ours.as_ref());
     let (theirs_status, theirs_currency, theirs_amount) = side_to_columns(discrepancy.theirs.as_ref());
     let closing = discrepancy.closing.as_ref();
+    let proposal = discrepancy.proposal.as_ref();
     let reason = closing.and_then(|closing| closing.reason.as_deref());
     let sealed_reason = seal_reason(tx, &discrepancy.id, discrepancy.payment_id.as_ref(), reason)?;
     Ok(Row {
@@ -276,6 +296,8 @@ fn to_row(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<Row> {
         close_reason: None,
         closed_at: closing.map(|closing| closing.at.naive_utc()),
         sealed_reason,
+        proposed_by: proposal.map(|proposal| proposal.by.to_string()),
+        proposed_at: proposal.map(|proposal| proposal.at.naive_utc()),
     })
 }
 
@@ -300,13 +322,15 @@ fn side_from_columns(status: Option<String>, code: Option<String>, minor: Option
 fn from_row(tx: &mut Tx<'_>, row: Row) -> Result<Discrepancy> {
     let (id, payment_id) = (DiscrepancyId::from_stored(row.id), row.payment_id.map(PaymentId::from_stored));
     let reason = open_reason(tx, &id, payment_id.as_ref(), row.sealed_reason.as_deref())?;
-    let closing = match (row.resolution, row.closed_by, row.closed_at) {
-        (Some(resolution), Some(by), Some(at)) => Some(Closing {
-            resolution: known("discrepancies.resolution", Resolution::parse(&resolution))?,
-            by,
-            reason: reason.or(row.close_reason),
-            at: moment(at),
-        }),
+    let (closing, reason) = match (row.resolution, row.closed_by, row.closed_at) {
+        (Some(resolution), Some(by), Some(at)) => {
+            let resolution = known("discrepancies.resolution", Resolution::parse(&resolution))?;
+            (Some(Closing { resolution, by, reason: reason.or(row.close_reason), at: moment(at) }), None)
+        }
+        _ => (None, reason),
+    };
+    let proposal = match (row.proposed_by, row.proposed_at) {
+        (Some(by), Some(at)) => Some(Proposal { by: ApiKeyId::from_stored(by), reason, at: moment(at) }),
         _ => None,
     };
     Ok(Discrepancy {
@@ -321,6 +345,7 @@ fn from_row(tx: &mut Tx<'_>, row: Row) -> Result<Discrepancy> {
         theirs: side_from_columns(row.theirs_status, row.theirs_currency, row.theirs_amount)?,
         opened_by: ReconciliationId::from_stored(row.opened_by),
         opened_at: moment(row.opened_at),
+        proposal,
         closing,
     })
 }

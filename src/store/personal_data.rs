@@ -52,6 +52,40 @@ pub fn hold_account(tx: &mut Tx<'_>, account: &str) -> Result<Vec<String>> {
     Ok(ids)
 }
 
+/// The payer of a payment, as far as it can be shown or erased by the payment alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayerOf {
+    /// There is no such payment.
+    Nobody,
+    /// It was written before payers had keys.
+    NoKey,
+    /// It belongs to an account.
+    Account,
+    /// The key was destroyed.
+    Erased,
+    /// The key, which is of this payment alone.
+    Key(String),
+}
+
+/// The payer of a payment, held until the transaction ends.
+pub fn hold_payer_of(tx: &mut Tx<'_>, id: &PaymentId) -> Result<PayerOf> {
+    let found: Option<Option<String>> =
+        payments::table.find(id.as_str()).select(payments::payer_key_id).get_result(tx.db).optional()?;
+    let key = match found {
+        None => return Ok(PayerOf::Nobody),
+        Some(None) => return Ok(PayerOf::NoKey),
+        Some(Some(key)) => key,
+    };
+    hold(tx, std::slice::from_ref(&key))?;
+    let (account, erased_at): (Option<String>, Option<NaiveDateTime>) =
+        keys::table.find(&key).select((keys::account_hash, keys::erased_at)).get_result(tx.db)?;
+    Ok(match (account, erased_at) {
+        (_, Some(_)) => PayerOf::Erased,
+        (Some(_), None) => PayerOf::Account,
+        (None, None) => PayerOf::Key(key),
+    })
+}
+
 /// SQLite has one writer at a time anyway.
 fn hold(tx: &mut Tx<'_>, payers: &[String]) -> Result<()> {
     if let DbConn::Postgres(conn) = tx.db {

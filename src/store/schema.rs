@@ -253,6 +253,8 @@ diesel::table! {
         close_reason -> Nullable<Text>,
         closed_at -> Nullable<Timestamp>,
         sealed_reason -> Nullable<Binary>,
+        proposed_by -> Nullable<Text>,
+        proposed_at -> Nullable<Timestamp>,
     }
 }
 
@@ -373,6 +375,7 @@ diesel::table! {
     summary_days (day) {
         day -> Text,
         published_at -> Timestamp,
+        group_count -> BigInt,
     }
 }
 

@@ -115,6 +115,7 @@ pub fn published(tx: &mut Tx<'_>, from: BusinessDay, to: BusinessDay) -> Result<
     let days: Vec<(String, NaiveDateTime)> = summary_days::table
         .filter(summary_days::day.between(from.to_string(), to.to_string()))
         .order(summary_days::day.asc())
+        .select((summary_days::day, summary_days::published_at))
         .load(tx.db)?;
     let rows: Vec<Row> = summary_groups::table
         .filter(summary_groups::day.between(from.to_string(), to.to_string()))
@@ -161,7 +162,13 @@ pub fn publish(
     groups: &BTreeMap<GroupKey, Group>,
     published_at: Timestamp,
 ) -> Result<bool> {
-    let row = (summary_days::day.eq(day.to_string()), summary_days::published_at.eq(published_at.naive_utc()));
+    let rows: Vec<Row> = groups.iter().flat_map(|(key, group)| rows(day, *key, group)).collect();
+    let row = (
+        summary_days::day.eq(day.to_string()),
+        summary_days::published_at.eq(published_at.naive_utc()),
+        // Beyond so many the database takes no group of the day.
+        summary_days::group_count.eq(i64::try_from(rows.len()).unwrap_or(i64::MAX)),
+    );
     let inserted = on_each!(tx.db, |conn| diesel::insert_into(summary_days::table)
         .values(&row)
         .on_conflict_do_nothing()
@@ -169,7 +176,7 @@ pub fn publish(
     if inserted == 0 {
         return Ok(false);
     }
-    for row in groups.iter().flat_map(|(key, group)| rows(day, *key, group)) {
+    for row in rows {
         diesel::insert_into(summary_groups::table).values(row).execute(tx.db)?;
     }
     Ok(true)

@@ -30,7 +30,7 @@ const OPEN: [(&str, &str); 7] = [
 ];
 
 /// The scope of every other operation.
-const SCOPES: [(&str, &str, Scope); 34] = [
+const SCOPES: [(&str, &str, Scope); 36] = [
     ("POST", "/v1/payments", Scope::PaymentsWrite),
     ("GET", "/v1/payments", Scope::PaymentsRead),
     ("GET", "/v1/payments/{id}", Scope::PaymentsRead),
@@ -40,6 +40,8 @@ const SCOPES: [(&str, &str, Scope); 34] = [
     ("POST", "/v1/payments/{id}/three-ds", Scope::PaymentsWrite),
     ("POST", "/v1/payments/{id}/refunds", Scope::RefundsWrite),
     ("GET", "/v1/payments/{id}/refunds", Scope::PaymentsRead),
+    ("GET", "/v1/payments/{id}/personal-data", Scope::PersonalDataWrite),
+    ("DELETE", "/v1/payments/{id}/personal-data", Scope::PersonalDataWrite),
     ("GET", "/v1/refunds/{id}", Scope::PaymentsRead),
     ("POST", "/v1/payments/{id}/sync", Scope::OpsWrite),
     ("POST", "/v1/payments/{id}/attention/resolve", Scope::OpsWrite),

@@ -93,13 +93,21 @@ fn contradictions_are_listed_all_at_once() {
         ("cloudpayments.base_url", "http://api.example.kz"),
         ("server.workers", "0"),
         ("server.prot", "1"),
+        ("retention.access_records_days", "29"),
         ("privacy.encryption_key", "c2hvcnQ="),
     ] {
         set(&mut command, key, value);
     }
     let output = command.output().unwrap();
     let faults = expect_failure(&output);
-    for key in ["database.url", "cloudpayments.base_url", "server.workers", "server.prot", "privacy.encryption_key"] {
+    for key in [
+        "database.url",
+        "cloudpayments.base_url",
+        "server.workers",
+        "server.prot",
+        "privacy.encryption_key",
+        "retention.access_records_days",
+    ] {
         assert!(faults.contains(key), "{key} is missing in {faults}");
     }
     assert!(!(faults + &out(&output)).contains("hunter2"));

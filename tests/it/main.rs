@@ -52,6 +52,7 @@ mod money_surprises;
 mod notification_order;
 mod notifications;
 mod openapi;
+mod payer_of_a_payment;
 mod personal_data;
 mod planted;
 mod provider_limits;

@@ -7,7 +7,8 @@ use kmic_payments::config::Raw;
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, form, money, order, transaction_id, widget,
+    APPROVED, Engine, Operator, Reply, Sql, TestApp, card, expect_sums, form, money, order, program, set,
+    transaction_id, widget,
 };
 
 crate::on_both!(
@@ -127,7 +128,8 @@ async fn an_older_copy_is_noticed_and_nobody_is_charged_twice(engine: Engine) {
     // Other bills are paid as ever, and this one when a person has settled it.
     paid(&app, "KM-4").await;
     let close = format!("/v1/discrepancies/{}/close", lost_row["id"].as_str().unwrap());
-    app.post(&close, json!({ "reason": "Policy issued by hand" })).await.expect(200);
+    let successor = successor_of(&app);
+    two_operators_close(&app, &close, &successor).await;
     paid(&app, "KM-3").await;
     // The request of the refund is lost with its key, too: a repeat must not give back a second time.
     let refused = app.refund(kept.id(), "2500.00").await;
@@ -135,7 +137,7 @@ async fn an_older_copy_is_noticed_and_nobody_is_charged_twice(engine: Engine) {
     assert_eq!(app.refunds(), 1);
     let of_refund = rows.iter().find(|row| row["lost"] == true && row["payment_id"] == kept.id()).unwrap();
     let close = format!("/v1/discrepancies/{}/close", of_refund["id"].as_str().unwrap());
-    app.post(&close, json!({ "reason": "The site knows of it" })).await.expect(200);
+    two_operators_close(&app, &close, &successor).await;
     app.refund(kept.id(), "2500.00").await.expect(201);
     app.sandbox.flush_notifications().await;
     // What is settled closes nothing again.
@@ -458,6 +460,36 @@ async fn a_request_that_passed_the_gate_is_stopped_before_its_write(engine: Engi
     app.stop().await;
 }
 
+/// With a key that succeeds the one of the test.
+fn successor_of(app: &TestApp) -> Operator {
+    let folder = tempfile::tempdir().unwrap();
+    let id = Operator::of(app.key.clone()).id;
+    let mut command = program(folder.path(), &["keys", "rotate", &id, "--overlap", "1d", "--format", "json"]);
+    set(&mut command, "database.url", &app.database.url);
+    let made: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    Operator::of(made["secret"].as_str().unwrap().to_owned())
+}
+
+/// A loss opens its bill once it is closed, so one key does not close it, nor one that succeeds that key.
+async fn two_operators_close(app: &TestApp, close: &str, successor: &Operator) {
+    let path = close.trim_end_matches("/close");
+    let proposed = app.post_as(close, &format!("{close}-1"), json!({ "reason": "Policy issued by hand" })).await;
+    assert_eq!(proposed.expect(202).text("/proposed/reason"), "Policy issued by hand");
+    let repeat = app.post_as(close, &format!("{close}-1"), json!({ "reason": "Policy issued by hand" })).await;
+    assert_eq!((repeat.status, repeat.header("idempotent-replayed")), (202, "true"));
+    app.post(close, json!({ "reason": "Me again" })).await.expect_problem(409, "second_operator_required");
+    let refused = successor.post(app, close, &format!("{close}-2"), json!({ "reason": "My new key" })).await;
+    refused.expect_problem(409, "second_operator_required");
+    assert!(app.get(path).await.json.get("closing").is_none());
+    let other = Operator::with_all(app).await;
+    let closed = other.post(app, close, &format!("{close}-3"), json!({ "reason": "Seen in the cabinet" })).await;
+    let closed = closed.expect(200);
+    assert_eq!(closed.text("/closing/by"), other.id);
+    assert_eq!(closed.text("/closing/reason"), "Policy issued by hand\nSeen in the cabinet");
+    assert_eq!(closed.text("/proposed/by"), Operator::of(app.key.clone()).id);
+    app.post(close, json!({ "reason": "Once more" })).await.expect_problem(409, "invalid_state");
+}
+
 /// What an older copy would not hold.
 fn forget(engine: Engine, app: &TestApp, payment_id: &str) {
     let mut sql = Sql::open(&app.database.url);
@@ -479,6 +511,9 @@ fn forget(engine: Engine, app: &TestApp, payment_id: &str) {
     };
     for trigger in triggers {
         sql.run(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    for table in ["operations", "history_unsealed", "idempotency_keys"] {
+        sql.drop_trigger(&format!("{table}_no_delete"));
     }
     for table in ["transitions", "history_unsealed", "events", "transactions", "operations", "notifications"] {
         sql.run(&format!("DELETE FROM {table} WHERE payment_id = '{payment_id}'")).unwrap();

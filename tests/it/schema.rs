@@ -398,6 +398,7 @@ async fn one_operation_at_a_time(engine: Engine) {
         refused(&mut sql, &nonsense, CHECK);
     }
     refused(&mut sql, "UPDATE operations SET due_at = NULL WHERE id = '1'", CHECK);
+    let_rewrite(engine, &mut sql, "operations");
     refused(&mut sql, "UPDATE operations SET state = 'started', due_at = started_at WHERE id = '3'", "unique");
 }
 

@@ -159,8 +159,33 @@ async fn a_published_day_stays_as_it_is(engine: Engine) {
         let refused = sql.run(statement).unwrap_err();
         assert!(refused.contains("append-only"), "{statement}: {refused}");
     }
-    let small = "INSERT INTO summary_groups (day, currency, status, dimension, part, members, amount) VALUES ('2026-03-01', 'KZT', 'expired', 'all', '', 4, 1)";
+    let group = |day: &str, members: u32| {
+        format!(
+            "INSERT INTO summary_groups (day, currency, status, dimension, part, members, amount) VALUES \
+             ('{day}', 'KZT', 'expired', 'all', '', {members}, 1)"
+        )
+    };
+    // A day with groups, and one that was published without any.
+    for day in ["2026-03-01", "2026-03-02"] {
+        let refused = sql.run(&group(day, 5)).unwrap_err();
+        assert!(refused.contains("append-only"), "{day}: {refused}");
+    }
+    sql.run(
+        "INSERT INTO summary_days (day, published_at, group_count) VALUES ('2025-01-01', '2025-01-02 00:00:00', 1)",
+    )
+    .unwrap();
+    let small = &group("2025-01-01", 4);
     assert!(sql.run(small).unwrap_err().to_lowercase().contains("check"), "the database itself refuses a small group");
+    // Days that an earlier version published, which did not note how many groups they have.
+    while sql.run("DELETE FROM summary_days WHERE group_count < 0").is_ok() {
+        sql.revert_last();
+    }
+    let target = kmic_payments::store::Target::parse(&app.database.url).unwrap();
+    kmic_payments::store::migrate::migrate(&target).unwrap();
+    for day in ["2026-03-01", "2026-03-02", "2025-01-01"] {
+        let refused = sql.run(&group(day, 5)).unwrap_err();
+        assert!(refused.contains("append-only"), "{day}: {refused}");
+    }
     app.stop_with_broken_books().await;
 }
 

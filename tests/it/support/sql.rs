@@ -113,6 +113,17 @@ impl Sql {
         }
     }
 
+    /// Takes one guard away.
+    pub fn drop_trigger(&mut self, name: &str) {
+        let on = match self.0 {
+            Connection::Sqlite(_) => String::new(),
+            Connection::Postgres(_) => self.text(&format!(
+                "SELECT format(' ON %s', tgrelid::regclass) AS value FROM pg_trigger WHERE tgname = '{name}'"
+            )),
+        };
+        self.run(&format!("DROP TRIGGER {name}{on}")).unwrap();
+    }
+
     /// Takes the last migration back.
     pub fn revert_last(&mut self) {
         match &mut self.0 {
