@@ -16,7 +16,7 @@ use super::capture_payment::{CHECK_HOLDS_S, may_be_paid};
 use super::resolve::Ours;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
-use crate::domain::evidence::{Fact, Transaction, TransactionStatus};
+use crate::domain::evidence::{Fact, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, TransactionRecordId};
 use crate::error::Result;
 use crate::store::{Tx, payments, transactions};
@@ -149,7 +149,7 @@ impl App {
             }
         }
         let asked_at = self.now();
-        match self.look_for_second_bank(&question.payment_id).await? {
+        match self.look_for_second_bank(known.transaction_id, question).await? {
             Outcome::Answered(found) => Ok(found || asked_at.seconds_since(question.since) >= CHECK_HOLDS_S),
             _ => Ok(false),
         }
@@ -157,22 +157,30 @@ impl App {
 
     /// A second bank may have taken what the first one refused, as a transaction of its own that no Check told of. Whether
     /// money was found, if the provider answered.
-    async fn look_for_second_bank(&self, payment_id: &PaymentId) -> Result<Outcome<bool>> {
-        let id = payment_id.clone();
+    async fn look_for_second_bank(&self, first: i64, question: &Question) -> Result<Outcome<bool>> {
+        let id = question.payment_id.clone();
         let read = move |tx: &mut Tx<'_>| {
             let payment = payments::get(tx, &id)?;
             Ok((Ours::of(tx, &payment)?, payment.invoice_id))
         };
         let (ours, invoice_id) = self.parts.store.read(read).await?;
-        let outcome = self.parts.provider.find(&invoice_id).await;
-        let is_money = |fact: &Fact| ours.is(fact) && fact.status >= TransactionStatus::Authorized;
-        match outcome.map(|found| found.filter(is_money)) {
-            Outcome::Answered(Some(fact)) => {
-                self.book_lookup(payment_id, WORKER, fact).await?;
-                Ok(Outcome::Answered(true))
+        let is_money = |fact: &Fact| {
+            fact.kind == TransactionKind::Payment && ours.is(fact) && fact.status >= TransactionStatus::Authorized
+        };
+        let found = match self.parts.provider.find(&invoice_id).await {
+            Outcome::Answered(Some(fact)) if is_money(&fact) => Some(fact),
+            // The bill shows its latest attempt only: another one came after this one.
+            Outcome::Answered(Some(fact)) if fact.transaction_id != first => {
+                match self.search_register(&ours, question.since, self.now(), is_money).await {
+                    Some(behind) => behind,
+                    None => return Ok(Outcome::Unknown { reason: "the register cannot be read".to_owned() }),
+                }
             }
-            other => Ok(other.map(|found| found.is_some())),
-        }
+            other => return Ok(other.map(|_| false)),
+        };
+        let Some(fact) = found else { return Ok(Outcome::Answered(false)) };
+        self.book_lookup(&question.payment_id, WORKER, fact).await?;
+        Ok(Outcome::Answered(true))
     }
 
     /// Those of the process before, once.

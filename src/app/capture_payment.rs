@@ -74,7 +74,10 @@ impl App {
         let details = self.payment(id.clone()).await?;
         let wanted = id.clone();
         let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &wanted)).await?;
-        let may_have_paid = known.iter().any(may_be_paid);
+        // What was refused may have been so by a first bank only.
+        let may_have_paid = known.iter().any(|one| {
+            may_be_paid(one) || (details.payment.method.is_hosted() && one.status == TransactionStatus::Declined)
+        });
         // Beside the hold that is to be released there may be another one, of an attempt whose outcome we were not told.
         let asks = matches!(details.payment.status, Status::AwaitingPayer | Status::Authorized);
         if !asks || !may_have_paid {

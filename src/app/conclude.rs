@@ -375,6 +375,7 @@ fn plain_fact(transaction_id: i64, status: TransactionStatus, amount: Money) -> 
         account_id: None,
         subscription_id: None,
         test_mode: None,
+        made_at: None,
         settlement: Settlement::default(),
     }
 }

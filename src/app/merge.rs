@@ -165,16 +165,16 @@ pub(super) fn same(one: &Transaction, other: &Transaction) -> bool {
         && one.card == other.card
 }
 
-/// Whether the transactions show the effect that the operation was to have, or that it can no longer have it.
-pub(super) fn is_resolved(operation: &Operation, transactions: &[Transaction]) -> bool {
+/// Whether the transactions show the effect that the operation was to have, or that it can no longer have it. Money of
+/// another sum for the same bill is not what a charge of `asked` was to take.
+pub(super) fn is_resolved(operation: &Operation, asked: Money, transactions: &[Transaction]) -> bool {
     let payments = || transactions.iter().filter(|transaction| transaction.kind == TransactionKind::Payment);
     let target = || payments().find(|transaction| Some(transaction.transaction_id) == operation.transaction_id);
     match operation.kind {
         // A refusal may be of another attempt, or of a first bank: only the answer itself or the register closes a charge,
         // or the end of 3-D Secure, with it.
-        OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => {
-            payments().any(|transaction| transaction.status >= TransactionStatus::Authorized)
-        }
+        OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => payments()
+            .any(|transaction| transaction.status >= TransactionStatus::Authorized && transaction.amount == asked),
         OperationKind::Capture | OperationKind::Void => target().is_some_and(|transaction| {
             matches!(transaction.status, TransactionStatus::Completed | TransactionStatus::Voided)
         }),

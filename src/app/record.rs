@@ -201,7 +201,7 @@ impl Recorder {
             if operation.kind == OperationKind::Refund {
                 continue;
             }
-            if !is_resolved(&operation, transactions) {
+            if !is_resolved(&operation, payment.amount, transactions) {
                 closed.open = Some(operation);
                 continue;
             }

@@ -1,10 +1,11 @@
 //! Whose payment it is that the provider speaks of.
 
+use crate::clock::Timestamp;
 use crate::cloudpayments::{Notification, Unreadable};
 use crate::domain::evidence::Fact;
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::money::Money;
-use crate::domain::payment::Payment;
+use crate::domain::payment::{CLOCKS_DIFFER_S, Payment};
 use crate::error::Result;
 use crate::store::{Tx, payments, refunds, transactions};
 
@@ -19,16 +20,39 @@ pub(super) struct Traces<'a> {
     /// The bill.
     invoice_id: Option<&'a str>,
     sum: Option<Money>,
+    made: Made,
+}
+
+/// When a transaction was made, as far as it is told.
+#[derive(Debug, Clone, Copy)]
+enum Made {
+    /// By something that cannot be read.
+    Untold,
+    /// At this moment, or not after it; not at all by an item that lacks what the register tells of each.
+    At(Option<Timestamp>),
+}
+
+impl Made {
+    /// Whether a transaction without our name may be this payment's: the bill may have been paid before there was the payment,
+    /// by somebody else's software or in the cabinet.
+    fn may_be_of(self, payment: &Payment) -> bool {
+        match self {
+            Made::Untold => true,
+            Made::At(made_at) => made_at.is_some_and(|at| at >= payment.created_at.plus_seconds(-CLOCKS_DIFFER_S)),
+        }
+    }
 }
 
 impl<'a> Traces<'a> {
-    pub(super) fn of_notification(content: &'a Notification) -> Traces<'a> {
+    /// `received_at` is when it came: a transaction that it tells of may be old, but no younger.
+    pub(super) fn of_notification(content: &'a Notification, received_at: Timestamp) -> Traces<'a> {
         Traces {
             payment_id: content.data.payment_id.as_deref(),
             refund_id: None,
             transaction_ids: [content.payment_transaction_id, content.transaction_id],
             invoice_id: content.invoice_id.as_deref(),
             sum: content.money(),
+            made: Made::At(Some(received_at)),
         }
     }
 
@@ -39,6 +63,7 @@ impl<'a> Traces<'a> {
             transaction_ids: [fact.parent_transaction_id, Some(fact.transaction_id)],
             invoice_id: fact.invoice_id.as_deref(),
             sum: fact.amount,
+            made: Made::At(fact.made_at),
         }
     }
 
@@ -49,6 +74,7 @@ impl<'a> Traces<'a> {
             transaction_ids: [None, item.transaction_id],
             invoice_id: item.invoice_id.as_deref(),
             sum: None,
+            made: Made::Untold,
         }
     }
 }
@@ -78,7 +104,7 @@ pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<
         return payments::find(tx, &refund.payment_id);
     }
     match traces.invoice_id {
-        Some(invoice_id) => Ok(only_one(&payments::of_invoice(tx, invoice_id)?, traces.sum).cloned()),
+        Some(invoice_id) => Ok(only_one(&payments::of_invoice(tx, invoice_id)?, traces.sum, traces.made).cloned()),
         None => Ok(None),
     }
 }
@@ -103,22 +129,30 @@ pub(super) struct Ours {
     invoice_id: String,
     /// All payments of the bill.
     of_bill: Vec<Payment>,
+    /// The transactions that are recorded with the other ones of them.
+    of_others: Vec<i64>,
 }
 
 impl Ours {
     /// What belongs to `payment`.
     pub(super) fn of(tx: &mut Tx<'_>, payment: &Payment) -> Result<Ours> {
         let of_bill = payments::of_invoice(tx, &payment.invoice_id)?;
-        Ok(Ours { id: payment.id.clone(), invoice_id: payment.invoice_id.clone(), of_bill })
+        let others: Vec<&PaymentId> = of_bill.iter().map(|other| &other.id).filter(|id| **id != payment.id).collect();
+        let of_others = transactions::numbers_of(tx, &others)?;
+        Ok(Ours { id: payment.id.clone(), invoice_id: payment.invoice_id.clone(), of_bill, of_others })
     }
 
     /// Whether a record names the payment or, where the window was given no name to send along, only its bill.
     pub(super) fn is(&self, fact: &Fact) -> bool {
+        if self.of_others.contains(&fact.transaction_id) {
+            return false;
+        }
         match fact.payment_id.as_deref().and_then(PaymentId::parse) {
             Some(named) => named == self.id,
             None => {
                 fact.invoice_id.as_deref() == Some(self.invoice_id.as_str())
-                    && only_one(&self.of_bill, fact.amount).is_some_and(|payment| payment.id == self.id)
+                    && only_one(&self.of_bill, fact.amount, Made::At(fact.made_at))
+                        .is_some_and(|payment| payment.id == self.id)
             }
         }
     }
@@ -138,15 +172,14 @@ impl Ours {
 }
 
 /// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.
-fn only_one(candidates: &[Payment], sum: Option<Money>) -> Option<&Payment> {
-    if let [payment] = candidates {
-        return Some(payment);
+fn only_one(of_bill: &[Payment], sum: Option<Money>, made: Made) -> Option<&Payment> {
+    let mut candidates: Vec<&Payment> = of_bill.iter().filter(|payment| made.may_be_of(payment)).collect();
+    if candidates.len() > 1 {
+        candidates.retain(|payment| sum.is_none_or(|sum| sum == payment.amount));
     }
-    let mut same_sum: Vec<&Payment> =
-        candidates.iter().filter(|payment| sum.is_none_or(|sum| sum == payment.amount)).collect();
-    if same_sum.len() > 1 {
-        same_sum.retain(|payment| payment.status.is_open());
+    if candidates.len() > 1 {
+        candidates.retain(|payment| payment.status.is_open());
     }
-    let only = same_sum.pop()?;
-    same_sum.is_empty().then_some(only)
+    let only = candidates.pop()?;
+    candidates.is_empty().then_some(only)
 }

@@ -300,6 +300,7 @@ impl App {
         let ours = |fact: &Fact| {
             fact.kind == TransactionKind::Payment
                 && whose.is(fact)
+                && (fact.payment_id.is_some() || fact.amount == Some(payment.amount))
                 && Some(fact.transaction_id) != operation.transaction_id
         };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await

@@ -47,6 +47,7 @@ struct Incoming {
     body: Vec<u8>,
     is_json: bool,
     content: Option<Notification>,
+    received_at: Timestamp,
     /// A Check while it is not known yet what the provider did before: nobody may pay.
     gate_closed: bool,
 }
@@ -135,6 +136,7 @@ impl App {
             body: raw.signed,
             is_json: raw.is_json,
             content,
+            received_at: now,
             gate_closed: raw.kind == NotificationKind::Check && !self.may_answer_check().await,
         };
         match self.apply(incoming).await {
@@ -187,6 +189,7 @@ impl App {
             content: cloudpayments::parse(&body, stored.is_json).ok(),
             body,
             is_json: stored.is_json,
+            received_at: stored.record.received_at,
             gate_closed: false,
         };
         let lane = self.lane(&incoming).await?;
@@ -256,8 +259,8 @@ impl App {
         if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse) {
             return Ok(Lane::of(id.as_str()));
         }
-        let content = content.clone();
-        let payment = self.parts.store.read(move |tx| resolve(tx, &content)).await?;
+        let (content, at) = (content.clone(), incoming.received_at);
+        let payment = self.parts.store.read(move |tx| resolve(tx, &content, at)).await?;
         Ok(Lane::of(payment.as_ref().map_or("", |payment| payment.id.as_str())))
     }
 
@@ -352,9 +355,9 @@ fn record_of(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Notificat
     }
 }
 
-/// The payment that a notification is about.
-pub(super) fn resolve(tx: &mut Tx<'_>, content: &Notification) -> Result<Option<Payment>> {
-    payment_of(tx, &Traces::of_notification(content))
+/// The payment that a notification is about, which came at `received_at`.
+pub(super) fn resolve(tx: &mut Tx<'_>, content: &Notification, received_at: Timestamp) -> Result<Option<Payment>> {
+    payment_of(tx, &Traces::of_notification(content, received_at))
 }
 
 /// What a kind of notification states; plans and fiscal receipts state nothing about a transaction.
@@ -422,7 +425,7 @@ fn announce_match(
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
-    let Some(payment) = resolve(tx, content)? else {
+    let Some(payment) = resolve(tx, content, incoming.received_at)? else {
         return Ok(Applied {
             is_plan_charge: content.subscription_id.is_some(),
             is_refusal: kind == NotificationFact::Fail && content.tells_of_a_refusal(),

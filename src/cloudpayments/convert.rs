@@ -59,6 +59,7 @@ pub fn transaction(model: &Fields, kind_unless_told: Option<TransactionKind>) ->
         account_id: model.owned("accountid"),
         subscription_id: model.owned("subscriptionid"),
         test_mode: model.truth("testmode"),
+        made_at: date(model, "createddate"),
         settlement: settlement(model, kind, status, currency),
     })
 }

@@ -152,6 +152,7 @@ impl Notification {
             account_id: self.account_id.clone(),
             subscription_id: self.subscription_id.clone(),
             test_mode: self.test_mode,
+            made_at: None,
             // `DateTime` is when the transaction was made, which may be long before money moved (contract section 8.5).
             settlement: Settlement { fee: self.fee, ..Settlement::default() },
         })

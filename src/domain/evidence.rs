@@ -144,6 +144,8 @@ pub struct Fact {
     pub subscription_id: Option<String>,
     /// Whether the terminal is in test mode.
     pub test_mode: Option<bool>,
+    /// When the transaction was made, by the provider's clock; told by lookups and the register.
+    pub made_at: Option<crate::clock::Timestamp>,
     /// What else it says for the accountant.
     pub settlement: Settlement,
 }

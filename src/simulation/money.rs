@@ -135,12 +135,13 @@ impl Story {
         match self.chance.below(9) {
             0 => {}
             8 => {
-                // Somebody takes the whole by hand, before, beside or after the site.
+                // Somebody takes the whole by hand, before, beside or after the site. Not a hold of another sum than was asked
+                // for: a Confirm of it is not told from one of a part (contract section 14, point 22).
                 if let Some(transaction_id) = seen.with_money() {
                     let (world, after_ms) = (Arc::clone(&self.world), self.chance.between(0, 3_000));
                     self.world.spawn(Group::World, async move {
                         pause_ms(after_ms).await;
-                        world.take_in_cabinet(transaction_id);
+                        world.take_in_cabinet(transaction_id, total);
                     });
                     pause_ms(self.chance.between(0, 3_000)).await;
                 }

@@ -16,6 +16,7 @@ use super::executor::lock;
 use super::network::about;
 use super::weather::{Weather, notice_fault};
 use super::world::{World, pause_ms};
+use crate::domain::money::Money;
 
 /// Types of notification that tell what happened.
 const NOTICES: [NotificationKind; 5] = [
@@ -198,9 +199,13 @@ impl World {
         self.note(&format!("cabinet: refund {what}: {done}"));
     }
 
-    /// A whole hold taken by hand. Of a part the provider's register does not tell (contract section 14, point 22).
-    pub(super) fn take_in_cabinet(&self, transaction_id: i64) {
-        let Some(held) = self.provider.transaction(transaction_id, |held| held.draft.amount) else { return };
+    /// A whole hold of this sum taken by hand. Of a part the provider's register does not tell (contract section 14, point 22).
+    pub(super) fn take_in_cabinet(&self, transaction_id: i64, total: Money) {
+        let held = self.provider.transaction(transaction_id, |held| (held.draft.amount, held.draft.currency.clone()));
+        let Some((held, currency)) = held else { return };
+        if held.minor() != total.minor || currency != total.currency.code() {
+            return;
+        }
         let done = self
             .at_engine(&format!("cabinet {transaction_id}"), |engine, now| engine.take(transaction_id, held, now))
             .is_ok();

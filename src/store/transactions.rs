@@ -101,6 +101,18 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Transac
     rows.into_iter().map(from_row).collect()
 }
 
+/// The provider's numbers of what is recorded with these payments.
+pub fn numbers_of(tx: &mut Tx<'_>, payments: &[&PaymentId]) -> Result<Vec<i64>> {
+    if payments.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = payments.iter().map(|id| id.as_str()).collect();
+    Ok(transactions::table
+        .filter(transactions::payment_id.eq_any(ids))
+        .select(transactions::transaction_id)
+        .load(tx.db)?)
+}
+
 /// Attempts in the provider's window that were recorded from `since` on and have no outcome, or were refused by a bank that
 /// may not be the last one, newest first, at most `limit`.
 pub fn in_window_since(

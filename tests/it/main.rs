@@ -74,5 +74,6 @@ mod summary;
 mod three_ds;
 mod two_processes;
 mod two_stage;
+mod whose_money;
 mod widget;
 mod words_from_outside;

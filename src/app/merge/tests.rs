@@ -32,6 +32,7 @@ fn fact(number: i64, status: TransactionStatus, minor: Option<i64>) -> Fact {
         account_id: None,
         subscription_id: None,
         test_mode: None,
+        made_at: None,
         settlement: Settlement::default(),
     }
 }
