@@ -22,7 +22,8 @@ impl Asked {
     }
 
     /// Whether a sum that a money fact tells stands for a hold or a payment of what was asked for. What a Confirm takes
-    /// was held before, for the sum that was asked for.
+    /// was held before, for the sum that was asked for; that it is the whole of a hold of less is not told (contract section
+    /// 14, point 22): such a hold has called a person when it was made.
     fn is_meant_by(self, fact: &Fact, told: Money) -> bool {
         told == self.amount
             || (fact.is_capture && told.currency == self.amount.currency && told.minor < self.amount.minor)
