@@ -96,12 +96,28 @@ impl Finding {
         self.is(other) && self.ours == other.ours && self.theirs == other.theirs
     }
 
-    /// Whether it is open already, or a person settled exactly this.
+    /// Whether it is open already or, where nothing is open, a person settled exactly this.
     pub(super) fn is_known(&self, recorded: &[Discrepancy]) -> bool {
-        recorded.iter().any(|other| {
-            let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
-            self.says_the_same(other) && other.closing.as_ref().is_none_or(by_hand)
-        })
+        if let Some(open) = self.open_one(recorded) {
+            return self.says_the_same(open);
+        }
+        let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
+        recorded.iter().any(|other| self.says_the_same(other) && other.closing.as_ref().is_some_and(by_hand))
+    }
+
+    fn open_one<'a>(&self, recorded: &'a [Discrepancy]) -> Option<&'a Discrepancy> {
+        recorded.iter().find(|other| other.closing.is_none() && self.is(other))
+    }
+
+    /// In the place of an open one: a record that no longer repeats what it named tells of the same loss, payment and bill.
+    fn in_place_of(self, open: &Discrepancy) -> Finding {
+        Finding {
+            lost: self.lost || open.lost,
+            payment_id: self.payment_id.or_else(|| open.payment_id.clone()),
+            named_payment_id: self.named_payment_id.or_else(|| open.named_payment_id.clone()),
+            invoice_id: self.invoice_id.or_else(|| open.invoice_id.clone()),
+            ..self
+        }
     }
 
     pub(super) fn into_discrepancy(
@@ -164,10 +180,17 @@ impl Compared {
                 None if is_for_a_person(tx, open)? => continue,
                 None => Resolution::Agrees,
             };
-            discrepancies::close(tx, open, &closing(recorder, run, resolution))?;
+            // The words of who proposed to close it are kept.
+            let reason = open.proposal.as_ref().and_then(|proposal| proposal.reason.clone());
+            discrepancies::close(tx, open, &Closing { reason, ..closing(recorder, run, resolution) })?;
         }
         for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
-            discrepancies::insert(tx, &finding.clone().into_discrepancy(recorder, run, None))?;
+            // What was proposed about the old one is not said of this: a loss that changed takes two keys anew.
+            let finding = match finding.open_one(&recorded) {
+                Some(open) => finding.clone().in_place_of(open),
+                None => finding.clone(),
+            };
+            discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, None))?;
         }
         Ok(())
     }
@@ -212,7 +235,7 @@ pub(super) fn note_booked(
 ) -> Result<()> {
     let closing = closing(recorder, run, Resolution::Booked);
     let recorded = discrepancies::of_transactions(tx, &[finding.transaction_id])?;
-    let open = recorded.iter().find(|one| one.closing.is_none() && finding.is(one));
+    let open = finding.open_one(&recorded);
     if finding.lost || may_be_lost(tx, &finding)? {
         if open.is_some() || finding.is_known(&recorded) {
             return Ok(());

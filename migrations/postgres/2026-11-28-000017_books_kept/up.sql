@@ -43,8 +43,8 @@ CREATE FUNCTION refuse_moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAIS
 CREATE TRIGGER transition_edges_no_update BEFORE INSERT OR UPDATE ON transition_edges FOR EACH ROW EXECUTE FUNCTION refuse_moves();
 
 -- A loss opens its bill, or refunds of its payment, once it is closed. Two lines of keys close it: one proposes, another one
--- closes. No run does.
-CREATE FUNCTION refuse_closing_alone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.resolution = 'operator' AND (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = OLD.proposed_by) <> (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = NEW.closed_by) THEN RETURN NEW; END IF; RAISE EXCEPTION 'a loss is closed by a second key'; END $$;
+-- closes. No run does: one under way may replace the row where the record changed, and opens another (src/app/findings.rs).
+CREATE FUNCTION refuse_closing_alone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.resolution = 'operator' AND (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = OLD.proposed_by) <> (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = NEW.closed_by) THEN RETURN NEW; END IF; IF NEW.resolution = 'superseded' AND EXISTS (SELECT 1 FROM reconciliations WHERE id = NEW.closed_by AND state = 'running') THEN RETURN NEW; END IF; RAISE EXCEPTION 'a loss is closed by a second key'; END $$;
 CREATE TRIGGER discrepancies_lost_by_two BEFORE UPDATE ON discrepancies FOR EACH ROW WHEN (OLD.lost AND OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_closing_alone();
 CREATE TRIGGER discrepancies_open_at_first BEFORE INSERT ON discrepancies FOR EACH ROW WHEN (NEW.resolution = 'operator' OR (NEW.lost AND NEW.closed_at IS NOT NULL) OR NEW.proposed_by IS NOT NULL) EXECUTE FUNCTION refuse_rewriting();
 
