@@ -3,7 +3,7 @@
 use super::record::Recorder;
 use crate::cloudpayments::Unreadable;
 use crate::domain::card_data::contains_card_number;
-use crate::domain::evidence::{Fact, TransactionKind};
+use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Resolution, Side};
 use crate::error::Result;
@@ -96,13 +96,23 @@ impl Finding {
         self.is(other) && self.ours == other.ours && self.theirs == other.theirs
     }
 
-    /// Whether it is open already or, where nothing is open, a person settled exactly this.
+    /// Whether it is open already or, where nothing is open, a person settled exactly this. A loss that people settled is
+    /// none when its money is let go afterwards; should it become more money than they saw, it is one again.
     pub(super) fn is_known(&self, recorded: &[Discrepancy]) -> bool {
         if let Some(open) = self.open_one(recorded) {
             return self.says_the_same(open);
         }
         let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
-        recorded.iter().any(|other| self.says_the_same(other) && other.closing.as_ref().is_some_and(by_hand))
+        recorded
+            .iter()
+            .filter(|other| self.is(other) && other.closing.as_ref().is_some_and(by_hand))
+            .any(|settled| self.says_the_same(settled) || (settled.lost && self.came_to_nothing()))
+    }
+
+    /// Whether the provider says that no money came of it, or that what was held is released.
+    fn came_to_nothing(&self) -> bool {
+        let status = self.theirs.map(|side| side.status);
+        matches!(status, Some(TransactionStatus::Declined | TransactionStatus::Voided))
     }
 
     fn open_one<'a>(&self, recorded: &'a [Discrepancy]) -> Option<&'a Discrepancy> {

@@ -20,6 +20,9 @@ const UNSETTLED_LOSS: &str = "lost AND closed_at IS NULL";
 const UNACCOUNTED_REFUND: &str = "closed_at IS NULL AND (lost OR (kind = 'refund_in_cabinet' \
     AND theirs_status IN ('authorized', 'completed') AND NOT EXISTS (SELECT 1 FROM transactions AS ours \
     WHERE ours.transaction_id = discrepancies.transaction_id AND ours.refund_id IS NOT NULL)))";
+/// The first row that calls its transaction lost.
+const FIRST_LOSS: &str = "NOT EXISTS (SELECT 1 FROM discrepancies AS earlier WHERE earlier.transaction_id = \
+    discrepancies.transaction_id AND earlier.lost AND earlier.id < discrepancies.id)";
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = discrepancies)]
@@ -166,9 +169,13 @@ pub fn unaccounted_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opt
     found.map(|row| from_row(tx, row)).transpose()
 }
 
-/// How many transactions a run found that name payments or refunds of ours which this database does not hold.
+/// How many transactions a run found that name payments or refunds of ours which this database does not hold. One that was
+/// a loss before and is told differently now is not lost once more.
 pub fn lost_by(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<i64> {
-    let lost = discrepancies::table.filter(discrepancies::opened_by.eq(id.as_str())).filter(discrepancies::lost);
+    let lost = discrepancies::table
+        .filter(discrepancies::opened_by.eq(id.as_str()))
+        .filter(discrepancies::lost)
+        .filter(diesel::dsl::sql::<Bool>(FIRST_LOSS));
     Ok(lost.count().get_result(tx.db)?)
 }
 

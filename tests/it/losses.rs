@@ -4,7 +4,13 @@ use serde_json::{Value, json};
 
 use crate::support::{APPROVED, Engine, Operator, Reply, TestApp, card, page, transaction_id, widget, with};
 
-crate::on_both!(a_lost_hold_that_is_captured_meanwhile_stays_a_loss, a_record_that_no_longer_names_us_stays_a_loss,);
+crate::on_both!(
+    a_lost_hold_that_is_captured_meanwhile_stays_a_loss,
+    a_record_that_no_longer_names_us_stays_a_loss,
+    a_settled_hold_that_is_released_stops_nothing,
+    a_settled_hold_that_is_captured_stops_its_bill_only,
+    a_loss_that_another_run_finds_changed_stops_its_bill_only,
+);
 
 const LIST: &str = "/v2/payments/list";
 
@@ -69,6 +75,11 @@ async fn close(app: &TestApp, operator: &Operator) -> Reply {
     operator.post(app, &path, &path, json!({ "reason": format!("Seen by {}", operator.id) })).await
 }
 
+async fn two_close(app: &TestApp) {
+    close(app, &Operator::of(app.key.clone())).await.expect(202);
+    close(app, &Operator::with_all(app).await).await.expect(200);
+}
+
 async fn expect_bill_shut(app: &TestApp, invoice: &str) {
     let charges = app.charges();
     app.create(card(invoice, APPROVED)).await.expect_problem(409, "paid_before_restore");
@@ -119,6 +130,57 @@ async fn a_record_that_no_longer_names_us_stays_a_loss(engine: Engine) {
     );
     read_to_the_end(&app).await;
     assert_eq!(told(&app).await, ["unreadable lost superseded", "completed lost open"]);
+    expect_bill_shut(&app, "KM-3").await;
+    app.stop().await;
+}
+
+/// Two operators have settled it, and the payer pays anew.
+async fn settled(engine: Engine) -> (TestApp, Reply) {
+    let (app, lost) = without_a_hold(engine).await;
+    app.step_runs().await;
+    read_to_the_end(&app).await;
+    expect_bill_shut(&app, "KM-3").await;
+    two_close(&app).await;
+    (app, lost)
+}
+
+/// What a later run finds, and that money moves all the same.
+async fn expect_later(app: &TestApp, rows: &[&str]) {
+    let run = app.reconcile().await;
+    assert_eq!(
+        (gap(app).await.as_str(), told(app).await),
+        ("read", rows.iter().map(|row| (*row).to_owned()).collect())
+    );
+    let runs = app.get("/v1/reconciliations").await.expect(200);
+    assert_eq!(runs.text("/data/0/id"), run.id(), "another run was begun: {}", runs.json);
+    app.answer_ourselves();
+    paid(app, "KM-4").await;
+}
+
+async fn a_settled_hold_that_is_released_stops_nothing(engine: Engine) {
+    let (app, lost) = settled(engine).await;
+    app.at_provider("/payments/void", json!({ "TransactionId": transaction_id(&lost) })).await;
+    expect_later(&app, &["authorized lost operator"]).await;
+    paid(&app, "KM-3").await;
+    app.stop().await;
+}
+
+async fn a_settled_hold_that_is_captured_stops_its_bill_only(engine: Engine) {
+    let (app, lost) = settled(engine).await;
+    app.at_provider("/payments/confirm", json!({ "TransactionId": transaction_id(&lost), "Amount": 12500 })).await;
+    expect_later(&app, &["authorized lost operator", "completed lost open"]).await;
+    expect_bill_shut(&app, "KM-3").await;
+    two_close(&app).await;
+    paid(&app, "KM-3").await;
+    app.stop().await;
+}
+
+async fn a_loss_that_another_run_finds_changed_stops_its_bill_only(engine: Engine) {
+    let (app, lost) = without_a_hold(engine).await;
+    app.step_runs().await;
+    read_to_the_end(&app).await;
+    app.at_provider("/payments/confirm", json!({ "TransactionId": transaction_id(&lost), "Amount": 12500 })).await;
+    expect_later(&app, &["authorized lost superseded", "completed lost open"]).await;
     expect_bill_shut(&app, "KM-3").await;
     app.stop().await;
 }
