@@ -10,6 +10,9 @@ crate::on_both!(
     a_settled_hold_that_is_released_stops_nothing,
     a_settled_hold_that_is_captured_stops_its_bill_only,
     a_loss_that_another_run_finds_changed_stops_its_bill_only,
+    a_nameless_payment_that_a_copy_lost_is_not_made_twice,
+    a_nameless_payment_that_another_run_meets_first_is_not_made_twice,
+    a_nameless_payment_that_came_long_after_a_start_stops_nothing,
 );
 
 const LIST: &str = "/v2/payments/list";
@@ -182,5 +185,73 @@ async fn a_loss_that_another_run_finds_changed_stops_its_bill_only(engine: Engin
     app.at_provider("/payments/confirm", json!({ "TransactionId": transaction_id(&lost), "Amount": 12500 })).await;
     expect_later(&app, &["authorized lost superseded", "completed lost open"]).await;
     expect_bill_shut(&app, "KM-3").await;
+    app.stop().await;
+}
+
+/// Money held for KM-3 in a window that was given no name of ours to send along.
+async fn nameless(app: &TestApp) -> Reply {
+    app.let_others_answer().await;
+    let body =
+        json!({ "amount": "12500.00", "currency": "KZT", "invoice_id": "KM-3", "card": APPROVED, "schema": "Dual" });
+    let held = app.pay(body).await;
+    app.answer_ourselves();
+    held
+}
+
+async fn a_nameless_payment_that_a_copy_lost_is_not_made_twice(engine: Engine) {
+    let (app, held) = with_older_copy(engine, nameless).await;
+    app.step_runs().await;
+    assert_eq!((gap(&app).await.as_str(), told(&app).await), ("read", vec!["authorized not lost open".to_owned()]));
+    expect_bill_shut(&app, "KM-3").await;
+    let refused = app.create(widget("KM-3")).await;
+    let row = newest(&app).await;
+    for part in [&row["transaction_id"].to_string(), row["id"].as_str().unwrap()] {
+        assert!(refused.text("/detail").contains(part), "{}", refused.json);
+    }
+    // It stays so, whoever reads the register later and whatever becomes of it; others pay as ever.
+    app.let_others_answer().await;
+    let id = &held.json["transaction_id"];
+    app.at_provider("/payments/confirm", json!({ "TransactionId": id, "Amount": 12500 })).await;
+    let rows = ["authorized not lost superseded", "completed not lost open"];
+    app.advance(700);
+    app.step_runs().await;
+    expect_later(&app, &rows).await;
+    expect_bill_shut(&app, "KM-3").await;
+    // It may be somebody else's: one operator can tell.
+    close(&app, &Operator::of(app.key.clone())).await.expect(200);
+    app.reconcile().await;
+    assert_eq!(told(&app).await, ["authorized not lost superseded", "completed not lost operator"]);
+    paid(&app, "KM-3").await;
+    app.stop().await;
+}
+
+async fn a_nameless_payment_that_another_run_meets_first_is_not_made_twice(engine: Engine) {
+    let (app, _) = with_older_copy(engine, nameless).await;
+    // It does not look at the last ten minutes.
+    for _ in 0..20 {
+        app.break_answer(LIST, page(json!([7])));
+        app.advance(40);
+        assert_eq!(app.running.app.reconcile_step().await.unwrap(), 1);
+    }
+    app.ask_for_run().await;
+    assert_eq!(app.running.app.reconcile_step().await.unwrap(), 1);
+    assert_eq!((gap(&app).await.as_str(), app.discrepancies().await.len()), ("being_read", 1));
+    app.advance(40);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    expect_bill_shut(&app, "KM-3").await;
+    app.stop().await;
+}
+
+/// Then it is of somebody else at the same terminal.
+async fn a_nameless_payment_that_came_long_after_a_start_stops_nothing(engine: Engine) {
+    let (app, _) = with_older_copy(engine, async |app| app.create(widget("KM-2")).await.expect(201)).await;
+    app.step_runs().await;
+    app.advance(700);
+    app.step_runs().await;
+    nameless(&app).await;
+    app.reconcile().await;
+    assert_eq!(told(&app).await, ["authorized not lost open"]);
+    paid(&app, "KM-3").await;
     app.stop().await;
 }

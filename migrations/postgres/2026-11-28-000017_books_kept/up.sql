@@ -71,3 +71,7 @@ CREATE TRIGGER summary_groups_as_published BEFORE INSERT ON summary_groups FOR E
 -- that the settings allow (30 days), by a moment that the database itself has reached (but for a day, as clocks differ).
 CREATE FUNCTION refuse_ending_early() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.at > now() AT TIME ZONE 'UTC' + INTERVAL '1 day' OR NEW.records <> (SELECT count(*) FROM personal_data_access WHERE id <= NEW.up_to) OR NOT EXISTS (SELECT 1 FROM personal_data_access WHERE id = NEW.up_to) OR EXISTS (SELECT 1 FROM personal_data_access WHERE id <= NEW.up_to AND at > NEW.at - INTERVAL '30 days') THEN RAISE EXCEPTION 'records are append-only: they leave by retention, the oldest first'; END IF; RETURN NEW; END $$;
 CREATE TRIGGER personal_data_access_ended_in_time BEFORE INSERT ON personal_data_access_ended FOR EACH ROW EXECUTE FUNCTION refuse_ending_early();
+
+-- Money for a bill that no payment here accounts for: lost, or without a name of ours.
+DROP INDEX discrepancies_lost;
+CREATE INDEX discrepancies_of_bill ON discrepancies (invoice_id) WHERE payment_id IS NULL AND closed_at IS NULL;

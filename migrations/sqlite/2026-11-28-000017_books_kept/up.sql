@@ -80,3 +80,7 @@ CREATE TRIGGER summary_groups_as_published BEFORE INSERT ON summary_groups WHEN 
 -- What may be deleted of the records of readings is what the row says, the oldest of them, none younger than the shortest time
 -- that the settings allow (30 days), by a moment that the database itself has reached (but for a day, as clocks differ).
 CREATE TRIGGER personal_data_access_ended_in_time BEFORE INSERT ON personal_data_access_ended WHEN COALESCE(julianday(NEW.at) > julianday('now') + 1, 1) OR NEW.records <> (SELECT count(*) FROM personal_data_access WHERE id <= NEW.up_to) OR NOT EXISTS (SELECT 1 FROM personal_data_access WHERE id = NEW.up_to) OR EXISTS (SELECT 1 FROM personal_data_access WHERE id <= NEW.up_to AND COALESCE(julianday(at) > julianday(NEW.at) - 30, 1)) BEGIN SELECT RAISE(ABORT, 'records are append-only: they leave by retention, the oldest first'); END;
+
+-- Money for a bill that no payment here accounts for: lost, or without a name of ours.
+DROP INDEX discrepancies_lost;
+CREATE INDEX discrepancies_of_bill ON discrepancies (invoice_id) WHERE payment_id IS NULL AND closed_at IS NULL;
