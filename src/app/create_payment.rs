@@ -165,7 +165,7 @@ impl App {
                 if let Some(reason) = &refusal {
                     return Err(unavailable(reason));
                 }
-                refuse_if_paid_and_lost(tx, &payment.invoice_id)?;
+                refuse_if_unaccounted(tx, &payment.invoice_id)?;
                 recorder.create(tx, &payment)?;
                 if let Some(operation) = &operation {
                     operations::insert(tx, operation, operation.started_at.plus_seconds(deadline_s))?;
@@ -203,14 +203,19 @@ impl App {
 }
 
 /// A payment that is lost with an older copy of the database may have been this one: the key of its request is lost, too.
-fn refuse_if_paid_and_lost(tx: &mut Tx<'_>, invoice_id: &str) -> Result<()> {
-    match discrepancies::lost_money(tx, invoice_id)? {
-        Some(transaction_id) => Err(Error::conflict(
-            Conflict::PaidBeforeRestore,
-            format!(
-                "CloudPayments holds money for this bill, transaction {transaction_id}, of a payment that was lost when the database was restored; an operator has to look at it and close its discrepancy"
-            ),
-        )),
-        None => Ok(()),
-    }
+/// Money without a name of ours that came to light while a start was read back may be of such a payment.
+fn refuse_if_unaccounted(tx: &mut Tx<'_>, invoice_id: &str) -> Result<()> {
+    let Some(found) = discrepancies::unaccounted_money(tx, invoice_id)? else { return Ok(()) };
+    let whose = if found.lost {
+        "of a payment that was lost when the database was restored"
+    } else {
+        "and no payment held here accounts for it: it is of somebody else at the same terminal, or of a payment that was lost when the database was restored"
+    };
+    Err(Error::conflict(
+        Conflict::PaidBeforeRestore,
+        format!(
+            "CloudPayments holds money for this bill, transaction {}, {whose}; an operator has to look at it and close its discrepancy with POST /v1/discrepancies/{}/close",
+            found.transaction_id, found.id
+        ),
+    ))
 }

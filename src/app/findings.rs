@@ -3,7 +3,7 @@
 use super::record::Recorder;
 use crate::cloudpayments::Unreadable;
 use crate::domain::card_data::contains_card_number;
-use crate::domain::evidence::{Fact, TransactionKind};
+use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Resolution, Side};
 use crate::error::Result;
@@ -96,12 +96,38 @@ impl Finding {
         self.is(other) && self.ours == other.ours && self.theirs == other.theirs
     }
 
-    /// Whether it is open already, or a person settled exactly this.
+    /// Whether it is open already or, where nothing is open, a person settled exactly this. A loss that people settled is
+    /// none when its money is let go afterwards; should it become more money than they saw, it is one again.
     pub(super) fn is_known(&self, recorded: &[Discrepancy]) -> bool {
-        recorded.iter().any(|other| {
-            let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
-            self.says_the_same(other) && other.closing.as_ref().is_none_or(by_hand)
-        })
+        if let Some(open) = self.open_one(recorded) {
+            return self.says_the_same(open);
+        }
+        let by_hand = |closing: &Closing| closing.resolution == Resolution::Operator;
+        recorded
+            .iter()
+            .filter(|other| self.is(other) && other.closing.as_ref().is_some_and(by_hand))
+            .any(|settled| self.says_the_same(settled) || (settled.lost && self.came_to_nothing()))
+    }
+
+    /// Whether the provider says that no money came of it, or that what was held is released.
+    fn came_to_nothing(&self) -> bool {
+        let status = self.theirs.map(|side| side.status);
+        matches!(status, Some(TransactionStatus::Declined | TransactionStatus::Voided))
+    }
+
+    fn open_one<'a>(&self, recorded: &'a [Discrepancy]) -> Option<&'a Discrepancy> {
+        recorded.iter().find(|other| other.closing.is_none() && self.is(other))
+    }
+
+    /// In the place of an open one: a record that no longer repeats what it named tells of the same loss, payment and bill.
+    fn in_place_of(self, open: &Discrepancy) -> Finding {
+        Finding {
+            lost: self.lost || open.lost,
+            payment_id: self.payment_id.or_else(|| open.payment_id.clone()),
+            named_payment_id: self.named_payment_id.or_else(|| open.named_payment_id.clone()),
+            invoice_id: self.invoice_id.or_else(|| open.invoice_id.clone()),
+            ..self
+        }
     }
 
     pub(super) fn into_discrepancy(
@@ -164,10 +190,17 @@ impl Compared {
                 None if is_for_a_person(tx, open)? => continue,
                 None => Resolution::Agrees,
             };
-            discrepancies::close(tx, open, &closing(recorder, run, resolution))?;
+            // The words of who proposed to close it are kept.
+            let reason = open.proposal.as_ref().and_then(|proposal| proposal.reason.clone());
+            discrepancies::close(tx, open, &Closing { reason, ..closing(recorder, run, resolution) })?;
         }
         for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
-            discrepancies::insert(tx, &finding.clone().into_discrepancy(recorder, run, None))?;
+            // What was proposed about the old one is not said of this: a loss that changed takes two keys anew.
+            let finding = match finding.open_one(&recorded) {
+                Some(open) => finding.clone().in_place_of(open),
+                None => finding.clone(),
+            };
+            discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, None))?;
         }
         Ok(())
     }
@@ -212,7 +245,7 @@ pub(super) fn note_booked(
 ) -> Result<()> {
     let closing = closing(recorder, run, Resolution::Booked);
     let recorded = discrepancies::of_transactions(tx, &[finding.transaction_id])?;
-    let open = recorded.iter().find(|one| one.closing.is_none() && finding.is(one));
+    let open = finding.open_one(&recorded);
     if finding.lost || may_be_lost(tx, &finding)? {
         if open.is_some() || finding.is_known(&recorded) {
             return Ok(());

@@ -51,7 +51,11 @@ pub(super) const TABLE: &[Row] = &[
     row("provider_refused", 409, "CloudPayments refused the operation"),
     row("too_many_refunds", 409, "The payment has as many refunds as it can have"),
     row("too_many_reconciliations", 409, "As many reconciliations as can be are under way"),
-    row("paid_before_restore", 409, "Money for this bill was taken before the database was restored"),
+    row(
+        "paid_before_restore",
+        409,
+        "Money for this bill is of no payment held here; it may be lost with a restored database",
+    ),
     row(
         "refunded_before_restore",
         409,

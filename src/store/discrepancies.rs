@@ -14,12 +14,22 @@ use crate::domain::money::Money;
 use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Findings, Proposal, Resolution, Side};
 use crate::error::{Error, Result};
 
-/// Word for word the condition of the index discrepancies_lost.
-const UNSETTLED_LOSS: &str = "lost AND closed_at IS NULL";
+/// Word for word the condition of the index discrepancies_of_bill. A payment that we hold answers for itself.
+const OPEN_WITHOUT_PAYMENT: &str = "payment_id IS NULL AND closed_at IS NULL";
+/// Money of a payment that is lost or, where the record has no name of ours, may be: it was not here while what the provider
+/// did before a start was read back (`Purpose::reads_back`). A run of another purpose may meet it first, or tell of it later.
+const UNACCOUNTED_MONEY: &str = "((lost AND theirs_status IS NULL) OR (theirs_status IN ('authorized', 'completed') \
+    AND (lost OR (kind = 'missing_here' AND EXISTS (SELECT 1 FROM discrepancies AS met JOIN reconciliations AS run \
+    ON run.purpose IN ('gap', 'recheck') AND (run.id = met.opened_by OR (run.started_at <= met.opened_at \
+    AND (run.finished_at IS NULL OR met.opened_at <= run.finished_at))) \
+    WHERE met.transaction_id = discrepancies.transaction_id AND met.kind = 'missing_here')))))";
 /// Money given back that no request held here accounts for. One that became known as ours meanwhile is accounted for.
 const UNACCOUNTED_REFUND: &str = "closed_at IS NULL AND (lost OR (kind = 'refund_in_cabinet' \
     AND theirs_status IN ('authorized', 'completed') AND NOT EXISTS (SELECT 1 FROM transactions AS ours \
     WHERE ours.transaction_id = discrepancies.transaction_id AND ours.refund_id IS NOT NULL)))";
+/// The first row that calls its transaction lost.
+const FIRST_LOSS: &str = "NOT EXISTS (SELECT 1 FROM discrepancies AS earlier WHERE earlier.transaction_id = \
+    discrepancies.transaction_id AND earlier.lost AND earlier.id < discrepancies.id)";
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = discrepancies)]
@@ -140,18 +150,18 @@ pub fn close(tx: &mut Tx<'_>, discrepancy: &Discrepancy, closing: &Closing) -> R
     Ok(changed == 1)
 }
 
-/// A transaction with money, or in a state that we do not know, for this bill whose payment is lost and that nobody has settled yet.
-pub fn lost_money(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Option<i64>> {
+/// A transaction for this bill with money, or in a state that we do not know, whose payment is lost, or may be, and that nobody
+/// has settled yet.
+pub fn unaccounted_money(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Option<Discrepancy>> {
     let found = discrepancies::table
-        .filter(diesel::dsl::sql::<Bool>(UNSETTLED_LOSS))
         .filter(discrepancies::invoice_id.eq(invoice_id))
-        .filter(diesel::dsl::sql::<Bool>("(theirs_status IS NULL OR theirs_status IN ('authorized', 'completed'))"))
-        // A payment that we hold answers for itself.
-        .filter(discrepancies::payment_id.is_null())
-        .select(discrepancies::transaction_id)
+        .filter(diesel::dsl::sql::<Bool>(OPEN_WITHOUT_PAYMENT))
+        .filter(diesel::dsl::sql::<Bool>(UNACCOUNTED_MONEY))
+        .order((discrepancies::lost.desc(), discrepancies::id))
+        .select(Row::as_select())
         .first(tx.db)
         .optional()?;
-    Ok(found)
+    found.map(|row| from_row(tx, row)).transpose()
 }
 
 /// A refund of this payment whose request is lost, or may be, and that nobody has settled yet.
@@ -166,9 +176,13 @@ pub fn unaccounted_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opt
     found.map(|row| from_row(tx, row)).transpose()
 }
 
-/// How many transactions a run found that name payments or refunds of ours which this database does not hold.
+/// How many transactions a run found that name payments or refunds of ours which this database does not hold. One that was
+/// a loss before and is told differently now is not lost once more.
 pub fn lost_by(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<i64> {
-    let lost = discrepancies::table.filter(discrepancies::opened_by.eq(id.as_str())).filter(discrepancies::lost);
+    let lost = discrepancies::table
+        .filter(discrepancies::opened_by.eq(id.as_str()))
+        .filter(discrepancies::lost)
+        .filter(diesel::dsl::sql::<Bool>(FIRST_LOSS));
     Ok(lost.count().get_result(tx.db)?)
 }
 

@@ -274,6 +274,13 @@ async fn a_loss_is_closed_by_two(engine: Engine) {
         refused(&mut sql, &close("operator", by), "second key");
     }
     refused(&mut sql, &close("agrees", "rec_over"), "second key");
+    // Only a run under way says that the record changed, and says no more.
+    for by in ["rec_over", &other, &proposer, "rec_nobodys"] {
+        refused(&mut sql, &close("superseded", by), "second key");
+    }
+    for resolution in ["agrees", "booked", "operator"] {
+        refused(&mut sql, &close(resolution, "rec_under_way"), "second key");
+    }
     refused(&mut sql, &propose.replace(&proposer, &other), "written once");
     assert_eq!(sql.run(&close("operator", &other)), Ok(1));
     for reopened in ["resolution = NULL, closed_by = NULL, closed_at = NULL", "proposed_by = NULL, proposed_at = NULL"]

@@ -46,6 +46,7 @@ mod invariants;
 mod key_rotation;
 mod lists;
 mod lookups;
+mod losses;
 mod lost_answers;
 mod lost_refunds;
 mod money_surprises;

@@ -23,7 +23,7 @@ crate::on_both!(
     a_check_does_not_wait_for_the_register,
     a_start_without_the_provider_refuses_money_only,
     a_start_without_the_provider_tells_the_operator_what_to_do,
-    others_at_the_same_terminal_refuse_nothing,
+    others_at_the_same_terminal_refuse_their_own_bill_only,
     the_check_can_be_switched_off,
     a_copy_put_back_under_a_running_service_is_noticed,
     a_new_database_asks_nobody,
@@ -329,7 +329,7 @@ async fn a_start_without_the_provider_tells_the_operator_what_to_do(engine: Engi
     app.finish().await;
 }
 
-async fn others_at_the_same_terminal_refuse_nothing(engine: Engine) {
+async fn others_at_the_same_terminal_refuse_their_own_bill_only(engine: Engine) {
     let app = started(engine).await;
     let payment = paid(&app, "KM-1").await;
     app.let_others_answer().await;
@@ -344,7 +344,13 @@ async fn others_at_the_same_terminal_refuse_nothing(engine: Engine) {
     assert_eq!(gap(&app).await, "read");
     assert_eq!(app.disagreements().await, ["missing_here open"; 3]);
     app.refund(payment.id(), "1.00").await.expect(201);
-    // Their bills are not ours.
+    // Their bills are not ours; should one of ours have the same number, a person looks whose money that is.
+    paid(&app, "KM-2").await;
+    app.create(card("SHOP-1", APPROVED)).await.expect_problem(409, "paid_before_restore");
+    for row in app.discrepancies().await {
+        let close = format!("/v1/discrepancies/{}/close", row["id"].as_str().unwrap());
+        app.post(&close, json!({ "reason": "Of the shop" })).await.expect(200);
+    }
     paid(&app, "SHOP-1").await;
     app.stop().await;
 }

@@ -43,8 +43,8 @@ CREATE FUNCTION refuse_moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAIS
 CREATE TRIGGER transition_edges_no_update BEFORE INSERT OR UPDATE ON transition_edges FOR EACH ROW EXECUTE FUNCTION refuse_moves();
 
 -- A loss opens its bill, or refunds of its payment, once it is closed. Two lines of keys close it: one proposes, another one
--- closes. No run does.
-CREATE FUNCTION refuse_closing_alone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.resolution = 'operator' AND (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = OLD.proposed_by) <> (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = NEW.closed_by) THEN RETURN NEW; END IF; RAISE EXCEPTION 'a loss is closed by a second key'; END $$;
+-- closes. No run does: one under way may replace the row where the record changed, and opens another (src/app/findings.rs).
+CREATE FUNCTION refuse_closing_alone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.resolution = 'operator' AND (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = OLD.proposed_by) <> (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = NEW.closed_by) THEN RETURN NEW; END IF; IF NEW.resolution = 'superseded' AND EXISTS (SELECT 1 FROM reconciliations WHERE id = NEW.closed_by AND state = 'running') THEN RETURN NEW; END IF; RAISE EXCEPTION 'a loss is closed by a second key'; END $$;
 CREATE TRIGGER discrepancies_lost_by_two BEFORE UPDATE ON discrepancies FOR EACH ROW WHEN (OLD.lost AND OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_closing_alone();
 CREATE TRIGGER discrepancies_open_at_first BEFORE INSERT ON discrepancies FOR EACH ROW WHEN (NEW.resolution = 'operator' OR (NEW.lost AND NEW.closed_at IS NOT NULL) OR NEW.proposed_by IS NOT NULL) EXECUTE FUNCTION refuse_rewriting();
 
@@ -71,3 +71,7 @@ CREATE TRIGGER summary_groups_as_published BEFORE INSERT ON summary_groups FOR E
 -- that the settings allow (30 days), by a moment that the database itself has reached (but for a day, as clocks differ).
 CREATE FUNCTION refuse_ending_early() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.at > now() AT TIME ZONE 'UTC' + INTERVAL '1 day' OR NEW.records <> (SELECT count(*) FROM personal_data_access WHERE id <= NEW.up_to) OR NOT EXISTS (SELECT 1 FROM personal_data_access WHERE id = NEW.up_to) OR EXISTS (SELECT 1 FROM personal_data_access WHERE id <= NEW.up_to AND at > NEW.at - INTERVAL '30 days') THEN RAISE EXCEPTION 'records are append-only: they leave by retention, the oldest first'; END IF; RETURN NEW; END $$;
 CREATE TRIGGER personal_data_access_ended_in_time BEFORE INSERT ON personal_data_access_ended FOR EACH ROW EXECUTE FUNCTION refuse_ending_early();
+
+-- Money for a bill that no payment here accounts for: lost, or without a name of ours.
+DROP INDEX discrepancies_lost;
+CREATE INDEX discrepancies_of_bill ON discrepancies (invoice_id) WHERE payment_id IS NULL AND closed_at IS NULL;

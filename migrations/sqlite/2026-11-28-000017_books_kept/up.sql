@@ -39,8 +39,8 @@ CREATE TRIGGER transition_edges_no_insert BEFORE INSERT ON transition_edges BEGI
 CREATE TRIGGER transition_edges_no_update BEFORE UPDATE ON transition_edges BEGIN SELECT RAISE(ABORT, 'transition_edges are written by migrations alone'); END;
 
 -- A loss opens its bill, or refunds of its payment, once it is closed. Two lines of keys close it: one proposes, another one
--- closes. No run does.
-CREATE TRIGGER discrepancies_lost_by_two BEFORE UPDATE ON discrepancies WHEN OLD.lost AND OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NOT COALESCE(NEW.resolution = 'operator' AND (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = OLD.proposed_by) <> (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = NEW.closed_by), 0) BEGIN SELECT RAISE(ABORT, 'a loss is closed by a second key'); END;
+-- closes. No run does: one under way may replace the row where the record changed, and opens another (src/app/findings.rs).
+CREATE TRIGGER discrepancies_lost_by_two BEFORE UPDATE ON discrepancies WHEN OLD.lost AND OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL AND NOT COALESCE(NEW.resolution = 'operator' AND (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = OLD.proposed_by) <> (SELECT COALESCE(lineage, id) FROM api_keys WHERE id = NEW.closed_by), 0) AND NOT (NEW.resolution = 'superseded' AND EXISTS (SELECT 1 FROM reconciliations WHERE id = NEW.closed_by AND state = 'running')) BEGIN SELECT RAISE(ABORT, 'a loss is closed by a second key'); END;
 CREATE TRIGGER discrepancies_open_at_first BEFORE INSERT ON discrepancies WHEN NEW.resolution = 'operator' OR (NEW.lost AND NEW.closed_at IS NOT NULL) OR NEW.proposed_by IS NOT NULL BEGIN SELECT RAISE(ABORT, 'discrepancies are written once: a person closes what was open'); END;
 
 -- REPLACE, by a unique column and by the place of a row (rowid). What has a writer that takes a repeat for done is left as it
@@ -80,3 +80,7 @@ CREATE TRIGGER summary_groups_as_published BEFORE INSERT ON summary_groups WHEN 
 -- What may be deleted of the records of readings is what the row says, the oldest of them, none younger than the shortest time
 -- that the settings allow (30 days), by a moment that the database itself has reached (but for a day, as clocks differ).
 CREATE TRIGGER personal_data_access_ended_in_time BEFORE INSERT ON personal_data_access_ended WHEN COALESCE(julianday(NEW.at) > julianday('now') + 1, 1) OR NEW.records <> (SELECT count(*) FROM personal_data_access WHERE id <= NEW.up_to) OR NOT EXISTS (SELECT 1 FROM personal_data_access WHERE id = NEW.up_to) OR EXISTS (SELECT 1 FROM personal_data_access WHERE id <= NEW.up_to AND COALESCE(julianday(at) > julianday(NEW.at) - 30, 1)) BEGIN SELECT RAISE(ABORT, 'records are append-only: they leave by retention, the oldest first'); END;
+
+-- Money for a bill that no payment here accounts for: lost, or without a name of ours.
+DROP INDEX discrepancies_lost;
+CREATE INDEX discrepancies_of_bill ON discrepancies (invoice_id) WHERE payment_id IS NULL AND closed_at IS NULL;
