@@ -13,7 +13,7 @@ crate::on_both!(canaries_are_seen_nowhere);
 
 const PA_RES: &str = "Y2FuYXJ5cGFyZXMtNTUxODI3";
 /// What it is, and the canary.
-const PLANTED: [(&str, &str); 28] = [
+const PLANTED: [(&str, &str); 29] = [
     ("payer.name", "Canaryname"),
     ("payer.phone", "77019381746"),
     ("payer.email", "canary.mail"),
@@ -40,6 +40,7 @@ const PLANTED: [(&str, &str); 28] = [
     ("unreadable notification", "canaryunreadable"),
     ("forged notification", "canaryforged"),
     ("telephone as X-Request-Id", "77019381747"),
+    ("word as X-Request-Id", "canaryrequest"),
     ("encryption key", ENCRYPTION_KEY),
     ("encryption key, decoded", "01234567890123456789012345678901"),
 ];
@@ -47,7 +48,7 @@ const PLANTED: [(&str, &str); 28] = [
 const OPEN: [(&str, &str, &str); 3] = [
     ("invoice_id", "canaryinvoice", "database"),
     ("Idempotency-Key", "canaryrepeat", "database"),
-    ("X-Request-Id", "canaryrequest", "log"),
+    ("X-Request-Id", "c4a7a1d0-5b3e-4f6a-9d2c-0e8b7a6c5d4f", "log"),
 ];
 
 /// What operators are told (docs/privacy.md) and other readers are not.
@@ -92,7 +93,8 @@ async fn pay(app: &TestApp) -> Vec<String> {
     let request = app.posting("/v1/payments", "canaryrepeat", &body).header("X-Request-Id", "canaryrequest");
     let payment = Reply::receive(request.header("User-Agent", "canaryheader").header("Cookie", "canaryheader")).await;
     let payment = payment.expect(201);
-    app.get(&format!("/v1/payments/{}", payment.id())).await.expect(200);
+    let read = app.request(reqwest::Method::GET, &format!("/v1/payments/{}", payment.id()));
+    Reply::receive(read.header("X-Request-Id", OPEN[2].1)).await.expect(200);
     let md = payment.text("/next_action/md").to_owned();
     let finished = app.act(payment.id(), "three-ds", json!({ "md": md, "pa_res": PA_RES })).await;
     assert!(matches!(finished.status, 200 | 202 | 409), "{}", finished.json);
