@@ -1,5 +1,6 @@
 //! Who may see what tells of a payer, and the record of those who did: the payer, the site's own words about the payment
-//! (description, metadata, return address, reasons of refunds), what operators wrote, and that an account has payments.
+//! (description, metadata, return address, reasons of refunds), what operators wrote (reasons of approvals among it), and that
+//! an account has payments.
 //!
 //! The key that created a payment sees what it sent, and so do the other keys of its line. A key with `personal_data:write`
 //! sees all of it, and each reading is written down before the answer goes out: once for each key, payment and hour, so that
@@ -8,8 +9,10 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Access, App, Caller, PaymentDetails, PaymentFilter, Transition};
+use super::approvals::actor;
+use super::{Access, App, ApprovalDetails, Caller, PaymentDetails, PaymentFilter, Transition};
 use crate::clock::Timestamp;
+use crate::domain::approval::Approval;
 use crate::domain::id::{AccessId, ApiKeyId, PaymentId};
 use crate::domain::payment::{NO_METADATA, Payer, Payment};
 use crate::domain::refund::Refund;
@@ -89,17 +92,13 @@ impl App {
         if !caller.scopes.contains(&Scope::PersonalDataWrite) {
             return Ok(payments.into_iter().map(|details| details.answered_to(caller)).collect());
         }
-        let now = self.now();
-        let unrecorded: Vec<PaymentId> = payments
+        let foreign = payments
             .iter()
             .map(|details| &details.payment)
             .filter(|payment| !caller.created(payment) && tells_of_payer(payment))
-            .filter(|payment| !self.readings.is_recorded(now, &caller.key_id, &Read::Payment(payment.id.clone())))
             .map(|payment| payment.id.clone())
             .collect();
-        if !unrecorded.is_empty() {
-            self.record_readings(caller, now, unrecorded).await?;
-        }
+        self.record_unrecorded(caller, foreign).await?;
         Ok(payments)
     }
 
@@ -153,12 +152,62 @@ impl App {
         Ok(refunds)
     }
 
-    async fn record_reading(&self, caller: &Caller, id: PaymentId) -> Result<()> {
-        let now = self.now();
-        if self.readings.is_recorded(now, &caller.key_id, &Read::Payment(id.clone())) {
-            return Ok(());
+    /// Approvals as this caller may see them: reasons to who asked, to keys that could decide about them, to the line of keys
+    /// that created the payment, and, recorded first, to keys with `personal_data:write`.
+    ///
+    /// # Errors
+    /// When the record cannot be written: then nothing is shown.
+    pub async fn approvals_shown_to(
+        &self,
+        caller: &Caller,
+        mut approvals: Vec<ApprovalDetails>,
+    ) -> Result<Vec<ApprovalDetails>> {
+        let is_foreign = |approval: &Approval| {
+            let is_told =
+                approval.is_asked_by(&actor(caller)) || caller.scopes.contains(&approval.subject.kind().scope());
+            approval.reason.is_some() && !is_told
+        };
+        let about: HashSet<PaymentId> = approvals
+            .iter()
+            .filter(|details| is_foreign(&details.approval))
+            .map(|details| details.approval.payment_id.clone())
+            .collect();
+        if about.is_empty() {
+            return Ok(approvals);
         }
-        self.record_readings(caller, now, vec![id]).await
+        let foreign = self.not_created_by(caller, about).await?;
+        if caller.scopes.contains(&Scope::PersonalDataWrite) {
+            self.record_unrecorded(caller, foreign).await?;
+            return Ok(approvals);
+        }
+        for details in &mut approvals {
+            if is_foreign(&details.approval) && foreign.contains(&details.approval.payment_id) {
+                details.approval.reason = None;
+            }
+        }
+        Ok(approvals)
+    }
+
+    async fn not_created_by(&self, caller: &Caller, ids: HashSet<PaymentId>) -> Result<Vec<PaymentId>> {
+        let caller = caller.clone();
+        self.parts
+            .store
+            .read(move |tx| {
+                let payments: Vec<Payment> = ids.iter().map(|id| payments::get(tx, id)).collect::<Result<_>>()?;
+                Ok(payments.into_iter().filter(|payment| !caller.created(payment)).map(|payment| payment.id).collect())
+            })
+            .await
+    }
+
+    async fn record_reading(&self, caller: &Caller, id: PaymentId) -> Result<()> {
+        self.record_unrecorded(caller, vec![id]).await
+    }
+
+    /// Records that this caller reads these payments, but for those that it has read within this hour.
+    async fn record_unrecorded(&self, caller: &Caller, mut ids: Vec<PaymentId>) -> Result<()> {
+        let now = self.now();
+        ids.retain(|id| !self.readings.is_recorded(now, &caller.key_id, &Read::Payment(id.clone())));
+        if ids.is_empty() { Ok(()) } else { self.record_readings(caller, now, ids).await }
     }
 
     /// A payment's history as this caller may see it: what operators wrote into it to operators, to the line of keys that

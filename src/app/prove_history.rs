@@ -220,6 +220,7 @@ impl Proof {
             rows.push(found);
         }
         let newest = self.seals.first().ok_or("there is no seal")?;
+        self.root.check(newest, published)?;
         if rows.is_empty() {
             return Err("there is no row".to_owned());
         }
@@ -242,6 +243,17 @@ impl Proof {
             seals.insert(seal.number, (seal.root, seal.row_count));
         }
         Ok(seals)
+    }
+}
+
+impl ProofRoot {
+    /// Whether what the proof says of its root is what its newest seal gives: people read it, and file the proof by it.
+    fn check(&self, newest: &ProofSeal, published: Hash) -> std::result::Result<(), String> {
+        let day = Day::of(Timestamp::from_micros(newest.at_micros)).to_string();
+        if self.seal != newest.number || self.hash != published.to_string() || self.day != day {
+            return Err(format!("what it says of its root is not {day} {} {published}", newest.number));
+        }
+        Ok(())
     }
 }
 

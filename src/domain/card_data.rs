@@ -9,8 +9,9 @@
 //!   length and one sign parts all groups, in any groups of 3 digits and more (6-4-6, 4-5-4-3), of less where nothing else
 //!   stands beside it: without a year among them, as the numbers of bills have it;
 //! - at the beginning or the end of a longer run of digits, as where the date of expiry follows without a blank;
-//! - with any signs between the groups, any number of blanks, in any digits of Unicode (also raised ones and those in
-//!   circles), with invisible characters in between, percent-encoded, or as escapes of JSON.
+//! - with any signs or an `x` between the groups, any number of blanks, in any digits of Unicode (also raised ones and those
+//!   in circles), with invisible characters in between, percent-encoded, as escapes of JSON or references of HTML, and as
+//!   escapes of escapes.
 //!
 //! What passes: dates, spans of dates, times, telephone numbers, decimals, coordinates and bill numbers joined by dashes,
 //! whose groups are not those of a card; UUIDs; numbers that begin as no card does (years, moments in milliseconds). A bill
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use digits::digit_value;
+use escapes::{LAYERS, Placed, plain, undo, undone};
 
 /// Digits of a card number.
 const MIN_DIGITS: usize = 13;
@@ -37,8 +39,11 @@ const MAX_ROUNDS: usize = 3;
 /// Whether the text contains what looks like a card number, as it stands or after decoding.
 pub fn contains_card_number(text: &str) -> bool {
     // Most texts are too short to be looked at closely.
-    text.len() >= MIN_DIGITS
-        && (holds(text, Reading::AsItStands) || (text.contains(['%', '\\']) && holds(text, Reading::Decoded)))
+    if text.len() < MIN_DIGITS {
+        return false;
+    }
+    let text = without_uuids(text);
+    holds(plain(&text)) || (text.contains(['%', '\\', '&']) && holds_in_escapes(&text))
 }
 
 /// The text with a `*` for every digit of a card number.
@@ -46,29 +51,24 @@ pub fn without_card_numbers(text: &str) -> Cow<'_, str> {
     let mut kept = Cow::Borrowed(text);
     // Decoded first, so that the digits of a `%22` before a number are left alone. Hiding may cut an escape and so make
     // another number readable: a few rounds find it.
-    for reading in [Reading::Decoded, Reading::AsItStands].into_iter().cycle().take(2 * MAX_ROUNDS) {
+    for layers in (0..=LAYERS).rev().cycle().take((LAYERS + 1) * MAX_ROUNDS) {
+        if !contains_card_number(&kept) {
+            return kept;
+        }
         let mut places = Vec::new();
-        scan(&kept, reading, |row| {
+        scan(undone(&without_uuids(&kept), layers), |row| {
             places.extend(card_numbers_in(row));
             true
         });
         if !places.is_empty() {
-            kept = Cow::Owned(hide(&kept, &places, reading));
+            kept = Cow::Owned(hide(&kept, &places, &undone(&kept, layers)));
         }
-        if !contains_card_number(&kept) {
-            return kept;
-        }
+    }
+    if !contains_card_number(&kept) {
+        return kept;
     }
     // Nobody writes so by accident.
     Cow::Owned(kept.chars().map(|character| if digit_value(character).is_some() { '*' } else { character }).collect())
-}
-
-/// How the text is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    AsItStands,
-    /// `%20` and `\u0020` stand for what they mean.
-    Decoded,
 }
 
 /// A run of digits.
@@ -80,6 +80,11 @@ struct Group {
 }
 
 impl Group {
+    /// Whether a `.` alone stands before it.
+    fn is_after_full_stop(&self) -> bool {
+        self.after == "."
+    }
+
     /// Whether only a `.` or `,` stands before it, as in a decimal number.
     fn is_after_point(&self) -> bool {
         matches!(self.after.as_str(), "." | ",")
@@ -91,20 +96,32 @@ impl Group {
     }
 }
 
-fn holds(text: &str, reading: Reading) -> bool {
+fn holds(characters: impl IntoIterator<Item = Placed>) -> bool {
     let mut found = false;
-    scan(text, reading, |row| {
+    scan(characters, |row| {
         found = card_numbers_in(row).next().is_some();
         !found
     });
     found
 }
 
+/// Whether it does after one layer of escapes or more.
+fn holds_in_escapes(text: &str) -> bool {
+    let mut characters: Vec<Placed> = plain(text).collect();
+    (0..LAYERS).any(|_| match undo(&characters) {
+        Some(next) => {
+            characters = next;
+            holds(characters.iter().cloned())
+        }
+        None => false,
+    })
+}
+
 /// Gives every row of groups that no letter and no long gap parts to `see`, until it has seen enough.
-fn scan(text: &str, reading: Reading, mut see: impl FnMut(&[Group]) -> bool) {
+fn scan(characters: impl IntoIterator<Item = Placed>, mut see: impl FnMut(&[Group]) -> bool) {
     let mut row: Vec<Group> = Vec::new();
     let mut between = String::new();
-    for (character, place) in characters(&without_uuids(text), reading) {
+    for (character, place) in characters {
         if is_invisible(character) {
             continue;
         }
@@ -138,7 +155,14 @@ fn parts(between: &str, character: char, digit: Option<u8>) -> bool {
         return false;
     }
     let same = between.chars().rev().take_while(|sign| *sign == character).count();
-    character.is_alphanumeric() || between.chars().count() == MAX_SEPARATORS || same + 1 == MASK
+    (character.is_alphanumeric() && !is_cross(character))
+        || between.chars().count() == MAX_SEPARATORS
+        || same + 1 == MASK
+}
+
+/// A letter that is written for a sign: `4242 x 4242 x 4242 x 4242`.
+fn is_cross(character: char) -> bool {
+    matches!(character, 'x' | 'X' | 'х' | 'Х')
 }
 
 /// Whether the signs end in this blank or dash already. All blanks are alike.
@@ -148,45 +172,6 @@ fn is_repeated(signs: &str, sign: char) -> bool {
         .chars()
         .next_back()
         .is_some_and(|last| (is_dash && last == sign) || (last.is_whitespace() && sign.is_whitespace()))
-}
-
-/// The characters and where each stands in the text.
-fn characters(text: &str, reading: Reading) -> impl Iterator<Item = (char, Range<usize>)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let rest = text.get(at..)?;
-        let first = rest.chars().next()?;
-        let escaped = if reading == Reading::Decoded { unescaped(rest) } else { None };
-        let (character, length) = escaped.unwrap_or((first, first.len_utf8()));
-        let place = at..at + length;
-        at = place.end;
-        Some((character, place))
-    })
-}
-
-/// What the percent sequence or JSON escape at the start of `text` stands for, and how long it is.
-fn unescaped(text: &str) -> Option<(char, usize)> {
-    let hexadecimal = |from: usize, to: usize| u32::from_str_radix(text.get(from..to)?, 16).ok();
-    if text.starts_with('%') {
-        let bytes: Vec<u8> = (0..4)
-            .map_while(|index| {
-                let from = index * 3;
-                let is_sequence = text.get(from..=from) == Some("%");
-                hexadecimal(from + 1, from + 3).filter(|_| is_sequence).and_then(|byte| u8::try_from(byte).ok())
-            })
-            .collect();
-        // The shortest sequence that is a character.
-        return (1..=bytes.len()).find_map(|count| {
-            let character = std::str::from_utf8(bytes.get(..count)?).ok()?.chars().next()?;
-            Some((character, count * 3))
-        });
-    }
-    let escape = text.strip_prefix('\\')?.chars().next()?;
-    match escape {
-        'u' => char::from_u32(hexadecimal(2, 6)?).map(|character| (character, 6)),
-        'n' | 'r' | 't' | 'b' | 'f' => Some((' ', 2)),
-        _ => None,
-    }
 }
 
 /// Where stretches of neighbouring groups are written like a card number and are one.
@@ -243,6 +228,8 @@ fn is_written_card_number(lengths: &[usize], stretch: &[Group], is_alone: bool) 
         // The expiry date written on to the last group, or something else before the first.
         [4, 4, 4, 5..=usize::MAX] => begins_with_card_number(&digits()),
         [5..=usize::MAX, 4, 4, 4] => ends_with_card_number(&digits()),
+        // Nobody counts so many of anything to the eighth decimal.
+        [8, 8] if stretch.last().is_some_and(Group::is_after_full_stop) => is_card_number(&digits()),
         // A decimal number.
         [_, _] if stretch.last().is_some_and(Group::is_after_point) => false,
         [one, other] if one + other == 16 => is_card_number(&digits()),
@@ -318,25 +305,27 @@ fn is_usual_length(digits: &[u8]) -> bool {
     digits.len() == if matches!(digits, [3, 4 | 7, ..]) { 15 } else { 16 }
 }
 
-/// Characters of no width: they hide between digits.
+/// Characters that are not shown (`Default_Ignorable_Code_Point` of Unicode): they hide between digits.
 fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The text with its digits at these places hidden; the places are in order and apart.
-fn hide(text: &str, places: &[Range<usize>], reading: Reading) -> String {
+fn hide(text: &str, places: &[Range<usize>], characters: &[Placed]) -> String {
     let mut hidden = String::with_capacity(text.len());
-    let mut at = 0;
-    for place in places {
-        hidden.push_str(text.get(at..place.start).unwrap_or_default());
-        let stretch = text.get(place.clone()).unwrap_or_default();
-        hidden.extend(characters(stretch, reading).map(|(character, within)| match digit_value(character) {
-            Some(_) => "*",
-            None => stretch.get(within).unwrap_or_default(),
-        }));
-        at = place.end;
+    let mut places = places.iter().peekable();
+    for (character, within) in characters {
+        while places.next_if(|place| place.end <= within.start).is_some() {}
+        let is_hidden = places.peek().is_some_and(|place| place.contains(&within.start));
+        match digit_value(*character) {
+            Some(_) if is_hidden => hidden.push('*'),
+            _ => hidden.push_str(text.get(within.clone()).unwrap_or_default()),
+        }
     }
-    hidden.push_str(text.get(at..).unwrap_or_default());
     hidden
 }
 
@@ -388,5 +377,6 @@ fn passes_luhn(digits: &[u8]) -> bool {
 }
 
 mod digits;
+mod escapes;
 #[cfg(test)]
 mod tests;

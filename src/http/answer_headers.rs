@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue, HttpDate, TryIntoHeaderValue as _};
 
+use super::request_ids::RequestIds;
 use super::server::Shared;
 use crate::app::Outdated;
 use crate::clock::Timestamp;
@@ -15,9 +16,8 @@ const SUNSET: HeaderName = HeaderName::from_static("sunset");
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// What an answer gets beside what its handler wrote.
-#[derive(Default)]
 pub(super) struct AnswerHeaders {
-    id: String,
+    ids: RequestIds,
     no_store: bool,
     /// `Strict-Transport-Security`, where the settings say that a proxy with TLS stands in front.
     strict_transport: Option<HeaderValue>,
@@ -25,20 +25,20 @@ pub(super) struct AnswerHeaders {
 
 impl AnswerHeaders {
     /// For a request to `path`.
-    pub(super) fn new(id: String, path: &str, shared: Option<&Shared>) -> AnswerHeaders {
+    pub(super) fn new(ids: RequestIds, path: &str, shared: Option<&Shared>) -> AnswerHeaders {
         // The documentation is the same for everybody; all else is about one caller or one moment.
         let is_public = path.starts_with("/docs") || path == "/openapi.json";
         let strict_transport = shared.and_then(|shared| shared.strict_transport.clone());
-        AnswerHeaders { id, no_store: !is_public, strict_transport }
+        AnswerHeaders { ids, no_store: !is_public, strict_transport }
     }
 
-    /// `X-Request-Id`.
-    pub(super) fn id(&self) -> &str {
-        &self.id
+    /// The id that the log has, for problem documents.
+    pub(super) fn recorded_id(&self) -> &str {
+        &self.ids.recorded
     }
 
     pub(super) fn write_to(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::from_str(&self.id) {
+        if let Ok(value) = HeaderValue::from_str(&self.ids.answered) {
             headers.insert(REQUEST_ID, value);
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

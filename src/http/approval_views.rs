@@ -44,7 +44,8 @@ pub(super) struct ApprovalView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<RefundStatusName>)]
     pub refund_status: Option<&'static str>,
-    /// Why, in the words of who asked. Absent once the payer was erased.
+    /// Why, in the words of who asked. Shown to who asked, to keys that could decide about it, to the API key that created the
+    /// payment, and to keys with `personal_data:write`; absent once the payer was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// The API key that asked.

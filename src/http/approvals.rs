@@ -22,7 +22,7 @@ use super::text::{self, Refusal};
 use crate::app::{ApprovalFilter, NewApproval, NewSubject, Page};
 use crate::domain::approval::{ApprovalKind, ApprovalState, CorrectionOutcome};
 use crate::domain::id::{ApprovalId, PaymentId, RefundId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Longest reason, characters.
 const MAX_REASON: usize = 250;
@@ -69,7 +69,7 @@ pub(super) async fn create_approval(
         Paging,
     ),
     responses((status = 200, description = "A stretch of the list.", body = ApprovalList, example = json!(examples::list(examples::approval())))))]
-pub(super) async fn list_approvals(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn list_approvals(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let mut query = QueryReader::new(request.query_string());
     let states = ApprovalState::ALL.map(ApprovalState::as_str).join(", ");
     let filter = ApprovalFilter {
@@ -80,7 +80,8 @@ pub(super) async fn list_approvals(_key: Key<ReadPayments>, request: HttpRequest
     let binding = Binding::new("approvals", &parts);
     let page = Page { before: query.cursor(binding, ApprovalId::parse), limit: query.limit() };
     query.finish()?;
-    let listing = shared.app.list_approvals(filter, page).await?;
+    let mut listing = shared.app.list_approvals(filter, page).await?;
+    listing.items = shared.app.approvals_shown_to(&key.caller, listing.items).await?;
     let last = listing.items.last().filter(|_| listing.more);
     let next_cursor = last.map(|details| cursor::seal(details.approval.id.as_str(), binding));
     shown(ApprovalList { data: listing.items.iter().map(approval_view).collect(), next_cursor })
@@ -92,11 +93,12 @@ pub(super) async fn list_approvals(_key: Key<ReadPayments>, request: HttpRequest
 #[utoipa::path(get, path = "/v1/approvals/{id}", tag = "Operations", security(("api_key" = ["payments:read"])),
     params(("id" = String, Path, description = "Id of the approval.")),
     responses((status = 200, description = "The approval as it stands.", body = ApprovalView, example = json!(examples::approval()))))]
-pub(super) async fn get_approval(_key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
+pub(super) async fn get_approval(key: Key<ReadPayments>, request: HttpRequest, shared: Data<Shared>) -> Answered {
     let id = approval_id(&request)?;
     query::none(request.query_string())?;
     let details = shared.app.approval(id).await?;
-    shown(approval_view(&details))
+    let approvals = shared.app.approvals_shown_to(&key.caller, vec![details]).await?;
+    shown(approval_view(approvals.first().ok_or(Error::NotFound("approval"))?))
 }
 
 /// Approve
@@ -209,7 +211,6 @@ fn id<T>(content: &str, parse: fn(&str) -> Option<T>, shape: &str) -> Result<T, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
     use crate::http::json;
 
     fn faults_of(body: &str) -> Vec<String> {

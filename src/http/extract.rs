@@ -32,7 +32,7 @@ const LOOK_AGAIN_S: u64 = 1;
 
 /// What the middleware knows of the request under way.
 pub(super) struct RequestContext {
-    /// What the history keeps of `X-Request-Id`: see [`super::middleware::recorded_id`].
+    /// What log and history call the request: see [`super::request_ids`].
     pub recorded_id: String,
     /// The key, once it is verified.
     pub key_id: Option<ApiKeyId>,

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use super::cursor::{self, Binding};
 use super::problem::{Problem, TABLE};
 use super::query::QueryReader;
-use super::{approvals, bodies, extract, json, middleware, payments, three_ds};
+use super::{approvals, bodies, extract, json, payments, request_ids, three_ds};
 use crate::app::{NewMethod, NewPayment, NewSubject};
 use crate::domain::card_data::contains_card_number;
 use crate::domain::id::EventId;
@@ -203,7 +203,7 @@ pub(crate) fn header(data: &[u8]) {
     }
     let text = value.to_str().unwrap_or_default();
     assert!(!extract::is_json(&headers) || text.to_ascii_lowercase().trim_start().starts_with("application/json"));
-    if middleware::is_sane(text) {
-        assert!(!contains_card_number(text) && text.len() <= middleware::MAX_REQUEST_ID && text.is_ascii(), "{text}");
+    if request_ids::is_sane(text) {
+        assert!(!contains_card_number(text) && text.len() <= request_ids::MAX_REQUEST_ID && text.is_ascii(), "{text}");
     }
 }

@@ -53,7 +53,10 @@ fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
         Json::Number(digits) => refuse_card_number_as_number(digits),
         Json::Text(content) if content.is_empty() => Ok(()),
         Json::Text(content) => text::line(content, MAX_VALUE).map(|_| ()),
-        Json::List(elements) => elements.iter().try_for_each(|element| check_value(element, depth + 1)),
+        Json::List(elements) => {
+            refuse_card_number_over_members(elements.iter())?;
+            elements.iter().try_for_each(|element| check_value(element, depth + 1))
+        }
         Json::Object(members) => {
             refuse_card_number_over_members(members.iter().map(|(_, member)| member))?;
             members.iter().try_for_each(|(name, member)| {
@@ -64,26 +67,42 @@ fn check_value(json: &Json, depth: usize) -> Result<(), Refusal> {
     }
 }
 
-/// A form with a field for each of the four groups of a card. Other ways of cutting a number up are let pass: a policy of
+/// A form with a field for each of the four groups of a card, or a list of them, each maybe in an object of its own, with
+/// nothing between them or members that say nothing. Other ways of cutting a number up are let pass: a policy of
 /// eight digits beside a date, or a code beside a telephone number, would be refused once in ten.
 fn refuse_card_number_over_members<'a>(members: impl Iterator<Item = &'a Json>) -> Result<(), Refusal> {
     let mut groups = Vec::new();
     for member in members {
-        let text = match member {
-            Json::Text(text) => text.as_str(),
-            Json::Number(digits) => digits.as_str(),
-            _ => "",
-        };
-        if is_group(text) {
-            groups.push(text);
-        } else {
-            groups.clear();
+        match only_text(member) {
+            Some("") => continue,
+            Some(text) if is_group(text) => groups.push(text),
+            _ => groups.clear(),
         }
         if let Some(last) = groups.len().checked_sub(GROUPS).and_then(|from| groups.get(from..)) {
             text::refuse_card_number(&last.join("-"))?;
         }
     }
     Ok(())
+}
+
+/// The text or number that a value is, or that is the only one in it; empty for what says nothing.
+fn only_text(json: &Json) -> Option<&str> {
+    match json {
+        Json::Text(text) => Some(text.trim()),
+        Json::Number(digits) => Some(digits),
+        Json::Null => Some(""),
+        Json::Bool(_) => None,
+        Json::List(elements) => match elements.as_slice() {
+            [] => Some(""),
+            [only] => only_text(only),
+            _ => None,
+        },
+        Json::Object(members) => match members.as_slice() {
+            [] => Some(""),
+            [(_, only)] => only_text(only),
+            _ => None,
+        },
+    }
 }
 
 fn is_group(text: &str) -> bool {
@@ -122,6 +141,9 @@ mod tests {
             r#"{"a":"{\"card\":\"4242\\u00a04242\\u00a04242\\u00a04242\"}"}"#,
             r#"{"a":"%34242%204242%204242%204242"}"#,
             r#"{"a":"4242","b":"4242","c":"4242","d":"4242"}"#,
+            r#"{"a":"4242","b":"","c":"4242","d":null,"e":4242,"f":[],"g":"4242"}"#,
+            r#"{"a":[{"n":4242},{"n":4242},{"n":4242},{"n":4242}]}"#,
+            r#"{"a":{"n":"4242"},"b":{"n":" 4242 "},"c":["4242"],"d":"4242"}"#,
             r#"{"policy":"1234","form":{"month":"12","a":"4012","b":4242,"c":"4242","d":"4242","e":"4242","code":"123"}}"#,
         ] {
             assert_eq!(code_of(text), Some("card_data_not_allowed"), "{text}");
@@ -139,6 +161,10 @@ mod tests {
                 format!(r#"{{"iin":"650101300{number:03}","branch":"4501"}}"#),
                 format!(r#"{{"branch":"4501","product":"00{number:02}","phone":"77013450{number:03}"}}"#),
                 format!(r#"{{"branch":"4501","agent":45{number:02},"series":"4545","policy":"450{number:02}"}}"#),
+                format!(
+                    r#"{{"policies":[{{"year":2026,"code":45{number:02}}},{{"year":2026,"code":45{number:02}}}]}}"#
+                ),
+                format!(r#"{{"a":[{{"year":2024}},{{"year":2025}},{{"year":2026}},{{"n":45{number:02}}}]}}"#),
                 format!(r#"{{"branch":"4501","agent":"00{number:02}","kind":"x","series":"4545","year":"2026"}}"#),
             ] {
                 assert_eq!(code_of(&text), None, "{text}");

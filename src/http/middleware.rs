@@ -16,16 +16,12 @@ use actix_web::web::Data;
 use actix_web::{HttpMessage as _, HttpResponse, ResponseError};
 use tracing::{Instrument as _, Span};
 
-use super::answer_headers::{self, AnswerHeaders, REQUEST_ID};
+use super::answer_headers::{self, AnswerHeaders};
 use super::extract::RequestContext;
 use super::problem::{self, Problem};
+use super::request_ids::RequestIds;
+use super::routes;
 use super::server::Shared;
-use super::{routes, text};
-use crate::domain::id::RequestId;
-
-pub(super) const MAX_REQUEST_ID: usize = 64;
-/// More digits and nothing else may be a telephone number or an identification number.
-const MAX_PLAIN_NUMBER: usize = 10;
 
 /// Longest address, bytes: a notification by GET has all of its fields there.
 const MAX_ADDRESS: usize = 16_384;
@@ -43,7 +39,7 @@ pub(super) async fn observe(
     let (headers, span) = begin(&request);
     let method = name_of(request.method());
     let handled = match refuse_oversized(&request) {
-        Some(problem) => Ok(Ok(request.into_response(problem.answer(headers.id())))),
+        Some(problem) => Ok(Ok(request.into_response(problem.answer(headers.recorded_id())))),
         None => {
             read_head_as_get(&mut request);
             contain_panics(next.call(request)).instrument(span.clone()).await
@@ -69,17 +65,14 @@ pub(super) async fn observe(
 /// Notes who asks and under which ids.
 fn begin(request: &ServiceRequest) -> (AnswerHeaders, Span) {
     let shared = request.app_data::<Data<Shared>>();
-    let id = request_id(request);
-    let recorded_id = recorded_id(request, &id);
-    // Of the highest level, so that no filter takes the ids from the lines of the request.
-    let span = tracing::error_span!("request", request.id = id.as_str(), request.recorded_as = tracing::field::Empty);
-    if recorded_id != id {
-        span.record("request.recorded_as", recorded_id.as_str());
-    }
+    let ids = RequestIds::of(request);
+    // Of the highest level, so that no filter takes the id from the lines of the request.
+    let span = tracing::error_span!("request", request.id = ids.recorded.as_str());
     let peer = request.peer_addr().map(|peer| peer.ip());
     let client = peer.zip(shared).map(|(peer, shared)| shared.trusted_proxies.client(peer, request.headers()));
+    let recorded_id = ids.recorded.clone();
     request.extensions_mut().insert(RequestContext { recorded_id, key_id: None, client, outdated: None });
-    (AnswerHeaders::new(id, request.path(), shared.map(|shared| shared.get_ref())), span)
+    (AnswerHeaders::new(ids, request.path(), shared.map(|shared| shared.get_ref())), span)
 }
 
 /// A made-up method would be a figure of its own, and may be a card number.
@@ -104,50 +97,6 @@ fn read_head_as_get(request: &mut ServiceRequest) {
     }
 }
 
-/// The caller's id when it is harmless in a log, else a new one.
-fn request_id(request: &ServiceRequest) -> String {
-    let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
-    sent.map_or_else(|| new_id(request), str::to_owned)
-}
-
-/// What goes into the history under a request's id. History is never erased, so a name or a number that a caller chose
-/// must not get there: only ids that cannot hold one are kept, the others are replaced and the log line has both.
-fn recorded_id(request: &ServiceRequest, id: &str) -> String {
-    let is_ours = RequestId::parse(id).is_some();
-    if is_ours || is_random_number(id) { id.to_owned() } else { new_id(request) }
-}
-
-/// A UUID or a trace id: 32 hexadecimal digits, of which some are letters.
-fn is_random_number(id: &str) -> bool {
-    let digits: Vec<u8> = id.bytes().filter(|byte| *byte != b'-').collect();
-    let dashes = id.len().saturating_sub(digits.len());
-    digits.len() == 32
-        && matches!(dashes, 0 | 4)
-        && digits.iter().all(u8::is_ascii_hexdigit)
-        && digits.iter().any(u8::is_ascii_alphabetic)
-}
-
-fn new_id(request: &ServiceRequest) -> String {
-    match request.app_data::<Data<Shared>>() {
-        Some(shared) => RequestId::generate(shared.clock.now(), shared.ids.as_ref()).as_str().to_owned(),
-        None => String::new(),
-    }
-}
-
-pub(super) fn is_sane(id: &str) -> bool {
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=MAX_REQUEST_ID).contains(&id.len())
-        && id.bytes().all(harmless)
-        && !is_long_number(id)
-        && !text::holds_card_number(id)
-}
-
-/// The numbers of people have no letters. UUIDs, ULIDs and trace ids have some.
-fn is_long_number(id: &str) -> bool {
-    let digits = id.bytes().filter(u8::is_ascii_digit).count();
-    digits > MAX_PLAIN_NUMBER && !id.bytes().any(|byte| byte.is_ascii_alphabetic())
-}
-
 struct Panicked;
 
 /// A panic of one request ends that request only, with an answer.
@@ -164,8 +113,8 @@ async fn contain_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicke
 /// Writes errors as problem documents and sets the headers that every answer has.
 fn finish(response: ServiceResponse<BoxBody>, headers: &AnswerHeaders) -> ServiceResponse<BoxBody> {
     let problem = match response.response().error() {
-        Some(error) => Some(answer_to(error, headers.id())),
-        None if is_bare_error(&response) => Some(Problem::from_status(response.status()).answer(headers.id())),
+        Some(error) => Some(answer_to(error, headers.recorded_id())),
+        None if is_bare_error(&response) => Some(Problem::from_status(response.status()).answer(headers.recorded_id())),
         None => None,
     };
     let mut response = match problem {
@@ -223,7 +172,7 @@ fn write_line(method: &str, route: Option<&str>, status: StatusCode, took: Durat
 
 /// An answer to a request that is gone: the framework sends it as it is.
 fn unrouted(error: &actix_web::Error, headers: &AnswerHeaders, method: &str, took: Duration) -> actix_web::Error {
-    let mut response = answer_to(error, headers.id());
+    let mut response = answer_to(error, headers.recorded_id());
     headers.write_to(response.headers_mut());
     write_line(method, None, response.status(), took, "");
     let (head, body) = response.into_parts();
@@ -265,7 +214,10 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service, read_body, try_call_service};
     use actix_web::{App, web};
 
+    use super::super::answer_headers::REQUEST_ID;
     use super::*;
+
+    const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     async fn panics() -> HttpResponse {
         panic!("card 4242424242424242")
@@ -274,15 +226,15 @@ mod tests {
     #[actix_web::test]
     async fn a_panic_becomes_an_answer_that_tells_nothing() {
         let app = init_service(App::new().wrap(from_fn(observe)).route("/", web::get().to(panics))).await;
-        let request = TestRequest::get().uri("/").insert_header(("X-Request-Id", "mine")).to_request();
+        let request = TestRequest::get().uri("/").insert_header(("X-Request-Id", TRACE_ID)).to_request();
         let error = try_call_service(&app, request).await.unwrap_err();
         let response = error.error_response();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.headers().get(REQUEST_ID).unwrap(), "mine");
+        assert_eq!(response.headers().get(REQUEST_ID).unwrap(), TRACE_ID);
         let body = String::from_utf8(response.into_body().try_into_bytes().unwrap().to_vec()).unwrap();
         assert!(
             body.contains("\"code\":\"internal_error\"")
-                && body.contains("\"request_id\":\"mine\"")
+                && body.contains(&format!("\"request_id\":\"{TRACE_ID}\""))
                 && !body.contains("4242"),
             "{body}"
         );
@@ -292,43 +244,11 @@ mod tests {
     async fn errors_of_the_framework_become_problems() {
         let quote = || async { Err::<HttpResponse, _>(actix_web::error::ErrorBadRequest("quoted request")) };
         let app = init_service(App::new().wrap(from_fn(observe)).route("/v1/x", web::get().to(quote))).await;
-        let request = TestRequest::get().uri("/v1/x").insert_header(("X-Request-Id", "mine")).to_request();
+        let request = TestRequest::get().uri("/v1/x").insert_header(("X-Request-Id", TRACE_ID)).to_request();
         let response = call_service(&app, request).await;
         assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), problem::CONTENT_TYPE);
         assert_eq!(response.headers().get(header::CACHE_CONTROL).unwrap(), "no-store");
         let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
         assert!(body.contains("malformed_request") && !body.contains("quoted"), "{body}");
-    }
-
-    #[test]
-    fn only_random_numbers_are_recorded() {
-        for id in ["0f8fad5b-d9cb-469f-a165-70867728950e", "4bf92f3577b34da6a3ce929d0e0e4736"] {
-            assert!(is_random_number(id), "{id}");
-        }
-        for id in ["", "a.akhmetova", "77011234567", "8c3e", &"7".repeat(32), &"-".repeat(36)] {
-            assert!(!is_random_number(id), "{id}");
-        }
-    }
-
-    #[test]
-    fn request_ids_are_harmless() {
-        for id in [
-            "abc",
-            "A-1_b.c",
-            "1234567890",
-            "2026-11-28.1",
-            "a5d3c9e1-bf2a-4abc-8242-424242424242",
-            "01KAQ0J5M8X2V9C4T7B1N6R3ED",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            &"x".repeat(64),
-        ] {
-            assert!(is_sane(id), "{id}");
-        }
-        for id in ["", "a b", "a\nb", "a\"b", "ключ", &"x".repeat(65), "4242424242424242"] {
-            assert!(!is_sane(id), "{id}");
-        }
-        for number in ["77015550142", "7-701-555.01_42", "960101300123", "1790000000000"] {
-            assert!(!is_sane(number), "{number}");
-        }
     }
 }

@@ -42,6 +42,7 @@ mod refunds;
 mod register_views;
 mod register_writer;
 mod report_examples;
+mod request_ids;
 mod routes;
 mod schemas;
 mod server;

@@ -162,7 +162,11 @@ fn error_name(status: u16) -> String {
 }
 
 fn add_request_id(response: &mut Response) {
-    add_header(response, "X-Request-Id", "Id of the request; the same as in our log.");
+    add_header(
+        response,
+        "X-Request-Id",
+        "Your id of the request as you sent it, if it may be one; else ours. Log and history have it where it is a UUID, a ULID, a trace id or a `traceparent`.",
+    );
 }
 
 fn add_header(response: &mut Response, name: &str, description: &str) {
@@ -277,9 +281,13 @@ fn request_id_parameter() -> Parameter {
     parameter.parameter_in = ParameterIn::Header;
     parameter.required = Required::False;
     parameter.description =
-        Some("Your id of the request, 1 to 64 of A-Z a-z 0-9 . _ -, and not a plain number of more than ten digits, which may be somebody's; a new one is made otherwise. Send a UUID or a trace id: those stand in the history, too; others could hold a name, so the history has an id of ours in their place and the log both.".to_owned());
-    parameter.schema =
-        Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(super::middleware::MAX_REQUEST_ID)).into());
+        Some("Your id of the request, 1 to 64 of A-Z a-z 0-9 . _ -, without a card number, and not more than ten digits without a letter, which may be somebody's number; \
+            ours is made otherwise. It is answered back. Our log and the history keep it only if it is a UUID (8-4-4-4-12 hexadecimal digits), a ULID, \
+            32 hexadecimal digits, or a W3C `traceparent`, with a letter in it and no more than ten digits in a row; every other id could hold a name, so \
+            they have an id of ours in its place, which a problem document names as `request_id`.".to_owned());
+    parameter.schema = Some(
+        ObjectBuilder::new().schema_type(Type::String).max_length(Some(super::request_ids::MAX_REQUEST_ID)).into(),
+    );
     parameter
 }
 

@@ -427,7 +427,7 @@ pub(super) struct Problem {
     /// What programs act upon.
     #[schema(value_type = ProblemCodeName)]
     code: String,
-    /// Id of the request, also in the header `X-Request-Id` and in our log.
+    /// Id of the request in our log: that of the header `X-Request-Id`, or ours where yours is not kept.
     request_id: String,
     /// Every faulty field.
     errors: Option<Vec<ProblemFault>>,

@@ -2,7 +2,7 @@
 
 use cloudpayments_sandbox::{ApiFaultKind, NotificationKind, TransactionType};
 use kmic_payments::domain::scope::Scope;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     APPROVED, Engine, Operator, Race, Reply, Sql, TestApp, card, expect_sums, money, secret_hits, widget,
@@ -23,6 +23,7 @@ crate::on_both!(
     a_repeated_request_asks_once,
     approvals_are_listed_newest_first,
     the_reason_is_personal_data,
+    the_reason_is_shown_to_those_who_decide,
 );
 
 async fn paid(app: &TestApp) -> Reply {
@@ -411,5 +412,34 @@ async fn the_reason_is_personal_data(engine: Engine) {
     one.post(&app, "/v1/approvals", "ask-1", another).await.expect_problem(422, "idempotency_key_reused");
     assert_eq!(other.decide_as(&app, &asked, "approve", "yes-1").await.expect(200).id(), asked.id());
     assert_eq!(app.refunds(), 1);
+    app.finish().await;
+}
+
+async fn the_reason_is_shown_to_those_who_decide(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
+    let asked = Operator::with_all(&app).await.ask_refund(&app, payment.id(), "1.00").await.expect(201);
+    let mut sql = Sql::open(&app.database.url);
+    // The key that created the payment.
+    assert_eq!(app.approval(asked.id()).await.text("/reason"), "asked by the client");
+    let cases: [(&[Scope], bool, i64); 5] = [
+        (&[Scope::PaymentsRead], false, 0),
+        (&[Scope::PaymentsRead, Scope::PaymentsWrite], false, 0),
+        (&[Scope::PaymentsRead, Scope::OpsWrite], false, 0),
+        (&[Scope::PaymentsRead, Scope::RefundsWrite], true, 0),
+        (&[Scope::PaymentsRead, Scope::PersonalDataWrite], true, 1),
+    ];
+    for (scopes, is_told, recorded) in cases {
+        let authorization = format!("Bearer {}", app.new_key(scopes).await);
+        for (path, pointer) in [
+            (format!("/v1/approvals/{}", asked.id()), "/reason"),
+            (format!("/v1/approvals?payment_id={}", payment.id()), "/data/0/reason"),
+        ] {
+            let reply = app.call_as("GET", &path, Some(&authorization)).await.expect(200);
+            let reason = reply.json.pointer(pointer).and_then(Value::as_str);
+            assert_eq!(reason, is_told.then_some("asked by the client"), "{path} {scopes:?}");
+        }
+        assert_eq!(sql.number("SELECT count(*) AS value FROM personal_data_access"), recorded, "{scopes:?}");
+    }
     app.finish().await;
 }

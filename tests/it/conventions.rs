@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, Reply, TestApp, card, money, widget};
+use crate::support::{APPROVED, CARD_NO_FUNDS, Engine, LogLines, Reply, TestApp, card, money, widget};
 
 crate::on_both!(
     every_answer_has_a_request_id,
@@ -247,16 +247,40 @@ async fn views_keep_their_form(engine: Engine) {
 }
 
 async fn the_history_holds_no_name_that_a_caller_chose(engine: Engine) {
+    let lines = LogLines::collect();
     let app = TestApp::start(engine).await;
-    for (number, (sent, kept)) in
-        [("a5d3c9e1-bf2a-4abc-8242-42424242424f", true), ("planted.person", false)].into_iter().enumerate()
-    {
+    let kept = [
+        "0f8fad5b-d9cb-469f-a165-708677f8950e",
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "01KAQ0J5M8X2V9C4T7B1N6R3ED",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ];
+    let dropped = [
+        "planted.person",
+        "Chosenname",
+        "tel-77019381746",
+        "77019381746x",
+        "77019381746a00000000000000000000",
+        "00000000-0000-0000-000a-077019381746",
+    ];
+    let sent = kept.map(|id| (id, true)).into_iter().chain(dropped.map(|id| (id, false)));
+    for (number, (sent, is_kept)) in sent.enumerate() {
         let key = format!("key-{number}");
         let request = app.posting("/v1/payments", &key, &widget(&key)).header("X-Request-Id", sent);
         let payment = Reply::receive(request).await.expect(201);
         assert_eq!(payment.header("x-request-id"), sent);
         let cause = app.rows(payment.id()).await[0]["cause"]["id"].as_str().unwrap().to_owned();
-        assert_eq!((cause == sent, cause.starts_with("req_")), (kept, !kept), "{cause}");
+        assert_eq!((cause == sent, cause.starts_with("req_")), (is_kept, !is_kept), "{cause}");
+        let refused = Reply::receive(app.request(reqwest::Method::GET, "/nowhere").header("X-Request-Id", sent)).await;
+        refused.expect_problem(404, "not_found");
+        assert_eq!((refused.text("/request_id") == sent, refused.header("x-request-id")), (is_kept, sent));
+    }
+    let log = String::from_utf8(lines.taken()).unwrap();
+    for id in kept {
+        assert!(log.contains(id), "{id}");
+    }
+    for id in dropped {
+        assert!(!log.contains(id), "{id}");
     }
     app.finish().await;
 }

@@ -173,6 +173,16 @@ fn finds_them_in_unusual_groups() {
         expect_found(&grouped(digits, lengths, "    "));
     }
     expect_found(&format!("12/27 {}", grouped(&visa, &[6, 4, 6], "-")));
+    expect_found("42424242.42424242");
+    for cross in ["x", " x ", "X", " х ", " × "] {
+        expect_found(&grouped(&visa, &[4; 4], cross));
+    }
+    for invisible in
+        ["\u{3164}", "\u{ffa0}", "\u{115f}", "\u{1160}", "\u{17b5}", "\u{2063}", "\u{206a}", "\u{61c}", "\u{e0020}"]
+    {
+        expect_found(&grouped(&visa, &[4; 4], invisible));
+        expect_found(&grouped(&visa, &[1; 16], invisible));
+    }
     // Blanks that nobody sees.
     expect_found(&visa.chars().map(|digit| format!("{digit}\u{200b}")).collect::<String>());
 }
@@ -211,6 +221,16 @@ fn finds_them_encoded() {
         r"\u0034242424242424242",
         r#"["4242","4242","4242","4242"]"#,
         "[4242,4242,4242,4242]",
+        r"\x34242424242424242",
+        r"\u{34}2424242 42424242",
+        "4242&nbsp;4242&nbsp;4242&nbsp;4242",
+        "4242&#160;4242&#xA0;4242&#160;4242",
+        "4242&shy;4242&shy;4242&shy;4242",
+        "&#52;&#50;4242&#x34;&#X32;42424242&#52;&#50",
+        "4242&amp;nbsp;4242&amp;#160;4242&amp;amp;nbsp;4242",
+        "4242%25204242%25204242%25204242",
+        "%252534242424242424242",
+        r#"{"card":"%26%2352;242424242424242"}"#,
     ] {
         expect_found(text);
     }
@@ -222,6 +242,8 @@ fn hides_only_the_digits_of_the_number() {
         ("Name=4242%204242%204242%204242&Amount=1", "Name=****%20****%20****%20****&Amount=1"),
         ("Data=%7B%22n%22%3A%224242424242424242%22%7D", "Data=%7B%22n%22%3A%22****************%22%7D"),
         (r#"{"Name":"4242\u00a04242\u00a04242\u00a04242"}"#, r#"{"Name":"****\u00a0****\u00a0****\u00a0****"}"#),
+        ("a=4242&nbsp;4242%264242&#160;&#52;242;", "a=****&nbsp;****%26****&#160;****;"),
+        ("a%252F4242424242424242%252F", "a%252F****************%252F"),
         ("12.50 5555555555554444, 4242424242424242 KZT", "12.50 ****************, **************** KZT"),
     ] {
         assert_eq!(without_card_numbers(text), hidden);
@@ -259,6 +281,15 @@ fn leaves_alone_what_sites_and_payers_write() {
         "%",
         "%4",
         r"\u12",
+        r"\x4",
+        r"\u{34",
+        "&#",
+        "&#;",
+        "&#99999999;",
+        "&nbsp",
+        "a=4242&b=4242&c=4242&d=4241;",
+        "42424242,42424242",
+        "4242.42424242",
         "100%",
     ] {
         assert!(!contains_card_number(text), "{text:?}");
@@ -297,6 +328,12 @@ fn numbers_that_count_up_are_never_refused() {
             format!("№ 45 {day:02} 11 2026 000{number:03}"),
             format!("456{day:02}-450-2026-{number:04}"),
             format!("9601013{number:05} +7 701 345 {day:02} 25"),
+            format!("№ 45{number:03} x 2, 45{number:03} x 3"),
+            format!("{number} x 4 500 000,00; {number} x 5 250 000,00"),
+            format!("4500x{number:03}x2500"),
+            format!("45000{number:03},45001{number:03}"),
+            format!("KM&ndash;2026&ndash;{number:06}"),
+            format!("10% 45{number:03}%25 2026&amp;{number:06}"),
             format!("5 {number:03} 000,00 + 4 {number:03} 500,00"),
             format!("4 {number:03} 000 KZT / 45 {number:03} 000 KZT"),
             format!("a5d3c9e1-4{number:03}-4242-8{number:03}-4242424242ab"),
@@ -309,8 +346,25 @@ fn numbers_that_count_up_are_never_refused() {
 /// Bytes that were made to keep the filter busy take no longer than others.
 #[test]
 fn long_texts_take_no_longer_by_the_byte() {
-    for unit in ["4", "4 ", "4242 ", "4242424242424242 ", "4242-", "a-", "-", "%34", "%", "\\u0034", "\u{200b}4", "٤"]
-    {
+    for unit in [
+        "4",
+        "4 ",
+        "4242 ",
+        "4242424242424242 ",
+        "4242-",
+        "a-",
+        "-",
+        "%34",
+        "%",
+        "\\u0034",
+        "%25",
+        "&#52;",
+        "&amp;",
+        "&",
+        "x4242",
+        "\u{200b}4",
+        "٤",
+    ] {
         let text = unit.repeat(32_768 / unit.len());
         let hidden = without_card_numbers(&text);
         assert!(hidden.len() <= text.len());
@@ -348,7 +402,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic_and_hiding_hides(text in "[0-9٤４ \\-%u\\\\.,a-fё\u{200b}]{0,80}") {
+    fn nothing_makes_it_panic_and_hiding_hides(text in "[0-9٤４ \\-%u\\\\.,a-fxё&#;\u{200b}]{0,80}") {
         let hidden = without_card_numbers(&text);
         prop_assert!(!contains_card_number(&hidden), "{hidden}");
         prop_assert_eq!(contains_card_number(&text), hidden != text);

@@ -12,6 +12,7 @@ mod operators;
 mod postgres;
 mod program;
 mod race;
+mod readable;
 mod refused;
 mod register;
 mod spellings;

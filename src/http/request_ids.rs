@@ -1,0 +1,151 @@
+//! Which id a request has for its caller, and which one in our log and in the history.
+//!
+//! The history is never erased and the log is read by many, so a name or a number that a caller chose must get into
+//! neither: they have a caller's id only where its shape leaves no room for such a thing, else one of our own. The caller
+//! gets back what was sent.
+
+use actix_web::dev::ServiceRequest;
+use actix_web::web::Data;
+
+use super::answer_headers::REQUEST_ID;
+use super::server::Shared;
+use super::text;
+use crate::domain::id::RequestId;
+
+pub(super) const MAX_REQUEST_ID: usize = 64;
+/// More digits and nothing else may be a telephone number or an identification number; so may as many in a row.
+const MAX_PLAIN_NUMBER: usize = 10;
+const UUID: [usize; 5] = [8, 4, 4, 4, 12];
+const TRACE_ID: [usize; 1] = [32];
+/// W3C Trace Context: version, trace, parent, flags.
+const TRACEPARENT: [usize; 4] = [2, 32, 16, 2];
+const ULID_LENGTH: usize = 26;
+
+/// The ids of one request.
+pub(super) struct RequestIds {
+    /// What `X-Request-Id` of the answer says.
+    pub answered: String,
+    /// What the log, the history and problem documents say.
+    pub recorded: String,
+}
+
+impl RequestIds {
+    pub(super) fn of(request: &ServiceRequest) -> RequestIds {
+        let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
+        match sent {
+            Some(sent) if is_machine_made(sent) => RequestIds { answered: sent.to_owned(), recorded: sent.to_owned() },
+            Some(sent) => RequestIds { answered: sent.to_owned(), recorded: new_id(request) },
+            None => {
+                let id = new_id(request);
+                RequestIds { answered: id.clone(), recorded: id }
+            }
+        }
+    }
+}
+
+fn new_id(request: &ServiceRequest) -> String {
+    match request.app_data::<Data<Shared>>() {
+        Some(shared) => RequestId::generate(shared.clock.now(), shared.ids.as_ref()).as_str().to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Whether it may be sent back.
+pub(super) fn is_sane(id: &str) -> bool {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=MAX_REQUEST_ID).contains(&id.len())
+        && id.bytes().all(harmless)
+        && !is_long_number(id)
+        && !text::holds_card_number(id)
+}
+
+/// The numbers of people have no letters.
+fn is_long_number(id: &str) -> bool {
+    let digits = id.bytes().filter(u8::is_ascii_digit).count();
+    digits > MAX_PLAIN_NUMBER && !id.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// A UUID, a ULID, a trace id or a `traceparent`, in which no number of a person stands.
+pub(super) fn is_machine_made(id: &str) -> bool {
+    let has_shape = is_hexadecimal(id, &UUID) || is_hexadecimal(id, &TRACE_ID) || is_hexadecimal(id, &TRACEPARENT);
+    let longest = id.split(|character: char| !character.is_ascii_digit()).map(str::len).max();
+    (has_shape || is_ulid(id))
+        && id.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && longest.is_none_or(|digits| digits <= MAX_PLAIN_NUMBER)
+}
+
+/// Hexadecimal digits in groups of these lengths with dashes between them.
+fn is_hexadecimal(id: &str, lengths: &[usize]) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        && id.split('-').map(str::len).eq(lengths.iter().copied())
+}
+
+/// 128 bits in the base 32 of Crockford: no I, L, O and U, and the first digit has three bits only.
+fn is_ulid(id: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase());
+    id.len() == ULID_LENGTH && id.bytes().all(is_digit) && id.bytes().next().is_some_and(|first| first <= b'7')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_machines_make_is_recorded() {
+        for id in [
+            "0f8fad5b-d9cb-469f-a165-708677f8950e",
+            "0F8FAD5B-D9CB-469F-A165-708677F8950E",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+            "01KAQ0J5M8X2V9C4T7B1N6R3ED",
+            "01kaq0j5m8x2v9c4t7b1n6r3ed",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert!(is_machine_made(id) && is_sane(id), "{id}");
+        }
+        for id in [
+            "",
+            "a.akhmetova",
+            "Canaryname",
+            "77011234567",
+            "tel-77019381746",
+            "77019381746x",
+            "77019381746a00000000000000000000",
+            "00000000-0000-0000-000a-077019381746",
+            "00-77019381746a00000000000000000000-00f067aa0ba902b7-01",
+            "7701938174600000000000000X",
+            "0f8fad5bd9cb-469f-a165-7086-7728950e",
+            "0f8fad5b-d9cb-469f-a165-7086772895-0e",
+            "8f8fad5b-d9cb-469f-a165-70867728950g",
+            "91KAQ0J5M8X2V9C4T7B1N6R3ED",
+            "01KAQ0J5M8X2V9C4T7B1N6R3EU",
+            "req_01kaq0j5m8x2v9c4t7b1n6r3ed",
+            "8c3e",
+            &"7".repeat(32),
+            &"-".repeat(36),
+        ] {
+            assert!(!is_machine_made(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn request_ids_are_harmless() {
+        for id in [
+            "abc",
+            "A-1_b.c",
+            "1234567890",
+            "2026-11-28.1",
+            "a5d3c9e1-bf2a-4abc-8242-424242424242",
+            "01KAQ0J5M8X2V9C4T7B1N6R3ED",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            &"x".repeat(64),
+        ] {
+            assert!(is_sane(id), "{id}");
+        }
+        for id in ["", "a b", "a\nb", "a\"b", "ключ", &"x".repeat(65), "4242424242424242"] {
+            assert!(!is_sane(id), "{id}");
+        }
+        for number in ["77015550142", "7-701-555.01_42", "960101300123", "1790000000000"] {
+            assert!(!is_sane(number), "{number}");
+        }
+    }
+}
