@@ -1,3 +1,4 @@
+DROP INDEX events_subject;
 DROP TRIGGER personal_data_access_ended_in_time ON personal_data_access_ended;
 DROP TRIGGER summary_groups_as_published ON summary_groups;
 DROP TRIGGER payer_keys_no_truncate ON payer_keys;

@@ -26,6 +26,9 @@ CREATE TRIGGER payer_keys_no_delete BEFORE DELETE ON payer_keys FOR EACH ROW EXE
 ALTER TABLE discrepancies ADD COLUMN proposed_by TEXT;
 ALTER TABLE discrepancies ADD COLUMN proposed_at TIMESTAMP CHECK ((proposed_at IS NULL) = (proposed_by IS NULL));
 
+-- What somebody did to a thing that belongs to no payment, for the law that each closing is told.
+CREATE INDEX events_subject ON events (subject_id) WHERE subject_id IS NOT NULL;
+
 -- What is written once; and what is over stays over: calls, runs, closed discrepancies, destroyed keys. Of an idempotency key
 -- the answer is taken away when its time is over or its payer is erased, and with it the call; nothing comes in its place.
 CREATE TRIGGER operations_as_written BEFORE UPDATE ON operations FOR EACH ROW WHEN (NEW.id IS DISTINCT FROM OLD.id OR NEW.payment_id IS DISTINCT FROM OLD.payment_id OR NEW.refund_id IS DISTINCT FROM OLD.refund_id OR NEW.kind IS DISTINCT FROM OLD.kind OR NEW.transaction_id IS DISTINCT FROM OLD.transaction_id OR NEW.amount IS DISTINCT FROM OLD.amount OR NEW.started_at IS DISTINCT FROM OLD.started_at OR NEW.lookups < OLD.lookups OR (OLD.refused_at IS NOT NULL AND NEW.refused_at IS DISTINCT FROM OLD.refused_at) OR (OLD.state = 'undetermined' AND NEW.state = 'started') OR (OLD.due_at IS NULL AND (NEW.state IS DISTINCT FROM OLD.state OR NEW.due_at IS DISTINCT FROM OLD.due_at OR NEW.lookups IS DISTINCT FROM OLD.lookups))) EXECUTE FUNCTION refuse_rewriting();

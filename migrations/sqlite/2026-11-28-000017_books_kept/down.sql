@@ -1,3 +1,4 @@
+DROP INDEX events_subject;
 DROP TRIGGER personal_data_access_ended_in_time;
 DROP TRIGGER summary_groups_as_published;
 DROP TRIGGER payer_keys_stay_in_place;

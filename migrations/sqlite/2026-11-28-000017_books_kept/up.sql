@@ -22,6 +22,9 @@ CREATE TRIGGER payer_keys_no_delete BEFORE DELETE ON payer_keys WHEN EXISTS (SEL
 ALTER TABLE discrepancies ADD COLUMN proposed_by TEXT;
 ALTER TABLE discrepancies ADD COLUMN proposed_at TIMESTAMP CHECK ((proposed_at IS NULL) = (proposed_by IS NULL));
 
+-- What somebody did to a thing that belongs to no payment, for the law that each closing is told.
+CREATE INDEX events_subject ON events (subject_id) WHERE subject_id IS NOT NULL;
+
 -- What is written once; and what is over stays over: calls, runs, closed discrepancies, destroyed keys. Of an idempotency key
 -- the answer is taken away when its time is over or its payer is erased, and with it the call; nothing comes in its place.
 CREATE TRIGGER operations_as_written BEFORE UPDATE ON operations WHEN NEW.id IS NOT OLD.id OR NEW.payment_id IS NOT OLD.payment_id OR NEW.refund_id IS NOT OLD.refund_id OR NEW.kind IS NOT OLD.kind OR NEW.transaction_id IS NOT OLD.transaction_id OR NEW.amount IS NOT OLD.amount OR NEW.started_at IS NOT OLD.started_at OR NEW.lookups < OLD.lookups OR (OLD.refused_at IS NOT NULL AND NEW.refused_at IS NOT OLD.refused_at) OR (OLD.state = 'undetermined' AND NEW.state = 'started') OR (OLD.due_at IS NULL AND (NEW.state IS NOT OLD.state OR NEW.due_at IS NOT OLD.due_at OR NEW.lookups IS NOT OLD.lookups)) BEGIN SELECT RAISE(ABORT, 'what operations say is written once'); END;
