@@ -5,10 +5,11 @@ use kmic_payments::app::{VerifyHistory, verify_history};
 use kmic_payments::clock::Clock;
 use serde_json::json;
 
-use crate::support::{APPROVED, Engine, Operator, Sql, TestApp, card, widget, with_quiet_runs};
+use crate::support::{APPROVED, Engine, Operator, Sql, TestApp, card, transaction_id, widget, with_quiet_runs};
 
 crate::on_both!(
     money_that_no_row_tells_of_is_found,
+    a_refund_that_nobody_asked_for_is_not_sent,
     an_approval_that_nobody_requested_is_found,
     a_closing_that_nobody_recorded_is_found,
 );
@@ -40,6 +41,41 @@ async fn money_that_no_row_tells_of_is_found(engine: Engine) {
     app.act(&payment, "cancel", json!({})).await;
     assert_eq!(app.payment(&payment).await.text("/status"), "paid");
     expect_found(&app, "money_has_its_history", "trn_forged").await;
+    app.stop_with_broken_books().await;
+}
+
+async fn a_refund_that_nobody_asked_for_is_not_sent(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    let (id, parent) = (payment.id(), transaction_id(&payment));
+    let refund = "ref_01kaq0m5c3v7b1n6m2x8z4c9q1";
+    let mut sql = Sql::open(&app.database.url);
+    for statement in [
+        format!(
+            "INSERT INTO refunds (id, payment_id, parent_transaction_id, currency, amount, status, created_by, created_at, \
+             updated_at) SELECT '{refund}', id, {parent}, currency, amount, 'pending', created_by, created_at, created_at \
+             FROM payments WHERE id = '{id}'"
+        ),
+        format!(
+            "INSERT INTO operations (id, payment_id, refund_id, kind, transaction_id, amount, state, started_at, due_at, \
+             lookups) SELECT 'op_01kaq0m5c3v7b1n6m2x8z4c9q2', payment_id, '{refund}', 'refund', {parent}, 1250000, \
+             'started', started_at, started_at, 0 FROM operations WHERE payment_id = '{id}'"
+        ),
+        format!("UPDATE payments SET refund_pending = amount WHERE id = '{id}'"),
+    ] {
+        assert_eq!(sql.run(&statement), Ok(1), "{statement}");
+    }
+    app.advance(10);
+    assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
+    let payment = app.payment(id).await;
+    assert_eq!((payment.text("/status"), payment.text("/attention")), ("paid", "refund_not_asked_for"));
+    // What the provider's register shows ends it: nothing was given back.
+    app.advance(3700);
+    assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
+    assert_eq!(app.get(&format!("/v1/refunds/{refund}")).await.text("/status"), "failed");
+    assert_eq!((app.refunds(), app.payment(id).await.text("/status")), (0, "paid"));
+    expect_found(&app, "refund_has_its_request", refund).await;
     app.stop_with_broken_books().await;
 }
 
