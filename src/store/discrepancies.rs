@@ -107,13 +107,15 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Discrep
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
-/// Proposes to close one that is open; `false` when it no longer is, or somebody proposed it before.
+/// Proposes to close one that is open, in place of the proposal that it was read with; `false` when it is closed by now, or
+/// somebody else proposed it meanwhile.
 pub fn propose(tx: &mut Tx<'_>, discrepancy: &Discrepancy, proposal: &Proposal) -> Result<bool> {
     let (id, payment_id) = (&discrepancy.id, discrepancy.payment_id.as_ref());
     let sealed_reason = seal_reason(tx, id, payment_id, proposal.reason.as_deref())?;
+    let seen = discrepancy.proposal.as_ref().map(|proposal| proposal.at.naive_utc());
     let changed = diesel::update(discrepancies::table.find(id.as_str()))
         .filter(discrepancies::closed_at.is_null())
-        .filter(discrepancies::proposed_by.is_null())
+        .filter(discrepancies::proposed_by.is_null().or(discrepancies::proposed_at.eq(seen)))
         .set((
             discrepancies::proposed_by.eq(Some(proposal.by.as_str())),
             discrepancies::proposed_at.eq(Some(proposal.at.naive_utc())),

@@ -47,6 +47,7 @@ mod invariants;
 mod key_rotation;
 mod lists;
 mod lookups;
+mod loss_proposals;
 mod lost_answers;
 mod lost_refunds;
 mod money_surprises;
