@@ -1,7 +1,7 @@
 //! What our books and the provider's register do not agree about.
 
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Timestamp as SqlTimestamp};
 
 use super::schema::discrepancies;
 use super::types::{NaiveDateTime, currency, known, moment};
@@ -218,12 +218,15 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Removes reasons for closing what belongs to no payment, from before `before`, at most `limit`. Returns how many.
+/// Removes reasons for closing what belongs to no payment, or for proposing to, from before `before`, at most `limit`. Returns
+/// how many.
 pub fn end_reasons(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
     let ids: Vec<String> = discrepancies::table
         .filter(discrepancies::payment_id.is_null())
         .filter(discrepancies::close_reason.is_not_null().or(discrepancies::sealed_reason.is_not_null()))
-        .filter(discrepancies::closed_at.lt(before.naive_utc()))
+        .filter(
+            diesel::dsl::sql::<Bool>("COALESCE(closed_at, proposed_at) < ").bind::<SqlTimestamp, _>(before.naive_utc()),
+        )
         .order(discrepancies::id.asc())
         .limit(limit)
         .select(discrepancies::id)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::forged_rows::put_in_a_loss;
 use crate::support::{Engine, Operator, Reply, Sql, TestApp, program, set, with_quiet_runs};
 
-crate::on_both!(a_proposal_ends_with_its_key, a_proposal_ends_in_time);
+crate::on_both!(a_proposal_ends_with_its_key, a_proposal_ends_in_time, words_of_an_open_proposal_end);
 
 /// With a loss of no payment, and two operators.
 async fn with_a_loss(engine: Engine) -> (TestApp, String, [Operator; 2]) {
@@ -63,5 +63,21 @@ async fn a_proposal_ends_in_time(engine: Engine) {
     assert_eq!(proposed.text("/proposed/reason"), "second");
     app.advance(86_399);
     assert_eq!(close(&app, &path, &other, "seen").await.expect(200).text("/closing/reason"), "second\nseen");
+    app.stop().await;
+}
+
+/// They may tell of a person, and the loss is of no payment whose payer could be erased.
+async fn words_of_an_open_proposal_end(engine: Engine) {
+    let (app, path, [one, _]) = with_a_loss(engine).await;
+    close(&app, &path, &one, "A. Akhmetova called").await.expect(202);
+    // `retention.unmatched_bodies_days` is five years.
+    app.advance(1_824 * 86_400);
+    app.running.app.retention_step().await.unwrap();
+    assert_eq!(app.get(&path).await.expect(200).text("/proposed/reason"), "A. Akhmetova called");
+    app.advance(2 * 86_400);
+    app.running.app.retention_step().await.unwrap();
+    let row = app.get(&path).await.expect(200);
+    assert_eq!(row.text("/proposed/by"), one.id);
+    assert!(row.json["proposed"].get("reason").is_none_or(Value::is_null), "{}", row.json);
     app.stop().await;
 }
