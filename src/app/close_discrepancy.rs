@@ -6,6 +6,7 @@ use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::record::{Note, Recorder};
 use super::{Act, ActKind, Answer, App, Caller, Idempotency};
+use crate::clock::Timestamp;
 use crate::domain::id::{DiscrepancyId, EventId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::domain::register::{Closing, Discrepancy, Proposal, Resolution};
@@ -15,8 +16,9 @@ use crate::store::{Lane, Tx, api_keys, discrepancies, events, payments};
 
 impl App {
     /// A person settles a discrepancy: it counts as closed and is not opened again while both books say the same. Closing a
-    /// loss opens its bill, or refunds of its payment: the first key proposes it, a key of another line closes it. The
-    /// history of its payment says who; where there is no payment, events do.
+    /// loss opens its bill, or refunds of its payment: the first key proposes it, a key of another line closes it, as long as
+    /// the key that proposed works and `operators.approval_expires_in_s` is not over. The history of its payment says who;
+    /// where there is no payment, events do.
     ///
     /// # Errors
     /// [`Error::NotFound`]; conflict when it is closed already, or for who proposed to close it.
@@ -31,6 +33,7 @@ impl App {
         let event_id = EventId::generate(recorder.at, self.parts.ids.as_ref());
         let (keyed, present) =
             (Keyed { caller: caller.clone(), idempotency: key, creates: false }, Arc::clone(&self.parts.present));
+        let stands_s = self.parts.settings.operators.approval_expires_in_s;
         let found = self.discrepancy(id.clone()).await?;
         // A row of a payment is written where all writes of the payment are.
         let lane = Lane::of(found.payment_id.as_ref().map_or(id.as_str(), PaymentId::as_str));
@@ -51,7 +54,8 @@ impl App {
                     }
                 }
                 let open = discrepancies::get(tx, &id)?;
-                let done = settle(tx, &keyed.caller, &open, &reason, &recorder)?;
+                let standing = standing(tx, &open, recorder.at, stands_s)?;
+                let done = settle(tx, &keyed.caller, &open, standing, &reason, &recorder)?;
                 done.record(tx, &recorder, payment, &id, &event_id)?;
                 let stored = present.discrepancy(&discrepancies::get(tx, &id)?);
                 Ok(Answer { stored, replayed: false })
@@ -67,23 +71,39 @@ enum Done {
 }
 
 /// Closes it, or proposes to where that takes another one.
-fn settle(tx: &mut Tx<'_>, caller: &Caller, open: &Discrepancy, reason: &str, recorder: &Recorder) -> Result<Done> {
+fn settle(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    open: &Discrepancy,
+    standing: Option<&Proposal>,
+    reason: &str,
+    recorder: &Recorder,
+) -> Result<Done> {
     let closed = || Error::conflict(Conflict::InvalidState, "the discrepancy is closed already; read it");
     if open.closing.is_some() {
         return Err(closed());
     }
     let (by, at) = (caller.key_id.clone(), recorder.at);
-    if open.lost && open.proposal.is_none() {
+    if open.lost && standing.is_none() {
         let proposal = Proposal { by, reason: Some(reason.to_owned()), at };
         return if discrepancies::propose(tx, open, &proposal)? { Ok(Done::Proposed) } else { Err(closed()) };
     }
-    if let Some(proposal) = &open.proposal {
+    if let Some(proposal) = standing {
         refuse_same_line(tx, caller, proposal)?;
     }
-    let proposed = open.proposal.as_ref().and_then(|proposal| proposal.reason.as_deref());
+    let proposed = standing.and_then(|proposal| proposal.reason.as_deref());
     let reason = proposed.into_iter().chain([reason]).collect::<Vec<_>>().join("\n");
     let closing = Closing { resolution: Resolution::Operator, by: by.to_string(), reason: Some(reason), at };
     if discrepancies::close(tx, open, &closing)? { Ok(Done::Closed) } else { Err(closed()) }
+}
+
+/// The proposal to close it, as long as it counts: neither after the time that an approval has, nor without the key that
+/// proposed.
+fn standing<'a>(tx: &mut Tx<'_>, open: &'a Discrepancy, now: Timestamp, stands_s: i64) -> Result<Option<&'a Proposal>> {
+    let Some(proposal) = &open.proposal else { return Ok(None) };
+    let key = api_keys::find(tx, &proposal.by)?;
+    let works = key.is_some_and(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|end| now < end));
+    Ok((works && now < proposal.at.plus_seconds(stands_s)).then_some(proposal))
 }
 
 /// As for approvals: a key and its successors are one caller.

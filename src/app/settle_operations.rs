@@ -240,7 +240,7 @@ impl App {
         let mut operation = operation.clone();
         let may_repeat = operation.kind.can_be_asked_again() && operation.refused_at.is_none();
         // A call of the future was written before the clock was set back: nobody knows how old it is.
-        if may_send && may_repeat && (0..self.last_repeat_s()).contains(&age_s) {
+        if may_send && may_repeat && (0..self.last_repeat_s()).contains(&age_s) && self.is_asked_for(&operation).await {
             match self.ask_again(payment, &operation, until).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.
@@ -389,7 +389,7 @@ impl App {
     }
 
     /// Time will not settle this one.
-    async fn call_for_a_person(&self, id: &PaymentId, attention: Attention) {
+    pub(super) async fn call_for_a_person(&self, id: &PaymentId, attention: Attention) {
         let recorder = self.recorder(CauseType::Lookup, None, WORKER);
         let id = id.clone();
         let written = self

@@ -385,6 +385,7 @@ mod tests {
             account_id: None,
             subscription_id: None,
             test_mode: None,
+            made_at: None,
             settlement: Settlement::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! What our books and the provider's register do not agree about.
 
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Timestamp as SqlTimestamp};
 
 use super::schema::discrepancies;
 use super::types::{NaiveDateTime, currency, known, moment};
@@ -117,13 +117,15 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Discrep
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
-/// Proposes to close one that is open; `false` when it no longer is, or somebody proposed it before.
+/// Proposes to close one that is open, in place of the proposal that it was read with; `false` when it is closed by now, or
+/// somebody else proposed it meanwhile.
 pub fn propose(tx: &mut Tx<'_>, discrepancy: &Discrepancy, proposal: &Proposal) -> Result<bool> {
     let (id, payment_id) = (&discrepancy.id, discrepancy.payment_id.as_ref());
     let sealed_reason = seal_reason(tx, id, payment_id, proposal.reason.as_deref())?;
+    let seen = discrepancy.proposal.as_ref().map(|proposal| proposal.at.naive_utc());
     let changed = diesel::update(discrepancies::table.find(id.as_str()))
         .filter(discrepancies::closed_at.is_null())
-        .filter(discrepancies::proposed_by.is_null())
+        .filter(discrepancies::proposed_by.is_null().or(discrepancies::proposed_at.eq(seen)))
         .set((
             discrepancies::proposed_by.eq(Some(proposal.by.as_str())),
             discrepancies::proposed_at.eq(Some(proposal.at.naive_utc())),
@@ -230,12 +232,15 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Removes reasons for closing what belongs to no payment, from before `before`, at most `limit`. Returns how many.
+/// Removes reasons for closing what belongs to no payment, or for proposing to, from before `before`, at most `limit`. Returns
+/// how many.
 pub fn end_reasons(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usize> {
     let ids: Vec<String> = discrepancies::table
         .filter(discrepancies::payment_id.is_null())
         .filter(discrepancies::close_reason.is_not_null().or(discrepancies::sealed_reason.is_not_null()))
-        .filter(discrepancies::closed_at.lt(before.naive_utc()))
+        .filter(
+            diesel::dsl::sql::<Bool>("COALESCE(closed_at, proposed_at) < ").bind::<SqlTimestamp, _>(before.naive_utc()),
+        )
         .order(discrepancies::id.asc())
         .limit(limit)
         .select(discrepancies::id)

@@ -22,7 +22,7 @@ pub const SHOWN: usize = 20;
 const SLICE_ROWS: i64 = 5_000;
 /// An answer that was lost so many seconds ago is for a person.
 pub const OVERDUE_S: i64 = 3 * 86_400;
-/// Sorts after the id of every root table (`evt_`, `key_`, `ntf_`, `pay_`), whatever the collation of the database.
+/// Sorts after the id of every root table (`dis_`, `evt_`, `key_`, `ntf_`, `pay_`), whatever the collation of the database.
 const BEYOND: &str = "zzzz";
 
 /// A law that holds at every moment.
@@ -51,11 +51,14 @@ pub enum Root {
     Notifications,
     /// By API key and Idempotency-Key.
     IdempotencyKeys,
+    /// By id.
+    Discrepancies,
 }
 
 impl Root {
     /// In the order in which they are read.
-    pub const ALL: [Root; 4] = [Root::Payments, Root::Events, Root::Notifications, Root::IdempotencyKeys];
+    pub const ALL: [Root; 5] =
+        [Root::Payments, Root::Events, Root::Notifications, Root::IdempotencyKeys, Root::Discrepancies];
 
     /// The name of the table.
     pub fn as_str(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Root {
             Root::Events => "events",
             Root::Notifications => "notifications",
             Root::IdempotencyKeys => "idempotency_keys",
+            Root::Discrepancies => "discrepancies",
         }
     }
 

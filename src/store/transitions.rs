@@ -8,7 +8,7 @@ use super::schema::transitions;
 use super::types::{NaiveDateTime, known, moment};
 use super::{Tx, payer_keys};
 use crate::app::Transition;
-use crate::domain::id::PaymentId;
+use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::state::{Cause, CauseType, Status};
 use crate::error::{Error, Result};
 use crate::vault;
@@ -81,6 +81,18 @@ fn opened(tx: &mut Tx<'_>, payment_id: &PaymentId, detail: String) -> Result<Str
         members.insert(REASON.to_owned(), Value::String(words));
     }
     Ok(Value::Object(members).to_string())
+}
+
+/// Whether a row of the payment's history asks for this refund. What became of its call names it, too; only the request
+/// tells the sum.
+pub fn ask_for_refund(tx: &mut Tx<'_>, payment_id: &PaymentId, refund_id: &RefundId) -> Result<bool> {
+    let asks = transitions::table
+        .filter(transitions::payment_id.eq(payment_id.as_str()))
+        .filter(transitions::cause_type.eq_any([CauseType::Api.as_str(), CauseType::Operator.as_str()]))
+        .filter(transitions::detail.like("%\"operation\":\"refund\"%"))
+        .filter(transitions::detail.like("%\"amount\":\"%"))
+        .filter(transitions::detail.like(format!("%\"refund_id\":\"{refund_id}\"%")));
+    Ok(diesel::select(diesel::dsl::exists(asks)).get_result(tx.db)?)
 }
 
 /// A stretch of a payment's history, oldest first.

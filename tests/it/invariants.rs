@@ -90,6 +90,16 @@ async fn honest_books_are_green(engine: Engine) {
     app.stop().await;
 }
 
+/// A refund that one line of keys asked for and approved.
+fn approval(payment: &str, refund: &str) -> String {
+    format!(
+        "INSERT INTO approvals (id, kind, payment_id, currency, amount, refund_id, requested_by, requester, requested_at, \
+         expires_at, state, decided_by, decider, decided_at) VALUES ('apr_x', 'refund', '{payment}', 'KZT', 250000, \
+         '{refund}', 'key_1', 'key_1', '2026-01-01 00:00:00', '2026-01-02 00:00:00', 'approved', 'key_2', 'key_1', \
+         '2026-01-01 00:00:00')"
+    )
+}
+
 /// One way to break each law: the law, what is done to the books, the row that must be named.
 fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, String)> {
     let (paid, excess, lost) = (story.paid.id(), story.excess.id(), story.lost.id());
@@ -110,6 +120,9 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
          5000000001, '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
     );
     let (refund, pending) = (&story.refund, &story.pending_refund);
+    let of_refund = format!("FROM transactions WHERE refund_id = '{refund}'");
+    let refund_transaction = sql.number(&format!("SELECT transaction_id AS value {of_refund}"));
+    let refund_record = sql.text(&format!("SELECT id AS value {of_refund}"));
     vec![
         (
             "sums_follow_transactions",
@@ -179,13 +192,45 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
         ),
         (
             "approval_has_two_keys",
-            vec![format!(
-                "INSERT INTO approvals (id, kind, payment_id, currency, amount, refund_id, requested_by, requester, \
-                 requested_at, expires_at, state, decided_by, decider, decided_at) VALUES ('apr_x', 'refund', '{paid}', \
-                 'KZT', 250000, '{refund}', 'key_1', 'key_1', '2026-01-01 00:00:00', '2026-01-02 00:00:00', 'approved', \
-                 'key_2', 'key_1', '2026-01-01 00:00:00')"
-            )],
+            vec![
+                approval(paid, refund),
+                format!(
+                    "UPDATE transitions SET actor = 'key_1', detail = '{{\"approval\":\"requested\",\"approval_id\":\"apr_x\"}}' \
+                     WHERE payment_id = '{paid}' AND sequence = 1"
+                ),
+            ],
             "apr_x".to_owned(),
+        ),
+        (
+            "approval_has_its_request",
+            vec![
+                approval(paid, refund),
+                "UPDATE approvals SET decider = 'key_2'".to_owned(),
+            ],
+            "apr_x".to_owned(),
+        ),
+        (
+            "money_has_its_history",
+            vec![format!("UPDATE transitions SET transaction_id = NULL WHERE payment_id = '{paid}' AND transaction_id = {refund_transaction}")],
+            refund_record,
+        ),
+        (
+            "refund_has_its_request",
+            vec![format!(
+                "UPDATE transitions SET detail = '{{}}' WHERE payment_id = '{paid}' AND cause_type = 'api' \
+                 AND detail LIKE '%{refund}%'"
+            )],
+            refund.clone(),
+        ),
+        (
+            "operators_closing_is_told",
+            vec![
+                "INSERT INTO discrepancies (id, kind, transaction_id, lost, opened_by, opened_at, resolution, closed_by, \
+                 closed_at) VALUES ('dis_x', 'missing_here', 7, false, 'rec_x', '2026-01-01 00:00:00', 'operator', 'key_1', \
+                 '2026-01-02 00:00:00')"
+                    .to_owned(),
+            ],
+            "dis_x".to_owned(),
         ),
         ("event_has_its_history", vec![format!("UPDATE events SET sequence = 99 WHERE id = '{event}'")], event),
         (

@@ -1,5 +1,6 @@
 DROP INDEX discrepancies_of_bill;
 CREATE INDEX discrepancies_lost ON discrepancies (invoice_id) WHERE lost AND closed_at IS NULL;
+DROP INDEX events_subject;
 DROP TRIGGER personal_data_access_ended_in_time ON personal_data_access_ended;
 DROP TRIGGER summary_groups_as_published ON summary_groups;
 DROP TRIGGER payer_keys_no_truncate ON payer_keys;

@@ -167,6 +167,36 @@ pub const LAWS: &[Law] = &[
               AND r.amount = a.amount AND r.currency = a.currency)))",
     },
     Law {
+        name: "money_has_its_history",
+        law: "Each transaction that holds, took or gave back money is named by a row of its payment's history, or by an event of one.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT t.id AS subject FROM transactions t WHERE t.payment_id > $1 AND t.payment_id <= $2 \
+              AND t.status IN ('authorized', 'completed') AND NOT EXISTS (SELECT 1 FROM transitions h \
+              WHERE h.payment_id = t.payment_id AND h.transaction_id = t.transaction_id) AND NOT EXISTS (SELECT 1 FROM events e \
+              WHERE e.payment_id = t.payment_id AND e.transaction_id = t.transaction_id)",
+    },
+    Law {
+        name: "refund_has_its_request",
+        law: "Each refund was asked for by a row of its payment's history that names it with its sum.",
+        root: Root::Payments,
+        takes_moment: false,
+        // What became of the call names the refund, too; only the request tells the sum.
+        sql: "SELECT r.id AS subject FROM refunds r WHERE r.payment_id > $1 AND r.payment_id <= $2 \
+              AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = r.payment_id AND h.cause_type IN ('api', 'operator') \
+              AND h.detail LIKE '%\"operation\":\"refund\"%' AND h.detail LIKE '%\"amount\":\"%' \
+              AND h.detail LIKE '%\"refund_id\":\"' || r.id || '\"%')",
+    },
+    Law {
+        name: "approval_has_its_request",
+        law: "Each approval was requested by a row of its payment's history, by the key that it names.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT a.id AS subject FROM approvals a WHERE a.payment_id > $1 AND a.payment_id <= $2 \
+              AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = a.payment_id AND h.actor = a.requested_by \
+              AND h.detail LIKE '%\"approval\":\"requested\"%' AND h.detail LIKE '%\"approval_id\":\"' || a.id || '\"%')",
+    },
+    Law {
         name: "event_has_its_history",
         law: "Every event tells of a history row that is there, of a notification, or of what somebody did.",
         root: Root::Events,
@@ -196,5 +226,18 @@ pub const LAWS: &[Law] = &[
               OR (k.resource_id LIKE 'ref^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.id = k.resource_id)) \
               OR (k.resource_id LIKE 'apr^_%' ESCAPE '^' AND NOT EXISTS (SELECT 1 FROM approvals a WHERE a.id = k.resource_id)) \
               OR (k.status IS NULL AND k.operation_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = k.operation_id)))",
+    },
+    Law {
+        name: "operators_closing_is_told",
+        law: "What an operator closed, or proposed to close, is told by a row of its payment's history or, without a payment, by an event, of that key and moment (since migration 000013).",
+        root: Root::Discrepancies,
+        takes_moment: false,
+        sql: "SELECT d.id AS subject FROM discrepancies d WHERE d.id > $1 AND d.id <= $2 AND ((d.resolution = 'operator' \
+              AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = d.payment_id AND h.actor = d.closed_by AND h.at = d.closed_at \
+              AND h.detail LIKE '%\"closed_discrepancy\":\"' || d.id || '\"%') AND NOT EXISTS (SELECT 1 FROM events e \
+              WHERE e.subject_id = d.id AND e.kind = 'discrepancy.closed' AND e.actor = d.closed_by AND e.at = d.closed_at)) \
+              OR (d.proposed_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = d.payment_id AND h.actor = d.proposed_by AND h.at = d.proposed_at \
+              AND h.detail LIKE '%\"proposed_closing_discrepancy\":\"' || d.id || '\"%') AND NOT EXISTS (SELECT 1 FROM events e \
+              WHERE e.subject_id = d.id AND e.kind = 'discrepancy.closing_proposed' AND e.actor = d.proposed_by AND e.at = d.proposed_at)))",
     },
 ];
