@@ -103,6 +103,13 @@ async fn card_numbers_are_refused_in_every_writing(engine: Engine) {
         "3782 822463 10005",
         "6799 9901 0000 0000 019",
         "4242%204242%204242%204242",
+        "4242%25204242%25204242%25204242",
+        "4242&nbsp;4242&#160;4242&nbsp;4242",
+        "&#52;242424242424242",
+        r"\x34242424242424242",
+        "42424242.42424242",
+        "4242 x 4242 x 4242 x 4242",
+        "4242\u{3164}4242\u{3164}4242\u{3164}4242",
         r#"{"card":"4242424242424242"}"#,
         r#"{"card":"4242\u00a04242\u00a04242\u00a04242"}"#,
     ];
@@ -127,6 +134,8 @@ async fn card_numbers_are_refused_in_every_writing(engine: Engine) {
         json!({"a": ["4242", "4242", "4242", "4242"]}),
         json!({"a": [4242, 4242, 4242, 4242]}),
         json!({"a": "4242", "b": "4242", "c": "4242", "d": "4242"}),
+        json!({"a": "4242", "b": "", "c": "4242", "d": null, "e": "4242", "f": 4242}),
+        json!({"a": [{"n": 4242}, {"n": 4242}, {"n": 4242}, {"n": 4242}]}),
     ] {
         let reply = app.create(with_at(card("KM-1", APPROVED), "/metadata", metadata.clone())).await;
         assert_eq!(reply.expect_problem(422, "invalid_request"), ["/metadata: card_data_not_allowed"], "{metadata}");
