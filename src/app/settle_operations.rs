@@ -238,9 +238,15 @@ impl App {
         // A copy of the database that is too old may hold calls whose end it does not know: nothing is sent for them.
         let may_send = self.gap() == Gap::Read;
         let mut operation = operation.clone();
-        let may_repeat = operation.kind.can_be_asked_again() && operation.refused_at.is_none();
         // A call of the future was written before the clock was set back: nobody knows how old it is.
-        if may_send && may_repeat && (0..self.last_repeat_s()).contains(&age_s) && self.is_asked_for(&operation).await {
+        let may_repeat = operation.kind.can_be_asked_again()
+            && operation.refused_at.is_none()
+            && (0..self.last_repeat_s()).contains(&age_s);
+        if may_repeat && !may_send && operation.kind == OperationKind::Capture {
+            // Its own answer tells whose capture it was; the register may tell the sum of the hold only.
+            return None;
+        }
+        if may_send && may_repeat && self.is_asked_for(&operation).await {
             match self.ask_again(payment, &operation, until).await {
                 Conclusion::Unknown(_) | Conclusion::NotSent(_) => return None,
                 // A refusal of the repeat does not prove that the first one was refused.

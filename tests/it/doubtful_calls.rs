@@ -16,6 +16,7 @@ crate::on_both!(
     a_capture_of_another_sum_in_the_cabinet_is_booked_as_told,
     a_capture_of_the_whole_in_the_cabinet_calls_for_a_person,
     a_capture_that_was_told_as_the_whole_waits_for_its_own_answer,
+    a_lost_capture_waits_for_its_answer_after_a_start,
     a_capture_that_was_told_as_the_whole_and_refused_calls_for_a_person,
 );
 
@@ -252,6 +253,31 @@ async fn a_capture_that_was_told_as_the_whole_waits_for_its_own_answer(engine: E
     assert_eq!((payment.text("/status"), payment.text("/outcome/certainty")), ("paid", "proven"));
     assert_eq!(payment.text("/attention"), "");
     expect_sums(&payment, "3000.00", "0.00", "3000.00");
+    app.finish().await;
+}
+
+/// Before the register was read nothing is repeated, and no person is called for what the repeat will tell.
+async fn a_lost_capture_waits_for_its_answer_after_a_start(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let held = app.create(with(card("D-1", APPROVED), "capture", "manual")).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.break_answer("/payments/confirm", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Confirm);
+    app.act(held.id(), "capture", json!({ "amount": money("3000.00") })).await.expect(202);
+    let app = app.restart(|_| {}).await;
+    app.advance(6);
+    app.running.app.settle_step().await.unwrap();
+    let waits = app.payment(held.id()).await;
+    assert_eq!((waits.text("/outcome/certainty"), waits.text("/attention")), ("undetermined", ""));
+    app.step_runs().await;
+    app.advance(60);
+    app.running.app.settle_step().await.unwrap();
+    let paid = app.payment(held.id()).await;
+    assert_eq!(
+        (paid.text("/status"), paid.text("/outcome/certainty"), paid.text("/attention")),
+        ("paid", "proven", "")
+    );
+    expect_sums(&paid, "3000.00", "0.00", "3000.00");
     app.finish().await;
 }
 
