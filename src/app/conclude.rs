@@ -194,7 +194,7 @@ fn book_fact(
     }
     let learned = recorder.learn(tx, &payment, fact, None)?;
     match learned {
-        Learned::Something | Learned::SomethingAndEarlier | Learned::Nothing | Learned::Mismatch => {}
+        Learned::Something | Learned::Money | Learned::SomethingAndEarlier | Learned::Nothing | Learned::Mismatch => {}
         // The answer tells of a transaction that is not this payment's, or moves money without saying how much.
         Learned::OtherPayment | Learned::Unreadable => {
             return book_unknown(tx, recorder, payment, operation, "the answer does not fit the payment");

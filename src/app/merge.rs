@@ -36,7 +36,8 @@ impl Asked {
     }
 }
 
-fn tells_money(fact: &Fact) -> bool {
+/// Whether a fact is about money that is held, was taken, or was given back.
+pub(super) fn tells_money(fact: &Fact) -> bool {
     fact.status >= TransactionStatus::Authorized
 }
 

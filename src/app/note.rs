@@ -76,7 +76,7 @@ impl Note {
     /// Adds what learning the fact came to.
     pub(super) fn after(mut self, fact: &Fact, learned: Learned) -> Note {
         // Events of what was taken up are numbered as the next row, so there has to be one.
-        self.always |= learned == Learned::SomethingAndEarlier;
+        self.always |= matches!(learned, Learned::SomethingAndEarlier | Learned::Money);
         if learned == Learned::Mismatch {
             // The transaction itself is nothing new.
             (self.always, self.events) = (false, Vec::new());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::captures::Seen;
-use super::merge::{Asked, begin, contradicts, is_resolved, merge, same};
+use super::merge::{Asked, begin, contradicts, is_resolved, merge, same, tells_money};
 pub(super) use super::note::Note;
 use super::take_notification::take_unmatched;
 use super::{Event, PaymentDetails, Transition, told_sums};
@@ -41,7 +41,9 @@ pub(super) struct Recorder {
 pub(super) enum Learned {
     /// We knew nothing of this transaction, or it is further than we knew.
     Something,
-    /// The same, and notifications that came before were taken up with it.
+    /// Money that we did not know of: the history tells of each, whether it changes the payment or not.
+    Money,
+    /// Something, and notifications that came before were taken up with it.
     SomethingAndEarlier,
     /// Something that contradicts the sum or the currency we knew; kept as far as the books allow.
     Mismatch,
@@ -56,7 +58,7 @@ pub(super) enum Learned {
 impl Learned {
     /// Whether the payment has to be settled.
     pub(super) fn is_news(self) -> bool {
-        matches!(self, Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch)
+        matches!(self, Learned::Something | Learned::Money | Learned::SomethingAndEarlier | Learned::Mismatch)
     }
 }
 
@@ -109,7 +111,12 @@ impl Recorder {
                     Learned::Nothing
                 } else {
                     transactions::update(tx, &payment.id, &Transaction { updated_at: self.at, ..after })?;
-                    if odd { Learned::Mismatch } else { Learned::Something }
+                    let is_money = before.status < TransactionStatus::Authorized && tells_money(fact);
+                    match (odd, is_money) {
+                        (true, _) => Learned::Mismatch,
+                        (false, true) => Learned::Money,
+                        (false, false) => Learned::Something,
+                    }
                 }
             }
             None => match self.first_record(payment, fact, refund.as_ref().map(|refund| refund.id.clone())) {
@@ -118,7 +125,11 @@ impl Recorder {
                     if fact.kind == TransactionKind::Refund && transaction.refund_id.is_none() {
                         self.metrics.surprise("refund_without_request");
                     }
-                    if self.learn_early(tx, payment, fact)? { Learned::SomethingAndEarlier } else { Learned::Something }
+                    match self.learn_early(tx, payment, fact)? {
+                        true => Learned::SomethingAndEarlier,
+                        false if tells_money(fact) => Learned::Money,
+                        false => Learned::Something,
+                    }
                 }
                 None => return Ok(Learned::Unreadable),
             },

@@ -452,7 +452,7 @@ fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Res
 fn note_of(learned: Learned, payment: &Payment, fact: &Fact, incoming: &Incoming) -> (&'static str, Option<Note>) {
     match learned {
         Learned::Nothing => ("no_change", None),
-        Learned::Something | Learned::SomethingAndEarlier | Learned::Mismatch => {
+        Learned::Something | Learned::Money | Learned::SomethingAndEarlier | Learned::Mismatch => {
             ("applied", Some(Note::of_learned(payment, fact, learned)))
         }
         Learned::OtherPayment | Learned::Unreadable => {

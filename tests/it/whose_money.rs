@@ -19,6 +19,7 @@ crate::on_both!(
     money_of_another_sum_under_the_bill_is_not_taken_for_the_lost_charge,
     a_second_bank_behind_a_refused_attempt_is_found,
     a_payment_is_not_withdrawn_beside_a_second_bank_behind_a_refused_attempt,
+    the_history_tells_of_each_hold,
 );
 
 const CHARGE: &str = "/payments/cards/charge";
@@ -217,4 +218,30 @@ async fn a_payment_is_not_withdrawn_beside_a_second_bank_behind_a_refused_attemp
     app.act(payment.id(), "cancel", json!({})).await.expect(409);
     assert_eq!(seen(&app, &payment).await, expected("paid", "proven"));
     app.finish().await;
+}
+
+/// A third hold takes the place of a second one that was released: the payment looks as it did before, and there is one more.
+async fn the_history_tells_of_each_hold(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(with(widget("W-1"), "capture", "manual")).await.expect(201);
+    let told = async |kind: &str, number: i64, status: &str| {
+        let number = number.to_string();
+        let fields = [
+            ("TransactionId", number.as_str()),
+            ("Amount", "12500.00"),
+            ("Currency", "KZT"),
+            ("InvoiceId", "W-1"),
+            ("Status", status),
+        ];
+        app.notify(kind, &fields).await;
+    };
+    told("pay", THEIRS + 2, "Authorized").await;
+    told("pay", THEIRS + 1, "Authorized").await;
+    told("cancel", THEIRS + 1, "Cancelled").await;
+    told("pay", THEIRS, "Authorized").await;
+    let rows = app.rows(payment.id()).await;
+    for number in [THEIRS + 2, THEIRS + 1, THEIRS] {
+        assert!(rows.iter().any(|row| row["transaction_id"] == number), "{number}: {rows:#?}");
+    }
+    app.stop().await;
 }
