@@ -10,7 +10,7 @@ use crate::domain::evidence::{Transaction, TransactionKind, TransactionStatus};
 use crate::domain::payment::Payment;
 use crate::domain::state::Status;
 use crate::error::Result;
-use crate::store::{Tx, payments, transactions};
+use crate::store::{Tx, discrepancies, payments, transactions};
 
 /// Codes of the answer to Check (contract section 8.2).
 pub(super) mod code {
@@ -36,7 +36,8 @@ pub(super) fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, content: Option
     let payment = payments::hold(tx, &payment.id)?;
     let known = transactions::of_payment(tx, &payment.id)?;
     let holder = another_attempt(&known, content, recorder.at);
-    let reply = check_code(&payment, holder.is_some(), content, recorder.at);
+    let is_taken = holder.is_some() || discrepancies::unaccounted_money(tx, &payment.invoice_id)?.is_some();
+    let reply = check_code(&payment, is_taken, content, recorder.at);
     let mut attempt = holder.filter(|_| reply == code::NOT_PAYABLE).map(Attempt::of);
     if reply == code::GO_ON
         && let Some(fact) = content.fact(NotificationFact::Check, Some(payment.currency()))
@@ -67,8 +68,9 @@ fn another_attempt<'a>(known: &'a [Transaction], content: &Notification, now: Ti
     })
 }
 
-/// Whether this attempt may go on (product: Check, contract section 8.2).
-fn check_code(payment: &Payment, another_attempt: bool, content: &Notification, now: Timestamp) -> u8 {
+/// Whether this attempt may go on (product: Check, contract section 8.2). `is_taken`: another attempt, or a payment that was
+/// lost with an older copy of the database, has or may have the money of this bill.
+fn check_code(payment: &Payment, is_taken: bool, content: &Notification, now: Timestamp) -> u8 {
     let other_account = match (&payment.payer.account_id, &content.account_id) {
         (Some(ours), Some(theirs)) => ours != theirs,
         _ => false,
@@ -80,7 +82,7 @@ fn check_code(payment: &Payment, another_attempt: bool, content: &Notification, 
         code::WRONG_AMOUNT
     } else if payment.status == Status::Expired || waits_in_vain {
         code::EXPIRED
-    } else if !payment.status.is_open() || another_attempt {
+    } else if !payment.status.is_open() || is_taken {
         code::NOT_PAYABLE
     } else {
         code::GO_ON

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::approvals::{Done, actor, decide, details, open};
+use super::approvals::{Done, actor, decide, details};
+use super::asked_for;
 use super::conclude::{Conclusion, Keyed, conclude, keep};
 use super::correct::{self, Approved};
 use super::create_refund::Begun;
@@ -93,7 +94,7 @@ impl App {
                     return Ok(Done::Repeat(repeat));
                 }
                 door.pass()?;
-                let approval = open(tx, &seen.id, at)?;
+                let approval = asked_for::approval(tx, &seen.id, at)?;
                 let operation = operations::find(tx, &operation_id)?
                     .ok_or_else(|| Error::internal("a correction of a call that is not there"))?;
                 correct::refuse_uncorrectable(&operation, &payment, works_s, at)?;

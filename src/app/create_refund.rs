@@ -3,17 +3,16 @@
 use super::conclude::{Conclusion, Keyed};
 use super::idempotent::{self, Repeat};
 use super::record::{self, Note, Recorder};
-use super::{Answer, App, Caller, Idempotency, NewRefund, approvals};
+use super::{Answer, App, Caller, Idempotency, NewRefund, approvals, asked_for};
 use crate::clock::Timestamp;
 use crate::domain::approval::{Approval, ApprovalState};
-use crate::domain::evidence::Attention;
 use crate::domain::id::{ApprovalId, PaymentId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Operation, OperationKind, Payment};
 use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{CauseType, Certainty};
 use crate::error::{Conflict, Error, Result};
-use crate::store::{self, Tx, discrepancies, operations, payments, refunds, transitions};
+use crate::store::{self, Tx, discrepancies, operations, payments, refunds};
 
 /// At most so many refunds of one payment.
 const MAX_REFUNDS: usize = 100;
@@ -71,32 +70,6 @@ impl App {
         self.parts.provider.refund(parent, refund.amount, refund_id, self.first_sending(operation)).await.into()
     }
 
-    /// Whether the refund of a call that may be repeated was asked for, as the history tells. A row that was put in past the
-    /// service gives nothing back: a person is called. What is no refund is asked for.
-    pub(super) async fn is_asked_for(&self, operation: &Operation) -> bool {
-        let Some(refund_id) = operation.refund_id.clone() else { return operation.kind != OperationKind::Refund };
-        let (payment_id, sum) = (operation.payment_id.clone(), operation.amount);
-        let read = move |tx: &mut Tx<'_>| {
-            let refund = refunds::find(tx, &refund_id)?;
-            // It may have ended while the question was on its way.
-            let waits =
-                refund.is_some_and(|refund| refund.status == RefundStatus::Pending && Some(refund.amount.minor) == sum);
-            Ok((transitions::ask_for_refund(tx, &payment_id, &refund_id)?, waits))
-        };
-        match self.parts.store.read(read).await {
-            Ok((true, waits)) => waits,
-            Ok((false, _)) => {
-                let attention = Attention::new("refund_not_asked_for", &operation.id);
-                self.call_for_a_person(&operation.payment_id, attention).await;
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, ?error, "whether a refund was asked for could not be read; it is not repeated now");
-                false
-            }
-        }
-    }
-
     /// As for payments: of an erased payer only the refund itself tells what was asked for.
     async fn refuse_other_amount(&self, repeat: &Repeat, asked: Option<Money>) -> Result<()> {
         let (Some(id), Some(asked)) = (repeat.live().and_then(RefundId::parse), asked) else { return Ok(()) };
@@ -125,7 +98,7 @@ impl App {
                 return Ok(Begun::Repeat(repeat));
             }
             door.pass()?;
-            let approval = approval_id.as_ref().map(|id| approvals::open(tx, id, at)).transpose()?;
+            let approval = approval_id.as_ref().map(|id| asked_for::approval(tx, id, at)).transpose()?;
             refuse_if_unaccounted(tx, &id)?;
             let amount = amount_to_refund(&payment, &new)?;
             if approval.is_none() {

@@ -7,6 +7,7 @@ mod access;
 mod answer_check;
 mod approvals;
 mod approve;
+mod asked_for;
 mod attempts;
 mod authenticate;
 mod capture_payment;

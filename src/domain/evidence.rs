@@ -325,7 +325,7 @@ fn status_without_money(known: &Known<'_>) -> Status {
 }
 
 /// Surprises with money that this payment alone cannot put right. A second transaction is new evidence again when it goes
-/// from held to taken, and so is a larger sum given back.
+/// from held to taken, or when it is the second to another one; so is a larger sum given back.
 fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Vec<Attention> {
     let with_money = |transaction: &&Transaction| {
         transaction.kind == TransactionKind::Payment
@@ -338,8 +338,11 @@ fn attention(known: &Known<'_>, counted: Option<&Transaction>, sums: Sums) -> Ve
     let mut attention: Vec<Attention> = others
         .into_iter()
         .map(|transaction| {
-            let code = if fits(transaction, known) { "paid_twice" } else { "amount_mismatch" };
-            Attention::new(code, format_args!("{}/{}", transaction.transaction_id, transaction.status.as_str()))
+            let state = format!("{}/{}", transaction.transaction_id, transaction.status.as_str());
+            match counted.filter(|_| fits(transaction, known)) {
+                Some(counted) => Attention::new("paid_twice", format_args!("{state}/{}", counted.transaction_id)),
+                None => Attention::new("amount_mismatch", state),
+            }
         })
         .collect();
     if let Some(counted) = counted.filter(|counted| known.capture == CaptureMode::Automatic && takes_a_part(counted)) {

@@ -310,8 +310,9 @@ pub(super) struct PaymentView<'a> {
     /// Code of the last thing that came up and that a person should look at: `paid_twice` (a second transaction took or
     /// holds money), `amount_mismatch` (another sum or currency), `refunded_more_than_left`, `contradicting_notification`,
     /// `unreadable_notification`, `answer_lost` (for a day already), `refund_unclear` and `capture_unclear` (money moved, by
-    /// our lost call or in the provider's cabinet), `refund_not_asked_for` (a call for a refund that the history knows no
-    /// request of: it is not repeated); new codes may appear. Cleared by `…/attention/resolve`.
+    /// our lost call or in the provider's cabinet), `refund_not_asked_for`, `capture_not_asked_for` and `void_not_asked_for`
+    /// (a call that the history knows no request of: it is not repeated); new codes may appear. Cleared by
+    /// `…/attention/resolve`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<&'a str>,
     /// The provider's transactions, oldest first.

@@ -8,7 +8,10 @@ use super::schema::transitions;
 use super::types::{NaiveDateTime, known, moment};
 use super::{Tx, payer_keys};
 use crate::app::Transition;
-use crate::domain::id::{PaymentId, RefundId};
+use crate::domain::approval::Approval;
+use crate::domain::id::PaymentId;
+use crate::domain::money::Money;
+use crate::domain::payment::Operation;
 use crate::domain::state::{Cause, CauseType, Status};
 use crate::error::{Error, Result};
 use crate::vault;
@@ -83,16 +86,39 @@ fn opened(tx: &mut Tx<'_>, payment_id: &PaymentId, detail: String) -> Result<Str
     Ok(Value::Object(members).to_string())
 }
 
-/// Whether a row of the payment's history asks for this refund. What became of its call names it, too; only the request
-/// tells the sum.
-pub fn ask_for_refund(tx: &mut Tx<'_>, payment_id: &PaymentId, refund_id: &RefundId) -> Result<bool> {
-    let asks = transitions::table
-        .filter(transitions::payment_id.eq(payment_id.as_str()))
-        .filter(transitions::cause_type.eq_any([CauseType::Api.as_str(), CauseType::Operator.as_str()]))
-        .filter(transitions::detail.like("%\"operation\":\"refund\"%"))
-        .filter(transitions::detail.like("%\"amount\":\"%"))
-        .filter(transitions::detail.like(format!("%\"refund_id\":\"{refund_id}\"%")));
-    Ok(diesel::select(diesel::dsl::exists(asks)).get_result(tx.db)?)
+/// Whether a row of the payment's history asks for this call, with this sum where it has one. What became of it names it, too:
+/// only the request is of a caller.
+pub fn ask_for_call(tx: &mut Tx<'_>, call: &Operation, sum: Option<Money>) -> Result<bool> {
+    let of_request = [CauseType::Api.as_str(), CauseType::Operator.as_str()];
+    let mut asks = transitions::table
+        .filter(transitions::payment_id.eq(call.payment_id.as_str()))
+        .filter(transitions::cause_type.eq_any(of_request))
+        .filter(transitions::detail.like(holds("operation", call.kind.as_str())))
+        .into_boxed();
+    if let Some(sum) = sum {
+        asks = asks.filter(transitions::detail.like(holds("amount", &sum.to_decimal())));
+    }
+    asks = match &call.refund_id {
+        Some(refund_id) => asks.filter(transitions::detail.like(holds("refund_id", refund_id.as_str()))),
+        None => asks.filter(transitions::transaction_id.eq(call.transaction_id)),
+    };
+    Ok(asks.count().get_result::<i64>(tx.db)? > 0)
+}
+
+/// Whether a row of the payment's history requests this approval, by the key that it names and with what it asks for.
+pub fn request_approval(tx: &mut Tx<'_>, approval: &Approval, asked: (&str, String)) -> Result<bool> {
+    let requests = transitions::table
+        .filter(transitions::payment_id.eq(approval.payment_id.as_str()))
+        .filter(transitions::actor.eq(approval.requested_by.key_id.as_str()))
+        .filter(transitions::detail.like(holds("approval", "requested")))
+        .filter(transitions::detail.like(holds("approval_id", approval.id.as_str())))
+        .filter(transitions::detail.like(holds(asked.0, &asked.1)));
+    Ok(diesel::select(diesel::dsl::exists(requests)).get_result(tx.db)?)
+}
+
+/// The pattern of details with this member.
+fn holds(name: &str, value: &str) -> String {
+    format!("%\"{name}\":\"{value}\"%")
 }
 
 /// A stretch of a payment's history, oldest first.

@@ -4,7 +4,7 @@ use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
-use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, secret_hits, widget};
+use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, secret_hits, widget, with};
 
 crate::on_both!(
     an_operators_words_go_with_the_payer,
@@ -13,6 +13,7 @@ crate::on_both!(
     a_resolution_needs_a_reason,
     an_answer_that_stays_lost_calls_a_person,
     a_payment_that_was_looked_at_can_expire,
+    a_hold_that_is_the_second_to_another_one_calls_again,
 );
 
 /// A Pay of one stage.
@@ -174,5 +175,30 @@ async fn a_payment_that_was_looked_at_can_expire(engine: Engine) {
     resolve(&app, &payment, "key-1").await.expect(200);
     app.running.app.expire_step().await.unwrap();
     expect_attention(&app, &payment, "expired", "", 1).await;
+    app.stop().await;
+}
+
+async fn a_hold_that_is_the_second_to_another_one_calls_again(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(with(widget("KM-1"), "capture", "manual")).await.expect(201);
+    let told = async |kind: &str, transaction: &str, status: &str| {
+        let fields = [
+            ("TransactionId", transaction),
+            ("Amount", "12500.00"),
+            ("Currency", "KZT"),
+            ("InvoiceId", "KM-1"),
+            ("Status", status),
+        ];
+        app.notify(kind, &fields).await;
+    };
+    told("pay", "5000000002", "Authorized").await;
+    told("pay", "5000000003", "Authorized").await;
+    expect_attention(&app, &payment, "authorized", "paid_twice", 1).await;
+    resolve(&app, &payment, "key-1").await.expect(200);
+    told("cancel", "5000000002", "Cancelled").await;
+    expect_attention(&app, &payment, "authorized", "", 1).await;
+    // The third hold is the one that counts: it is the oldest. Money is held twice again.
+    told("pay", "5000000001", "Authorized").await;
+    expect_attention(&app, &payment, "authorized", "paid_twice", 2).await;
     app.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Calls whose end nobody can find out any more: ended by two operators, never against evidence.
 
+use std::time::Duration;
+
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ crate::on_both!(
     evidence_before_the_decision_leaves_nothing_to_correct,
     an_unclear_refund_is_corrected,
     a_correction_of_a_refund_does_not_hide_a_late_one,
+    a_refund_that_is_found_while_it_is_corrected_is_told,
     a_capture_is_corrected_and_can_be_made_again,
     a_corrected_capture_that_took_money_is_booked_as_asked,
     an_end_of_authentication_is_corrected,
@@ -196,16 +199,45 @@ async fn an_unclear_refund_is_corrected(engine: Engine) {
     app.finish().await;
 }
 
-async fn a_correction_of_a_refund_does_not_hide_a_late_one(engine: Engine) {
-    let app = started(engine).await;
-    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+/// A refund that was made and whose answer and notification are lost; nobody remembers its call any more.
+async fn made_refund(app: &TestApp) -> (Reply, Reply) {
     let payment = app.create(card("C-1", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     app.break_answer("/payments/refund", ApiFaultKind::DropAfter);
     app.lose(NotificationKind::Refund);
     let lost = app.refund(payment.id(), "2500.00").await.expect(202);
-    silence(&app);
+    silence(app);
     app.advance(3_601);
+    (payment, lost)
+}
+
+/// The question was on its way when the second operator said that it had no effect.
+async fn a_refund_that_is_found_while_it_is_corrected_is_told(engine: Engine) {
+    let app = started(engine).await;
+    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let (payment, lost) = made_refund(&app).await;
+    let asked = one.ask_correction(&app, payment.id(), Some(lost.id())).await.expect(201);
+    app.sandbox.clear_faults();
+    app.advance(700);
+    app.break_answer("/v2/payments/list", ApiFaultKind::Delay { ms: 2_000 });
+    let decide = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let decided = other.decide(&app, &asked, "approve").await.expect(200);
+        assert_eq!(decided.text("/refund_status"), "failed");
+    };
+    let (asking, ()) = tokio::join!(app.running.app.settle_step(), decide);
+    assert_eq!(asking.unwrap(), 1);
+    assert_eq!(app.get(&format!("/v1/refunds/{}", lost.id())).await.text("/status"), "succeeded");
+    let told = app.events(payment.id()).await;
+    let of_refund: Vec<_> = told.iter().filter(|kind| kind.starts_with("refund.")).collect();
+    assert_eq!(of_refund, ["refund.failed", "refund.succeeded"]);
+    app.finish().await;
+}
+
+async fn a_correction_of_a_refund_does_not_hide_a_late_one(engine: Engine) {
+    let app = started(engine).await;
+    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let (payment, lost) = made_refund(&app).await;
     let asked = one.ask_correction(&app, payment.id(), Some(lost.id())).await.expect(201);
     other.decide(&app, &asked, "approve").await.expect(200);
     expect_sums(&app.payment(payment.id()).await, "12500.00", "0.00", "12500.00");

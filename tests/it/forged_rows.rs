@@ -5,12 +5,13 @@ use kmic_payments::app::{VerifyHistory, verify_history};
 use kmic_payments::clock::Clock;
 use serde_json::json;
 
-use crate::support::{APPROVED, Engine, Operator, Sql, TestApp, card, transaction_id, widget, with_quiet_runs};
+use crate::support::{APPROVED, Engine, Operator, Sql, TestApp, card, transaction_id, widget, with, with_quiet_runs};
 
 crate::on_both!(
     money_that_no_row_tells_of_is_found,
     a_refund_that_nobody_asked_for_is_not_sent,
-    an_approval_that_nobody_requested_is_found,
+    a_capture_or_void_that_nobody_asked_for_is_not_sent,
+    an_approval_that_nobody_requested_moves_no_money,
     a_closing_that_nobody_recorded_is_found,
 );
 
@@ -79,7 +80,36 @@ async fn a_refund_that_nobody_asked_for_is_not_sent(engine: Engine) {
     app.stop_with_broken_books().await;
 }
 
-async fn an_approval_that_nobody_requested_is_found(engine: Engine) {
+async fn a_capture_or_void_that_nobody_asked_for_is_not_sent(engine: Engine) {
+    for (kind, attention) in [("capture", "capture_not_asked_for"), ("void", "void_not_asked_for")] {
+        let app = TestApp::start(engine).await;
+        let held = app.create(with(card("KM-1", APPROVED), "capture", "manual")).await.expect(201);
+        app.sandbox.flush_notifications().await;
+        let (id, amount) = (held.id(), if kind == "capture" { "1250000" } else { "NULL" });
+        let call = "op_01kaq0m5c3v7b1n6m2x8z4c9q2";
+        let mut sql = Sql::open(&app.database.url);
+        let forged = format!(
+            "INSERT INTO operations (id, payment_id, kind, transaction_id, amount, state, started_at, due_at, lookups) \
+             SELECT '{call}', payment_id, '{kind}', {}, {amount}, 'started', started_at, started_at, 0 FROM operations \
+             WHERE payment_id = '{id}'",
+            transaction_id(&held)
+        );
+        assert_eq!(sql.run(&forged), Ok(1));
+        app.advance(10);
+        assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
+        let payment = app.payment(id).await;
+        assert_eq!((payment.text("/status"), payment.text("/attention")), ("authorized", attention));
+        // That it did not happen is what the provider tells in the end.
+        app.advance(7300);
+        assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
+        assert_eq!(sql.number(&format!("SELECT count(*) AS value FROM operations WHERE id = '{call}' AND state = 'settled'")), 1);
+        assert_eq!(app.payment(id).await.text("/status"), "authorized");
+        expect_found(&app, "call_has_its_request", call).await;
+        app.stop_with_broken_books().await;
+    }
+}
+
+async fn an_approval_that_nobody_requested_moves_no_money(engine: Engine) {
     let app = TestApp::start_with(engine, |raw| raw.with("operators.second_key_above", "1.00 KZT")).await;
     let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
     let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
@@ -95,8 +125,10 @@ async fn an_approval_that_nobody_requested_is_found(engine: Engine) {
     );
     assert_eq!(sql.run(&forged), Ok(1));
     let key = app.new_idempotency_key();
-    other.post(&app, &format!("/v1/approvals/{id}/approve"), &key, json!({})).await.expect(200);
-    app.sandbox.flush_notifications().await;
+    let refused = other.post(&app, &format!("/v1/approvals/{id}/approve"), &key, json!({})).await;
+    refused.expect_problem(409, "invalid_state");
+    assert!(refused.text("/detail").contains("audit verify"), "{}", refused.json);
+    assert_eq!((app.refunds(), app.payment(payment.id()).await.text("/status")), (0, "paid"));
     expect_found(&app, "approval_has_its_request", id).await;
     app.stop_with_broken_books().await;
 }

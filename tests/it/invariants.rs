@@ -223,6 +223,15 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
             refund.clone(),
         ),
         (
+            "call_has_its_request",
+            vec![format!(
+                "INSERT INTO operations (id, payment_id, kind, transaction_id, state, started_at, lookups) \
+                 SELECT 'op_x', payment_id, 'void', transaction_id, 'settled', started_at, 0 FROM operations \
+                 WHERE payment_id = '{paid}' LIMIT 1"
+            )],
+            "op_x".to_owned(),
+        ),
+        (
             "operators_closing_is_told",
             vec![
                 "INSERT INTO discrepancies (id, kind, transaction_id, lost, opened_by, opened_at, resolution, closed_by, \

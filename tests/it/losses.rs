@@ -13,6 +13,7 @@ crate::on_both!(
     a_nameless_payment_that_a_copy_lost_is_not_made_twice,
     a_nameless_payment_that_another_run_meets_first_is_not_made_twice,
     a_nameless_payment_that_came_long_after_a_start_stops_nothing,
+    a_window_that_a_copy_opens_again_does_not_take_what_is_lost_twice,
 );
 
 const LIST: &str = "/v2/payments/list";
@@ -33,6 +34,11 @@ async fn without_a_hold(engine: Engine) -> (TestApp, Reply) {
 async fn with_older_copy(engine: Engine, meanwhile: impl AsyncFnOnce(&TestApp) -> Reply) -> (TestApp, Reply) {
     let app = TestApp::start_with(engine, |raw| raw.with("reconciliation.daily", "false")).await;
     paid(&app, "KM-1").await;
+    copied_back(app, meanwhile).await
+}
+
+/// A copy is put back that was made before what was done `meanwhile`.
+async fn copied_back(app: TestApp, meanwhile: impl AsyncFnOnce(&TestApp) -> Reply) -> (TestApp, Reply) {
     let mut copy = None;
     let app = app.restart(|database| copy = Some(database.copy())).await;
     app.step_runs().await;
@@ -253,5 +259,26 @@ async fn a_nameless_payment_that_came_long_after_a_start_stops_nothing(engine: E
     app.reconcile().await;
     assert_eq!(told(&app).await, ["authorized not lost open"]);
     paid(&app, "KM-3").await;
+    app.stop().await;
+}
+
+/// The payer gave up in the window, it was cancelled, and the bill was paid by card: the copy knows of the window only.
+async fn a_window_that_a_copy_opens_again_does_not_take_what_is_lost_twice(engine: Engine) {
+    let app = TestApp::start_with(engine, |raw| raw.with("reconciliation.daily", "false")).await;
+    let window = app.create(widget("KM-3")).await.expect(201);
+    let (app, _) = copied_back(app, async |app| {
+        app.post(&format!("/v1/payments/{}/cancel", window.id()), json!({})).await.expect(200);
+        let paid = app.create(card("KM-3", APPROVED)).await.expect(201);
+        app.sandbox.flush_notifications().await;
+        paid
+    })
+    .await;
+    app.step_runs().await;
+    read_to_the_end(&app).await;
+    assert_eq!(app.payment(window.id()).await.text("/status"), "awaiting_payer");
+    assert_eq!(told(&app).await, ["completed lost open"]);
+    assert_eq!(app.check("KM-3").await, r#"{"code":13}"#, "the bill is paid");
+    two_close(&app).await;
+    assert_eq!(app.check("KM-3").await, r#"{"code":0}"#);
     app.stop().await;
 }

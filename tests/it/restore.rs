@@ -7,7 +7,7 @@ use kmic_payments::config::Raw;
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVED, Engine, Operator, Reply, Sql, TestApp, card, expect_sums, form, money, order, program, set,
+    APPROVED, Engine, Operator, Reply, Sql, TestApp, card, expect_sums, money, order, program, set,
     transaction_id, widget,
 };
 
@@ -236,20 +236,6 @@ async fn an_ordinary_start_refuses_nothing(engine: Engine) {
     app.finish().await;
 }
 
-/// The Check of an attempt for a payment of 12 500 tenge.
-async fn check(app: &TestApp, invoice: &str) -> String {
-    let fields = form(&[
-        ("TransactionId", "5000000001"),
-        ("Amount", "12500.00"),
-        ("Currency", "KZT"),
-        ("InvoiceId", invoice),
-        ("AccountId", "user-42"),
-        ("OperationType", "Payment"),
-        ("Status", "Completed"),
-    ]);
-    app.notify_signed("check", &fields, app.sandbox.api_secret()).await.expect(200).page()
-}
-
 /// It is refused at once: what our books show as open may have been paid in what is lost.
 async fn a_check_does_not_wait_for_the_register(engine: Engine) {
     let app = started(engine).await;
@@ -257,11 +243,11 @@ async fn a_check_does_not_wait_for_the_register(engine: Engine) {
     let app = app.restart(|_| {}).await;
     let money = tokio::spawn(Reply::receive(app.posting("/v1/payments", "waits", &widget("KM-2"))));
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(check(&app, "KM-1").await, r#"{"code":13}"#);
+    assert_eq!(app.check("KM-1").await, r#"{"code":13}"#);
     assert!(!money.is_finished(), "the Check waited as long as money does");
     expect_refused(&money.await.unwrap());
     app.step_runs().await;
-    assert_eq!(check(&app, "KM-1").await, r#"{"code":0}"#);
+    assert_eq!(app.check("KM-1").await, r#"{"code":0}"#);
     app.finish().await;
 }
 

@@ -188,6 +188,16 @@ pub const LAWS: &[Law] = &[
               AND h.detail LIKE '%\"refund_id\":\"' || r.id || '\"%')",
     },
     Law {
+        name: "call_has_its_request",
+        law: "Each capture and each void was asked for by a row of its payment's history that names its transaction.",
+        root: Root::Payments,
+        takes_moment: false,
+        sql: "SELECT o.id AS subject FROM operations o WHERE o.payment_id > $1 AND o.payment_id <= $2 \
+              AND o.kind IN ('capture', 'void') AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = o.payment_id \
+              AND h.transaction_id = o.transaction_id AND h.cause_type IN ('api', 'operator') \
+              AND h.detail LIKE '%\"operation\":\"' || o.kind || '\"%')",
+    },
+    Law {
         name: "approval_has_its_request",
         law: "Each approval was requested by a row of its payment's history, by the key that it names.",
         root: Root::Payments,

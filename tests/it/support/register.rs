@@ -8,6 +8,7 @@ use super::app::{APPROVED, Body, TestApp, widget};
 use super::database::Engine;
 use super::http::Reply;
 use super::look::order;
+use super::notices::form;
 
 impl TestApp {
     /// Steps until no run is due.
@@ -68,6 +69,20 @@ impl TestApp {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
+    }
+
+    /// What the Check of an attempt to pay 12 500 tenge for this bill is answered.
+    pub async fn check(&self, invoice: &str) -> String {
+        let fields = form(&[
+            ("TransactionId", "5000000001"),
+            ("Amount", "12500.00"),
+            ("Currency", "KZT"),
+            ("InvoiceId", invoice),
+            ("AccountId", "user-42"),
+            ("OperationType", "Payment"),
+            ("Status", "Completed"),
+        ]);
+        self.notify_signed("check", &fields, self.sandbox.api_secret()).await.expect(200).page()
     }
 
     /// Notifications come to us again.
