@@ -30,7 +30,7 @@ pub(super) fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, content: Option
     // A transaction that we know does not stand for a bill that we do not.
     let same_bill =
         |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
-    let Some(payment) = resolve(tx, content, recorder.at)?.filter(same_bill) else {
+    let Some(payment) = resolve(tx, content, NotificationFact::Check, recorder.at)?.filter(same_bill) else {
         return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
     };
     let payment = payments::hold(tx, &payment.id)?;

@@ -49,7 +49,12 @@ impl App {
     /// Whether it ended.
     async fn expire(&self, payment: &Payment) -> Result<bool> {
         let Some(facts) = self.last_look(payment).await? else { return Ok(false) };
-        let money_may_move = facts.iter().any(|fact| fact.status >= TransactionStatus::Authorized);
+        // Money of another sum has called a person, and one that was looked at no longer waits for it.
+        let may_pay = |fact: &Fact| {
+            matches!(fact.status, TransactionStatus::Authorized | TransactionStatus::Completed)
+                && fact.amount.is_none_or(|told| told == payment.amount)
+        };
+        let money_may_move = facts.iter().any(may_pay);
         for fact in facts {
             self.book_lookup(&payment.id, WORKER, fact).await?;
         }

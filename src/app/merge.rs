@@ -173,10 +173,15 @@ pub(super) fn is_resolved(operation: &Operation, asked: Money, transactions: &[T
     let payments = || transactions.iter().filter(|transaction| transaction.kind == TransactionKind::Payment);
     let target = || payments().find(|transaction| Some(transaction.transaction_id) == operation.transaction_id);
     match operation.kind {
-        // A refusal may be of another attempt, or of a first bank: only the answer itself or the register closes a charge,
-        // or the end of 3-D Secure, with it.
-        OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => payments()
-            .any(|transaction| transaction.status >= TransactionStatus::Authorized && transaction.amount == asked),
+        // A refusal may be of another attempt, or of a first bank, and what was released, or taken in part, of somebody
+        // else's hold: only the answer itself or the register closes a charge, or the end of 3-D Secure, with it.
+        OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => {
+            payments().filter(|transaction| transaction.amount == asked).any(|transaction| match transaction.status {
+                TransactionStatus::Authorized => true,
+                TransactionStatus::Completed => transaction.captured == asked.minor,
+                _ => false,
+            })
+        }
         OperationKind::Capture | OperationKind::Void => target().is_some_and(|transaction| {
             matches!(transaction.status, TransactionStatus::Completed | TransactionStatus::Voided)
         }),

@@ -1,7 +1,7 @@
 //! Whose payment it is that the provider speaks of.
 
 use crate::clock::Timestamp;
-use crate::cloudpayments::{Notification, Unreadable};
+use crate::cloudpayments::{Notification, NotificationFact, Unreadable};
 use crate::domain::evidence::Fact;
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::money::Money;
@@ -19,6 +19,8 @@ pub(super) struct Traces<'a> {
     transaction_ids: [Option<i64>; 2],
     /// The bill.
     invoice_id: Option<&'a str>,
+    /// Whether the bill alone tells where it belongs.
+    goes_by_bill: bool,
     sum: Option<Money>,
     made: Made,
 }
@@ -44,20 +46,28 @@ impl Made {
 }
 
 impl<'a> Traces<'a> {
-    /// `received_at` is when it came: a transaction that it tells of may be old, but no younger.
-    pub(super) fn of_notification(content: &'a Notification, received_at: Timestamp) -> Traces<'a> {
+    /// `received_at` is when it came: a transaction that it tells of may be old, but no younger. What becomes of a
+    /// transaction later belongs where that does: nobody knows whose bill it was when that was made.
+    pub(super) fn of_notification(
+        content: &'a Notification,
+        kind: NotificationFact,
+        received_at: Timestamp,
+    ) -> Traces<'a> {
+        let of_a_new_one = matches!(kind, NotificationFact::Check | NotificationFact::Pay | NotificationFact::Fail);
         Traces {
+            goes_by_bill: of_a_new_one,
             payment_id: content.data.payment_id.as_deref(),
             refund_id: None,
             transaction_ids: [content.payment_transaction_id, content.transaction_id],
             invoice_id: content.invoice_id.as_deref(),
             sum: content.money(),
-            made: Made::At(Some(received_at)),
+            made: Made::At(Some(content.made_at.map_or(received_at, |made_at| made_at.min(received_at)))),
         }
     }
 
     pub(super) fn of_fact(fact: &'a Fact) -> Traces<'a> {
         Traces {
+            goes_by_bill: fact.parent_transaction_id.is_none(),
             payment_id: fact.payment_id.as_deref(),
             refund_id: fact.refund_id.as_deref(),
             transaction_ids: [fact.parent_transaction_id, Some(fact.transaction_id)],
@@ -69,6 +79,7 @@ impl<'a> Traces<'a> {
 
     pub(super) fn of_unreadable(item: &'a Unreadable) -> Traces<'a> {
         Traces {
+            goes_by_bill: true,
             payment_id: item.payment_id.as_deref(),
             refund_id: item.refund_id.as_deref(),
             transaction_ids: [None, item.transaction_id],
@@ -103,7 +114,7 @@ pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<
     {
         return payments::find(tx, &refund.payment_id);
     }
-    match traces.invoice_id {
+    match traces.invoice_id.filter(|_| traces.goes_by_bill) {
         Some(invoice_id) => Ok(only_one(&payments::of_invoice(tx, invoice_id)?, traces.sum, traces.made).cloned()),
         None => Ok(None),
     }
@@ -148,13 +159,19 @@ impl Ours {
             return false;
         }
         match fact.payment_id.as_deref().and_then(PaymentId::parse) {
-            Some(named) => named == self.id,
+            Some(_) => self.is_named_by(fact),
             None => {
                 fact.invoice_id.as_deref() == Some(self.invoice_id.as_str())
                     && only_one(&self.of_bill, fact.amount, Made::At(fact.made_at))
                         .is_some_and(|payment| payment.id == self.id)
             }
         }
+    }
+
+    /// Whether a record names the payment: ours are named when they are sent, so what it tells is of a call of ours.
+    pub(super) fn is_named_by(&self, fact: &Fact) -> bool {
+        fact.payment_id.as_deref() == Some(self.id.as_str())
+            && fact.invoice_id.as_deref().is_none_or(|bill| bill == self.invoice_id)
     }
 
     /// Whether an item that is no fact may belong to the payment: beside it nothing is proven. What the terminal has under

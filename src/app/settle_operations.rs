@@ -306,7 +306,8 @@ impl App {
         let ours = |fact: &Fact| {
             fact.kind == TransactionKind::Payment
                 && whose.is(fact)
-                && (fact.payment_id.is_some() || fact.amount == Some(payment.amount))
+                && (whose.is_named_by(fact)
+                    || (fact.amount == Some(payment.amount) && fact.status != TransactionStatus::Voided))
                 && Some(fact.transaction_id) != operation.transaction_id
         };
         if let Outcome::Answered(Some(fact)) = self.parts.provider.find(&payment.invoice_id).await

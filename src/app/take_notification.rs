@@ -259,8 +259,9 @@ impl App {
         if let Some(id) = content.data.payment_id.as_deref().and_then(PaymentId::parse) {
             return Ok(Lane::of(id.as_str()));
         }
+        let Some(kind) = stated_by(incoming.kind) else { return Ok(Lane::of("")) };
         let (content, at) = (content.clone(), incoming.received_at);
-        let payment = self.parts.store.read(move |tx| resolve(tx, &content, at)).await?;
+        let payment = self.parts.store.read(move |tx| resolve(tx, &content, kind, at)).await?;
         Ok(Lane::of(payment.as_ref().map_or("", |payment| payment.id.as_str())))
     }
 
@@ -356,8 +357,13 @@ fn record_of(incoming: &Incoming, applied: &Applied, at: Timestamp) -> Notificat
 }
 
 /// The payment that a notification is about, which came at `received_at`.
-pub(super) fn resolve(tx: &mut Tx<'_>, content: &Notification, received_at: Timestamp) -> Result<Option<Payment>> {
-    payment_of(tx, &Traces::of_notification(content, received_at))
+pub(super) fn resolve(
+    tx: &mut Tx<'_>,
+    content: &Notification,
+    kind: NotificationFact,
+    received_at: Timestamp,
+) -> Result<Option<Payment>> {
+    payment_of(tx, &Traces::of_notification(content, kind, received_at))
 }
 
 /// What a kind of notification states; plans and fiscal receipts state nothing about a transaction.
@@ -425,7 +431,7 @@ fn announce_match(
 fn apply_facts(tx: &mut Tx<'_>, recorder: &Recorder, incoming: &Incoming) -> Result<Applied> {
     let Some(kind) = stated_by(incoming.kind) else { return Ok(Applied::nowhere("ignored")) };
     let Some(content) = &incoming.content else { return Ok(Applied::nowhere("unreadable")) };
-    let Some(payment) = resolve(tx, content, incoming.received_at)? else {
+    let Some(payment) = resolve(tx, content, kind, incoming.received_at)? else {
         return Ok(Applied {
             is_plan_charge: content.subscription_id.is_some(),
             is_refusal: kind == NotificationFact::Fail && content.tells_of_a_refusal(),

@@ -108,6 +108,12 @@ fn date(model: &Fields, name: &str) -> Option<Timestamp> {
     model.text(name).and_then(ticks).or_else(iso).filter(|date| date.micros() >= FIRST_DATE)
 }
 
+/// When the transaction of a notification was made: `2026-03-02 05:14:07`, UTC (contract section 8.5).
+pub fn made_at(fields: &Fields) -> Option<Timestamp> {
+    let text = fields.text("datetime")?.trim_end_matches('Z').replacen(' ', "T", 1);
+    Timestamp::parse_rfc3339(&format!("{text}Z")).filter(|date| date.micros() >= FIRST_DATE)
+}
+
 /// The status by its name (contract section 5). `Created`, `Failed`, `Pending` and new names are not evidence of
 /// anything.
 fn status(name: Option<&str>) -> Result<TransactionStatus, String> {

@@ -1,5 +1,6 @@
 //! Notifications (contract section 8.5). Read leniently; what they prove is decided strictly.
 
+use crate::clock::Timestamp;
 use crate::domain::evidence::{Card, Fact, Settlement, TransactionKind, TransactionStatus};
 use crate::domain::money::{Currency, Money};
 
@@ -39,6 +40,8 @@ pub struct Notification {
     pub test_mode: Option<bool>,
     /// What the provider keeps for it, minor units; Pay only.
     pub fee: Option<i64>,
+    /// When the transaction was made (`DateTime`, UTC).
+    pub made_at: Option<Timestamp>,
 }
 
 /// Our ids in `Data`; both absent when it is missing, empty or not JSON.
@@ -111,6 +114,7 @@ impl Notification {
             card: convert::card(fields),
             test_mode: fields.truth("testmode"),
             fee: convert::side_sum(fields, "totalfee", fields.text("currency").and_then(Currency::parse)),
+            made_at: convert::made_at(fields),
         }
     }
 

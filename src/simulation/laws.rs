@@ -243,6 +243,11 @@ fn books_agree(world: &World, books: &Books) {
     }
     for theirs in &books.ledger {
         match ours.remove(&theirs.transaction_id) {
+            Some((payment, _)) if world.others.own_entry(theirs) => {
+                let detail = format!("{} is not of us", theirs.transaction_id);
+                world.violated("money is of the payment that took it", Some(payment.id.as_str()), detail);
+            }
+            None if world.others.own_entry(theirs) => {}
             Some((payment, ours)) if agrees(payment, ours, theirs) => {}
             Some((payment, ours)) => {
                 world.violated(law, Some(payment.id.as_str()), format!("{ours:?} and {theirs:?}"));

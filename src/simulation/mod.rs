@@ -3,7 +3,8 @@
 //! A run is many small worlds. In each, the use cases, the store's code and the client of the provider are those of
 //! production; the time, the order in which tasks run, the network, the database's disk and the provider are simulated
 //! and draw from one seed. Sites create payments and repeat after failures, payers pay in two tabs, browsers come back
-//! from the bank or do not, people refund in the provider's cabinet; what takes two keys is asked for by one operator and
+//! from the bank or do not, people refund in the provider's cabinet, and somebody else's software at the same terminal moves
+//! money of the same bills; what takes two keys is asked for by one operator and
 //! decided by another, by two at once, or by nobody, and while the provider is silent operators end calls whose answer is
 //! lost, rightly or wrongly; requests, answers and notifications get lost, late, doubled, reordered or garbled, and some
 //! notifications never come; statements and commits fail, answers of the database come late; the process dies at any await
@@ -27,6 +28,7 @@ mod money;
 mod network;
 mod operators;
 mod order;
+mod others;
 mod patience;
 mod post;
 mod promise_laws;

@@ -220,7 +220,7 @@ impl Story {
     fn refund_in_cabinet(&mut self, seen: &Seen) {
         let Some(payment_id) = seen.with_money() else { return };
         let minor = if self.chance.one_in(2) { seen.captured / 2 } else { self.chance_up_to(seen.captured) };
-        self.world.refund_in_cabinet(RefundOrder {
+        let _ = self.world.refund_in_cabinet(RefundOrder {
             payment_id,
             amount: cloudpayments_sandbox::money::Money::from_minor(minor.max(1)),
             json_data: None,

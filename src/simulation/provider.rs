@@ -86,7 +86,7 @@ impl Provider {
 
 impl World {
     /// Something happens at the provider; what it notifies of may go wrong.
-    fn at_engine<T>(&self, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
+    pub(super) fn at_engine<T>(&self, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
         let fault = if self.provider_is_silent() && self.draw(|chance| chance.permille(700)) {
             self.happened("notification: never sent", about);
             Some(NotificationFaultKind::Lose)
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// The same, where the bank may be asked: after 3-D Secure a first one may refuse, too.
-    fn at_bank<T>(&self, route: Route, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
+    pub(super) fn at_bank<T>(&self, route: Route, about: &str, act: impl FnOnce(&mut Engine, i64) -> T) -> T {
         let falls_back = self.weather.reserve_bank && route == Route::Post3ds && self.draw(|chance| chance.one_in(3));
         self.at_engine(about, |engine, now| {
             if falls_back {
@@ -182,9 +182,7 @@ impl World {
             }
         };
         if let Some(id) = answer.transaction_id {
-            while let Some(delivery) = self.provider.with(|engine| engine.next_before_answer(id)) {
-                self.deliver(delivery).await;
-            }
+            self.deliver_before_answer(id).await;
         }
         if !matches!(route, Route::Get | Route::Find | Route::ListV2) {
             self.note(&format!("provider: {about} answered {:?}", answer.transaction_id));
@@ -192,11 +190,19 @@ impl World {
         answer
     }
 
-    /// Money given back by hand in the provider's cabinet.
-    pub(super) fn refund_in_cabinet(&self, order: RefundOrder) {
+    /// What the provider tells before it answers.
+    pub(super) async fn deliver_before_answer(self: &Arc<Self>, transaction_id: i64) {
+        while let Some(delivery) = self.provider.with(|engine| engine.next_before_answer(transaction_id)) {
+            self.deliver(delivery).await;
+        }
+    }
+
+    /// Money given back by hand in the provider's cabinet; the number of the refund.
+    pub(super) fn refund_in_cabinet(&self, order: RefundOrder) -> Option<i64> {
         let what = format!("{} of {}", order.amount, order.payment_id);
-        let done = self.at_engine(&format!("cabinet {what}"), |engine, now| engine.give_back(order, now)).is_ok();
-        self.note(&format!("cabinet: refund {what}: {done}"));
+        let answer = self.at_engine(&format!("cabinet {what}"), |engine, now| engine.give_back(order, now));
+        self.note(&format!("cabinet: refund {what}: {}", answer.is_ok()));
+        answer.ok()?.transaction_id
     }
 
     /// A whole hold of this sum taken by hand. Of a part the provider's register does not tell (contract section 14, point 22).

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::chance::Chance;
 use super::executor::{Group, Spawner, lock};
+use super::others::Others;
 use super::promises::Promises;
 use super::provider::Provider;
 use super::report::{Tally, Violation};
@@ -85,6 +86,7 @@ pub(super) struct World {
     pub weather: Weather,
     pub spawner: Spawner,
     pub provider: Provider,
+    pub others: Others,
     pub orders: Orders,
     pub promises: Mutex<Promises>,
     pub clock: Arc<WorldClock>,
@@ -113,6 +115,7 @@ impl World {
             seed,
             spawner,
             provider,
+            others: Others::draw(seed),
             orders: Orders::default(),
             promises: Mutex::default(),
             clock: Arc::new(WorldClock::begin(&mut chance)),

@@ -20,7 +20,7 @@ const OPEN_WITHOUT_PAYMENT: &str = "payment_id IS NULL AND closed_at IS NULL";
 /// did before a start was read back (`Purpose::reads_back`). A run of another purpose may meet it first, or tell of it later.
 const UNACCOUNTED_MONEY: &str = "((lost AND theirs_status IS NULL) OR (theirs_status IN ('authorized', 'completed') \
     AND (lost OR (kind = 'missing_here' AND EXISTS (SELECT 1 FROM discrepancies AS met JOIN reconciliations AS run \
-    ON run.purpose IN ('gap', 'recheck') AND (run.id = met.opened_by OR (run.started_at <= met.opened_at \
+    ON run.purpose IN ('gap', 'recheck') AND (run.id = met.opened_by OR (SUBSTR(run.id, 5) <= SUBSTR(met.id, 5) \
     AND (run.finished_at IS NULL OR met.opened_at <= run.finished_at))) \
     WHERE met.transaction_id = discrepancies.transaction_id AND met.kind = 'missing_here')))))";
 /// Money given back that no request held here accounts for. One that became known as ours meanwhile is accounted for.

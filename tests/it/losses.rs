@@ -13,6 +13,7 @@ crate::on_both!(
     a_nameless_payment_that_a_copy_lost_is_not_made_twice,
     a_nameless_payment_that_another_run_meets_first_is_not_made_twice,
     a_nameless_payment_that_came_long_after_a_start_stops_nothing,
+    a_restart_does_not_open_the_bill_of_a_nameless_payment,
     a_window_that_a_copy_opens_again_does_not_take_what_is_lost_twice,
 );
 
@@ -231,7 +232,8 @@ async fn a_nameless_payment_that_a_copy_lost_is_not_made_twice(engine: Engine) {
     app.stop().await;
 }
 
-async fn a_nameless_payment_that_another_run_meets_first_is_not_made_twice(engine: Engine) {
+/// A nameless payment that a copy lost, met by a run that somebody asked for while the gap cannot be read.
+async fn met_by_another_run(engine: Engine) -> TestApp {
     let (app, _) = with_older_copy(engine, nameless).await;
     // It does not look at the last ten minutes.
     for _ in 0..20 {
@@ -242,6 +244,21 @@ async fn a_nameless_payment_that_another_run_meets_first_is_not_made_twice(engin
     app.ask_for_run().await;
     assert_eq!(app.running.app.reconcile_step().await.unwrap(), 1);
     assert_eq!((gap(&app).await.as_str(), app.discrepancies().await.len()), ("being_read", 1));
+    app
+}
+
+async fn a_nameless_payment_that_another_run_meets_first_is_not_made_twice(engine: Engine) {
+    let app = met_by_another_run(engine).await;
+    app.advance(40);
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    expect_bill_shut(&app, "KM-3").await;
+    app.stop().await;
+}
+
+/// The gap is read anew from the start of the second process on, and was found by the first one.
+async fn a_restart_does_not_open_the_bill_of_a_nameless_payment(engine: Engine) {
+    let app = met_by_another_run(engine).await.restart(|_| {}).await;
     app.advance(40);
     app.step_runs().await;
     assert_eq!(gap(&app).await, "read");

@@ -54,6 +54,7 @@ mod lost_refunds;
 mod money_surprises;
 mod notification_order;
 mod notifications;
+mod older_money;
 mod openapi;
 mod payer_of_a_payment;
 mod personal_data;

@@ -4,7 +4,7 @@ use kmic_payments::simulation::{run, run_world};
 
 #[test]
 fn the_books_agree_at_the_end_of_every_world() {
-    let summary = run(20_260_301, 1_200, 2, |_| {}).unwrap();
+    let summary = run(20_260_301, 2_400, 2, |_| {}).unwrap();
     let told: Vec<String> = summary
         .failed
         .values()
