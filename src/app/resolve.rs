@@ -30,17 +30,24 @@ pub(super) struct Traces<'a> {
 enum Made {
     /// By something that cannot be read.
     Untold,
-    /// At this moment, or not after it; not at all by an item that lacks what the register tells of each.
+    /// At this moment; not at all by an item that lacks what the register tells of each.
     At(Option<Timestamp>),
+    /// Told by a notification that came then: not after that and, by its own word, at the other moment.
+    Notified(Timestamp, Option<Timestamp>),
 }
 
 impl Made {
     /// Whether a transaction without our name may be this payment's: the bill may have been paid before there was the payment,
     /// by somebody else's software or in the cabinet.
     fn may_be_of(self, payment: &Payment) -> bool {
+        let since = payment.created_at.plus_seconds(-CLOCKS_DIFFER_S);
         match self {
             Made::Untold => true,
-            Made::At(made_at) => made_at.is_some_and(|at| at >= payment.created_at.plus_seconds(-CLOCKS_DIFFER_S)),
+            Made::At(made_at) => made_at.is_some_and(|at| at >= since),
+            // What takes a card here is always named. In the provider's window only its moment tells a new attempt from an old
+            // one, and that the provider's word for it holds is not known: it came when somebody waited for it.
+            Made::Notified(came_at, _) if payment.method.is_hosted() => came_at >= since,
+            Made::Notified(came_at, made_at) => made_at.map_or(came_at, |made_at| made_at.min(came_at)) >= since,
         }
     }
 }
@@ -61,7 +68,7 @@ impl<'a> Traces<'a> {
             transaction_ids: [content.payment_transaction_id, content.transaction_id],
             invoice_id: content.invoice_id.as_deref(),
             sum: content.money(),
-            made: Made::At(Some(content.made_at.map_or(received_at, |made_at| made_at.min(received_at)))),
+            made: Made::Notified(received_at, content.made_at),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use cloudpayments_sandbox::engine::{Draft, Progress, RefundOrder, Reply, Route, Schema};
-use cloudpayments_sandbox::{LedgerEntry, money};
+use cloudpayments_sandbox::{Fault, LedgerEntry, NotificationFaultKind, NotificationKind, money};
 
 use super::chance::Chance;
 use super::executor::{Group, lock};
@@ -60,7 +60,9 @@ impl Story {
         // They may call theirs as we call ours.
         let json_data = chance.one_in(3).then(|| r#"{"payment_id":"778"}"#.to_owned());
         let draft = Draft { schema, json_data, skip_three_ds: true, ..draft };
-        let Some(id) = self.world.moved_by_others(draft).await else { return };
+        // A Pay for the window that comes late cannot be told from one of its own payers.
+        let tells = self.order.card.is_some();
+        let Some(id) = self.world.moved_by_others(draft, tells).await else { return };
         self.world.spawn(Group::World, ends(Arc::clone(&self.world), id, chance));
         let gap_s = self.chance.between(OLDER_S.0, OLDER_S.1);
         pause_s(gap_s).await;
@@ -91,13 +93,18 @@ async fn ends(world: Arc<World>, id: i64, mut chance: Chance) {
 
 impl World {
     /// Their own software answers the Check; what happened is told to us.
-    async fn moved_by_others(self: &Arc<Self>, draft: Draft) -> Option<i64> {
+    async fn moved_by_others(self: &Arc<Self>, draft: Draft, tells: bool) -> Option<i64> {
         let about = format!("others {}", draft.invoice_id.as_deref().unwrap_or_default());
         let answer = match self.at_engine(&about, |engine, now| engine.begin_widget(draft, now)) {
             Progress::Answer(answer) => answer,
             Progress::Check { pending, .. } => {
                 let reply = Reply::Answered { status: 200, body: r#"{"code":0}"#.to_owned() };
-                self.at_bank(Route::CardCharge, &about, |engine, now| engine.resume(pending, &reply, now))
+                self.at_bank(Route::CardCharge, &about, |engine, now| {
+                    for kind in [NotificationKind::Pay, NotificationKind::Fail].into_iter().filter(|_| !tells) {
+                        engine.add_fault(Fault::notification(kind, NotificationFaultKind::Lose));
+                    }
+                    engine.resume(pending, &reply, now)
+                })
             }
         };
         self.others.take_note(answer.transaction_id);
