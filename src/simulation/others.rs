@@ -51,7 +51,8 @@ impl Others {
 impl Story {
     /// Now and then somebody has moved money for the bill before the site orders anything.
     pub(super) async fn others_first(&mut self) {
-        if !self.world.others.are_here() || !self.chance.one_in(6) {
+        // Of a bill with two orders it would be older than one of them only.
+        if !self.world.others.are_here() || !self.order.only_one || !self.chance.one_in(6) {
             return;
         }
         let mut chance = self.chance.fork();
@@ -100,6 +101,9 @@ impl World {
             Progress::Check { pending, .. } => {
                 let reply = Reply::Answered { status: 200, body: r#"{"code":0}"#.to_owned() };
                 self.at_bank(Route::CardCharge, &about, |engine, now| {
+                    if !tells {
+                        engine.clear_faults();
+                    }
                     for kind in [NotificationKind::Pay, NotificationKind::Fail].into_iter().filter(|_| !tells) {
                         engine.add_fault(Fault::notification(kind, NotificationFaultKind::Lose));
                     }
