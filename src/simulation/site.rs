@@ -47,7 +47,9 @@ impl Story {
         match self.world.insist(&mut self.chance, &key, work).await {
             Told::Answer(answer) => self.see(&answer.stored.body),
             // Nobody knows whose money it is that came to light while a start was read back.
-            Told::Refused(Error::Conflict { why: Conflict::PaidBeforeRestore, .. }) if self.world.others.are_here() => None,
+            Told::Refused(Error::Conflict { why: Conflict::PaidBeforeRestore, .. }) if self.world.others.are_here() => {
+                None
+            }
             Told::Refused(error) => {
                 self.world.violated("an order in good form is taken", None, format!("{key}: {error}"));
                 None

@@ -102,7 +102,10 @@ async fn a_capture_or_void_that_nobody_asked_for_is_not_sent(engine: Engine) {
         // That it did not happen is what the provider tells in the end.
         app.advance(7300);
         assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
-        assert_eq!(sql.number(&format!("SELECT count(*) AS value FROM operations WHERE id = '{call}' AND state = 'settled'")), 1);
+        assert_eq!(
+            sql.number(&format!("SELECT count(*) AS value FROM operations WHERE id = '{call}' AND state = 'settled'")),
+            1
+        );
         assert_eq!(app.payment(id).await.text("/status"), "authorized");
         expect_found(&app, "call_has_its_request", call).await;
         app.stop_with_broken_books().await;

@@ -153,7 +153,8 @@ async fn a_refund_of_money_that_is_not_ours_is_not_booked(engine: Engine) {
     told_by_run.sort();
     assert_eq!(told_by_run, ["missing_here open", "refund_in_cabinet open"]);
     let number = [("PaymentTransactionId", THEIRS), ("OperationType", "Refund")];
-    let refund = [&[("TransactionId", "5000000003"), ("Amount", "4000.00"), ("InvoiceId", "W-1")][..], &number].concat();
+    let refund =
+        [&[("TransactionId", "5000000003"), ("Amount", "4000.00"), ("InvoiceId", "W-1")][..], &number].concat();
     app.notify("refund", &refund).await;
     expect_sums(&app.payment(paid.id()).await, "12500.00", "0.00", "12500.00");
     assert_eq!(app.events(paid.id()).await, told);
