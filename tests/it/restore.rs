@@ -7,8 +7,8 @@ use kmic_payments::config::Raw;
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPROVED, Engine, Operator, Reply, Sql, TestApp, card, expect_sums, money, order, program, set,
-    transaction_id, widget,
+    APPROVED, Engine, Operator, Reply, Sql, TestApp, card, expect_sums, money, order, program, set, transaction_id,
+    widget,
 };
 
 crate::on_both!(
