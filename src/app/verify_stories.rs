@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::told_sums::{self, Order};
+use super::verify_closings::Closings;
 use super::verify_history::{STRETCH, Walk, broken};
 use super::verify_told::Told;
 use crate::clock::Timestamp;
@@ -203,7 +204,7 @@ fn check_laws(reports: &[LawReport]) -> Walk<()> {
     Ok(())
 }
 
-/// Events that belong to no payment are sealed by themselves.
+/// Events that belong to no payment are sealed by themselves, and what they tell of discrepancies is so.
 pub(super) fn along_the_loose_events(tx: &mut Tx<'_>, sealed_before: Timestamp) -> Walk<()> {
     let mut after = String::new();
     loop {
@@ -213,6 +214,7 @@ pub(super) fn along_the_loose_events(tx: &mut Tx<'_>, sealed_before: Timestamp) 
         for event in &stretch {
             check_sealed("events", (&event.id, Record::EVENT_SEQUENCE), event.coverage(), sealed_before)?;
         }
+        Closings::of_events(&stretch).check(tx)?;
     }
 }
 
