@@ -137,8 +137,10 @@ async fn evidence_of_a_second_charge_is_bound(engine: Engine) {
     }
     let renumbered = "UPDATE transactions SET transaction_id = 8 WHERE transaction_id = 5000000003";
     shows(&scene.found_after(renumbered).await, &["transactions", &other, "5000000003"], renumbered);
-    let silenced = "UPDATE payments SET attention = NULL";
-    shows(&scene.found_after(silenced).await, &["payments", &twice, "attention"], silenced);
+    for (changed, id) in [("NULL", &twice), ("'amount_mismatch'", &twice), ("'capture_unclear'", &other)] {
+        let tampering = format!("UPDATE payments SET attention = {changed} WHERE id = '{id}'");
+        shows(&scene.found_after(&tampering).await, &["payments", id, "attention"], &tampering);
+    }
     scene.app.stop().await;
 }
 
@@ -349,7 +351,13 @@ async fn what_is_not_bound_is_not_found(engine: Engine) {
     for tampering in [
         "UPDATE transactions SET fee = 1, moved_at = '2026-01-01 00:00:00', card_brand = 'Other'",
         "UPDATE refunds SET created_by = 'key_other', created_at = '2026-01-01 00:00:00'",
-        "UPDATE payments SET test_mode = false, updated_at = '2026-01-01 00:00:00'",
+        "UPDATE payments SET test_mode = false, updated_at = '2026-01-01 00:00:00', expiry_due_at = '2026-01-01 00:00:00', \
+         payer_key_id = NULL, account_hash = 'x', description = 'x', attention_raised = 'x'",
+        "UPDATE transactions SET captured = 1 WHERE kind = 'refund'",
+        "UPDATE operations SET note = 'x', lookups = 7, started_at = '2026-01-01 00:00:00'",
+        "INSERT INTO discrepancies (id, kind, transaction_id, lost, opened_by, opened_at) VALUES ('dis_x', 'missing_here', 7, \
+         true, 'rec_x', '2026-01-01 00:00:00')",
+        "UPDATE events SET epoch = epoch + 1000, position = position + 1000",
     ] {
         assert_eq!(
             scene.found_after(tampering).await,
