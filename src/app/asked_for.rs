@@ -7,14 +7,17 @@ use crate::clock::Timestamp;
 use crate::domain::approval::{Approval, Subject};
 use crate::domain::evidence::Attention;
 use crate::domain::id::ApprovalId;
-use crate::domain::payment::{Operation, OperationKind};
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::{Operation, OperationKind, OperationState};
 use crate::domain::refund::RefundStatus;
+use crate::domain::state::CauseType;
 use crate::error::{Conflict, Error, Result};
-use crate::store::{Tx, payments, refunds, transitions};
+use crate::store::transitions::{self, Told};
+use crate::store::{Tx, events, operations, payments, refunds};
 
 impl App {
-    /// Whether a call that may be repeated was asked for with this sum. Where the history knows no request of it, a person is
-    /// called.
+    /// Whether a call that may be repeated was asked for with this sum, and is not over. Where the history knows no such request,
+    /// a person is called.
     pub(super) async fn is_asked_for(&self, operation: &Operation) -> bool {
         let code = match operation.kind {
             OperationKind::Refund => "refund_not_asked_for",
@@ -24,7 +27,12 @@ impl App {
             OperationKind::Charge | OperationKind::Authorize | OperationKind::ThreeDs => return true,
         };
         let call = operation.clone();
-        let read = move |tx: &mut Tx<'_>| Ok((is_told(tx, &call)?, waits(tx, &call)?));
+        let read = move |tx: &mut Tx<'_>| {
+            // One that has ended meanwhile is told as ended: nobody has to look.
+            let is_open = operations::find(tx, &call.id)?
+                .is_some_and(|now| matches!(now.state, OperationState::Started | OperationState::Undetermined));
+            Ok((!is_open || is_told(tx, &call)?, is_open && waits(tx, &call)?))
+        };
         match self.parts.store.read(read).await {
             Ok((true, waits)) => waits,
             Ok((false, _)) => {
@@ -39,12 +47,44 @@ impl App {
     }
 }
 
+/// Whether the history asks for the call, and tells no end of it since: what was refused, or ended by operators, is not done
+/// because somebody put another call for it into the books.
 fn is_told(tx: &mut Tx<'_>, call: &Operation) -> Result<bool> {
-    let sum = match call.amount {
-        Some(minor) => Some(payments::get(tx, &call.payment_id)?.money(minor)),
-        None => None,
-    };
-    transitions::ask_for_call(tx, call, sum)
+    let currency = payments::get(tx, &call.payment_id)?.currency();
+    let mut asked = false;
+    for row in transitions::told(tx, &call.payment_id)? {
+        asked = asks(&row, call, currency) || (asked && !ends(&row, call));
+    }
+    match &call.refund_id {
+        // A refund that failed is never tried again; a new one is asked for.
+        Some(refund_id) if asked => Ok(!events::tell_of_refund(tx, &call.payment_id, "refund.failed", refund_id)?),
+        _ => Ok(asked),
+    }
+}
+
+/// Whether a row is about what the call is to do: to this refund, or to this transaction.
+fn is_about(row: &Told, call: &Operation) -> bool {
+    row.tells("operation", call.kind.as_str())
+        && match &call.refund_id {
+            Some(refund_id) => row.tells("refund_id", refund_id.as_str()),
+            None => call.transaction_id.is_some() && row.transaction_id == call.transaction_id,
+        }
+}
+
+/// Whether a row is a caller's request for the call, with its sum. What became of it names it, too.
+fn asks(row: &Told, call: &Operation, currency: Currency) -> bool {
+    let sum = row.text("amount").map(|told| Money::parse(told, currency));
+    is_about(row, call)
+        && matches!(row.cause, CauseType::Api | CauseType::Operator)
+        && !["outcome", "lost", "correction"].iter().any(|name| row.has(name))
+        && sum == call.amount.map(|minor| Ok(Money::new(minor, currency)))
+}
+
+/// Whether a row tells that such a call is over.
+fn ends(row: &Told, call: &Operation) -> bool {
+    let captured =
+        call.kind == OperationKind::Capture && row.transaction_id == call.transaction_id && row.has("captured");
+    captured || (is_about(row, call) && (row.has("outcome") || row.has("correction")))
 }
 
 /// A refund may have ended while the question was on its way.
@@ -62,11 +102,7 @@ fn waits(tx: &mut Tx<'_>, call: &Operation) -> Result<bool> {
 /// Conflict when it was decided or has expired, and when the history knows no request of it.
 pub(super) fn approval(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Result<Approval> {
     let approval = open(tx, id, now)?;
-    let asked = match &approval.subject {
-        Subject::Refund { amount, .. } => ("amount", amount.to_decimal()),
-        Subject::Correction { outcome, .. } => ("correction", outcome.as_str().to_owned()),
-    };
-    if transitions::request_approval(tx, &approval, asked)? {
+    if transitions::told(tx, &approval.payment_id)?.iter().any(|row| requests(row, &approval)) {
         return Ok(approval);
     }
     Err(Error::conflict(
@@ -74,4 +110,20 @@ pub(super) fn approval(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Resu
         "the history of the payment knows no request of this approval: nothing was done; reject it, and let `kmic-payments \
          audit verify` tell what else was put into the books",
     ))
+}
+
+/// Whether a row requests this approval, by the key that it names and with what it asks for.
+fn requests(row: &Told, approval: &Approval) -> bool {
+    row.tells("approval", "requested")
+        && row.tells("approval_id", approval.id.as_str())
+        && row.tells("kind", approval.subject.kind().as_str())
+        && row.actor == approval.requested_by.key_id.as_str()
+        && match &approval.subject {
+            Subject::Refund { amount, .. } => {
+                row.text("amount").map(|told| Money::parse(told, amount.currency)) == Some(Ok(*amount))
+            }
+            Subject::Correction { operation_id, outcome, .. } => {
+                row.tells("operation_id", operation_id.as_str()) && row.tells("correction", outcome.as_str())
+            }
+        }
 }

@@ -48,6 +48,7 @@ mod take_notification;
 mod three_ds;
 mod told_sums;
 mod types;
+mod verify_closings;
 mod verify_history;
 mod verify_stories;
 mod verify_told;

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::told_sums::{self, Order};
+use super::verify_closings::Closings;
 use super::verify_history::{STRETCH, Walk, broken};
 use super::verify_told::Told;
 use crate::clock::Timestamp;
@@ -66,8 +67,8 @@ struct Story<'a> {
     last: i64,
     state: String,
     told: Map<String, Value>,
-    /// What calls a person, as the last row that tells of it leaves it: null where somebody has looked.
-    attention: Option<Value>,
+    /// What calls a person, as the last row that tells of it leaves it: null where none does, or somebody has looked.
+    attention: Value,
     /// Whether the outcome is known, as the last row that tells of it leaves it. It is where none does.
     certainty: Value,
 }
@@ -75,7 +76,7 @@ struct Story<'a> {
 impl Story<'_> {
     fn begin(payment: &Standing) -> Story<'_> {
         let certainty = json!(Certainty::Proven.as_str());
-        Story { payment, last: 0, state: "none".to_owned(), told: Map::new(), attention: None, certainty }
+        Story { payment, last: 0, state: "none".to_owned(), told: Map::new(), attention: Value::Null, certainty }
     }
 
     /// What the row names in other books goes to `told`.
@@ -97,7 +98,7 @@ impl Story<'_> {
         let detail: Map<String, Value> = serde_json::from_str(&step.detail).unwrap_or_default();
         told.take(step, &detail);
         let looked_at = detail.get("resolved").map(|_| Value::Null);
-        self.attention = detail.get("attention").cloned().or(looked_at).or(self.attention.take());
+        self.attention = detail.get("attention").cloned().or(looked_at).unwrap_or(self.attention.take());
         self.certainty = detail.get("certainty").unwrap_or(&self.certainty).clone();
         self.told.extend(detail.into_iter().filter(|(name, _)| name == "sums" || self.last == 0));
         (self.last, self.state) = (step.sequence, step.to_status.clone());
@@ -117,7 +118,7 @@ impl Story<'_> {
                 format!("the payment is {}, its last row ends in {state}: one of the two was changed", payment.status);
             return broken("payments", Some((id, last)), None, what);
         }
-        if self.attention.as_ref().is_some_and(|told| *told != json!(payment.attention)) {
+        if self.attention != json!(payment.attention) {
             let what = "its attention is not what the history tells: the payment's row was changed";
             return broken("payments", Some((id, last)), None, what);
         }
@@ -203,7 +204,7 @@ fn check_laws(reports: &[LawReport]) -> Walk<()> {
     Ok(())
 }
 
-/// Events that belong to no payment are sealed by themselves.
+/// Events that belong to no payment are sealed by themselves, and what they tell of discrepancies is so.
 pub(super) fn along_the_loose_events(tx: &mut Tx<'_>, sealed_before: Timestamp) -> Walk<()> {
     let mut after = String::new();
     loop {
@@ -213,6 +214,7 @@ pub(super) fn along_the_loose_events(tx: &mut Tx<'_>, sealed_before: Timestamp) 
         for event in &stretch {
             check_sealed("events", (&event.id, Record::EVENT_SEQUENCE), event.coverage(), sealed_before)?;
         }
+        Closings::of_events(&stretch).check(tx)?;
     }
 }
 

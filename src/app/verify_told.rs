@@ -1,10 +1,11 @@
-//! What rows of the history name in the other books is there, as they tell it: transactions, refunds, approvals. See
-//! `verify_history`.
+//! What rows of the history name in the other books is there, as they tell it: transactions, refunds, approvals, and what
+//! operators did to discrepancies. See `verify_history`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::verify_closings::Closings;
 use super::verify_history::{STRETCH, Walk, broken};
 use crate::domain::money::{Currency, Money};
 use crate::store::Tx;
@@ -30,6 +31,8 @@ pub(super) struct Told {
     done: BTreeMap<String, (Row, Vec<i64>)>,
     /// Columns of approvals, with the last row that tells some.
     approvals: BTreeMap<String, (Row, BTreeMap<&'static str, String>)>,
+    /// What operators did to discrepancies.
+    closings: Closings,
 }
 
 impl Told {
@@ -49,6 +52,7 @@ impl Told {
                 numbers.push(number);
             }
         }
+        self.closings.take(step, detail);
         if attention == "paid_twice" {
             self.paid_twice.insert(step.payment_id.clone(), step.sequence);
         }
@@ -69,7 +73,8 @@ impl Told {
         self.check_transactions(tx)?;
         self.check_paid_twice(tx)?;
         self.check_done(tx)?;
-        self.check_approvals(tx)
+        self.check_approvals(tx)?;
+        self.closings.check(tx)
     }
 
     /// Each refund that was asked for is there, of its payment and sum.

@@ -14,7 +14,7 @@ use super::schema::events;
 use super::types::{NaiveDateTime, moment};
 use crate::app::{Act, Event, FeedEvent};
 use crate::clock::Timestamp;
-use crate::domain::id::{EventId, NotificationId, PaymentId};
+use crate::domain::id::{EventId, NotificationId, PaymentId, RefundId};
 use crate::error::Result;
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -82,6 +82,15 @@ pub fn append_act(tx: &mut Tx<'_>, id: &EventId, act: &Act, at: Timestamp) -> Re
     };
     diesel::insert_into(events::table).values(row).execute(tx.db)?;
     Ok(())
+}
+
+/// Whether an event of this kind tells of this refund of the payment.
+pub fn tell_of_refund(tx: &mut Tx<'_>, payment_id: &PaymentId, kind: &str, refund_id: &RefundId) -> Result<bool> {
+    let told = events::table
+        .filter(events::payment_id.eq(payment_id.as_str()))
+        .filter(events::kind.eq(kind))
+        .filter(events::refund_id.eq(refund_id.as_str()));
+    Ok(diesel::select(diesel::dsl::exists(told)).get_result(tx.db)?)
 }
 
 fn next_place(db: &mut DbConn) -> Result<Place> {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::Tx;
 use super::schema::{
-    approvals, events, history_leaves, history_seals, history_unsealed, payments, refunds, transactions,
+    approvals, discrepancies, events, history_leaves, history_seals, history_unsealed, payments, refunds, transactions,
     transition_edges, transitions,
 };
 use super::types::{NaiveDateTime, moment};
@@ -113,6 +113,34 @@ pub struct Decided {
     pub decided_by: Option<String>,
 }
 
+/// A discrepancy by its own row, unchecked, as far as people have to do with it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = discrepancies)]
+pub struct Settled {
+    /// The discrepancy.
+    pub id: String,
+    /// The payment it is of.
+    pub payment_id: Option<String>,
+    /// How it ended.
+    pub resolution: Option<String>,
+    /// The key or the run that closed it.
+    pub closed_by: Option<String>,
+    closed_at: Option<NaiveDateTime>,
+    proposed_at: Option<NaiveDateTime>,
+}
+
+impl Settled {
+    /// When it was closed.
+    pub fn closed_at(&self) -> Option<Timestamp> {
+        self.closed_at.map(moment)
+    }
+
+    /// When somebody proposed to close it, the last time.
+    pub fn proposed_at(&self) -> Option<Timestamp> {
+        self.proposed_at.map(moment)
+    }
+}
+
 /// Whether a seal covers something that was recorded, or is to cover it.
 #[derive(Debug, Clone, Copy)]
 pub struct Coverage {
@@ -147,6 +175,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// When it was recorded.
+    pub fn at(&self) -> Timestamp {
+        moment(self.at)
+    }
+
     /// What seals say of it.
     pub fn coverage(&self) -> Coverage {
         Coverage { at: moment(self.at), is_sealed: self.sealed.is_some(), is_waiting: self.waiting.is_some() }
@@ -158,12 +191,23 @@ impl Step {
 pub struct LooseEvent {
     /// Its id.
     pub id: String,
+    /// What it tells of.
+    pub kind: String,
+    /// What somebody did something to.
+    pub subject_id: Option<String>,
+    /// Who did.
+    pub actor: Option<String>,
     at: NaiveDateTime,
     sealed: Option<i64>,
     waiting: Option<i64>,
 }
 
 impl LooseEvent {
+    /// When it was recorded.
+    pub fn at(&self) -> Timestamp {
+        moment(self.at)
+    }
+
     /// What seals say of it.
     pub fn coverage(&self) -> Coverage {
         Coverage { at: moment(self.at), is_sealed: self.sealed.is_some(), is_waiting: self.waiting.is_some() }
@@ -209,6 +253,11 @@ pub fn approvals(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Decided>> {
     Ok(approvals::table.filter(approvals::id.eq_any(ids)).select(Decided::as_select()).load(tx.db)?)
 }
 
+/// Discrepancies by their ids.
+pub fn discrepancies(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Settled>> {
+    Ok(discrepancies::table.filter(discrepancies::id.eq_any(ids)).select(Settled::as_select()).load(tx.db)?)
+}
+
 /// A stretch of the history, payment by payment, after the row `after` and up to the last one of the payment `last`.
 pub fn steps(tx: &mut Tx<'_>, after: (&str, i64), last: &str, limit: i64) -> Result<Vec<Step>> {
     let (payment_id, sequence) = after;
@@ -250,7 +299,15 @@ pub fn loose_events(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Loos
         .filter(events::id.gt(after))
         .order(events::id)
         .limit(limit)
-        .select((events::id, events::at, history_leaves::seal.nullable(), history_unsealed::sequence.nullable()))
+        .select((
+            events::id,
+            events::kind,
+            events::subject_id,
+            events::actor,
+            events::at,
+            history_leaves::seal.nullable(),
+            history_unsealed::sequence.nullable(),
+        ))
         .load(tx.db)?)
 }
 

@@ -210,6 +210,7 @@ fn rows_at_fault(tx: &mut Tx<'_>, law: &Law, after: &Place, upto: &Place, overdu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::money::{CURRENCIES, Currency};
 
     #[test]
     fn names_are_unique_and_every_law_is_told() {
@@ -219,5 +220,11 @@ mod tests {
             assert_eq!(law.sql.contains("$3") && law.root != Root::IdempotencyKeys, law.takes_moment, "{}", law.name);
         }
         assert!(Root::ALL.iter().all(|root| LAWS.iter().any(|law| law.root == *root)));
+    }
+
+    /// The laws write sums of minor units as the history does.
+    #[test]
+    fn laws_divide_by_the_digits_of_every_currency() {
+        assert!(CURRENCIES.iter().all(|code| Currency::parse(code).is_some_and(|currency| currency.digits() == 2)));
     }
 }

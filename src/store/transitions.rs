@@ -8,10 +8,7 @@ use super::schema::transitions;
 use super::types::{NaiveDateTime, known, moment};
 use super::{Tx, payer_keys};
 use crate::app::Transition;
-use crate::domain::approval::Approval;
 use crate::domain::id::PaymentId;
-use crate::domain::money::Money;
-use crate::domain::payment::Operation;
 use crate::domain::state::{Cause, CauseType, Status};
 use crate::error::{Error, Result};
 use crate::vault;
@@ -86,39 +83,52 @@ fn opened(tx: &mut Tx<'_>, payment_id: &PaymentId, detail: String) -> Result<Str
     Ok(Value::Object(members).to_string())
 }
 
-/// Whether a row of the payment's history asks for this call, with this sum where it has one. What became of it names it, too:
-/// only the request is of a caller.
-pub fn ask_for_call(tx: &mut Tx<'_>, call: &Operation, sum: Option<Money>) -> Result<bool> {
-    let of_request = [CauseType::Api.as_str(), CauseType::Operator.as_str()];
-    let mut asks = transitions::table
-        .filter(transitions::payment_id.eq(call.payment_id.as_str()))
-        .filter(transitions::cause_type.eq_any(of_request))
-        .filter(transitions::detail.like(holds("operation", call.kind.as_str())))
-        .into_boxed();
-    if let Some(sum) = sum {
-        asks = asks.filter(transitions::detail.like(holds("amount", &sum.to_decimal())));
+/// What a row of the history tells, as it is written: words of an operator stay sealed.
+#[derive(Debug)]
+pub struct Told {
+    /// What brought it about.
+    pub cause: CauseType,
+    /// The key or worker that acted.
+    pub actor: String,
+    /// The provider's transaction it is about.
+    pub transaction_id: Option<i64>,
+    detail: Map<String, Value>,
+}
+
+impl Told {
+    /// A member of the detail that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.detail.get(name).and_then(Value::as_str)
     }
-    asks = match &call.refund_id {
-        Some(refund_id) => asks.filter(transitions::detail.like(holds("refund_id", refund_id.as_str()))),
-        None => asks.filter(transitions::transaction_id.eq(call.transaction_id)),
+
+    /// Whether the detail has exactly this member.
+    pub fn tells(&self, name: &str, value: &str) -> bool {
+        self.text(name) == Some(value)
+    }
+
+    /// Whether the detail has a member of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.detail.contains_key(name)
+    }
+}
+
+/// All that the history of a payment tells, oldest first.
+pub fn told(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Told>> {
+    let rows: Vec<Row> = transitions::table
+        .filter(transitions::payment_id.eq(payment_id.as_str()))
+        .order(transitions::sequence.asc())
+        .select(Row::as_select())
+        .load(tx.db)?;
+    let told = |row: Row| {
+        let unreadable = |_| Error::internal(format!("a row of the history of {payment_id} cannot be read"));
+        Ok(Told {
+            cause: known("transitions.cause_type", CauseType::parse(&row.cause_type))?,
+            actor: row.actor,
+            transaction_id: row.transaction_id,
+            detail: serde_json::from_str(&row.detail).map_err(unreadable)?,
+        })
     };
-    Ok(asks.count().get_result::<i64>(tx.db)? > 0)
-}
-
-/// Whether a row of the payment's history requests this approval, by the key that it names and with what it asks for.
-pub fn request_approval(tx: &mut Tx<'_>, approval: &Approval, asked: (&str, String)) -> Result<bool> {
-    let requests = transitions::table
-        .filter(transitions::payment_id.eq(approval.payment_id.as_str()))
-        .filter(transitions::actor.eq(approval.requested_by.key_id.as_str()))
-        .filter(transitions::detail.like(holds("approval", "requested")))
-        .filter(transitions::detail.like(holds("approval_id", approval.id.as_str())))
-        .filter(transitions::detail.like(holds(asked.0, &asked.1)));
-    Ok(diesel::select(diesel::dsl::exists(requests)).get_result(tx.db)?)
-}
-
-/// The pattern of details with this member.
-fn holds(name: &str, value: &str) -> String {
-    format!("%\"{name}\":\"{value}\"%")
+    rows.into_iter().map(told).collect()
 }
 
 /// A stretch of a payment's history, oldest first.

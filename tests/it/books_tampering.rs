@@ -2,8 +2,11 @@
 
 use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 
+use serde_json::json;
+
+use crate::forged_rows::put_in_a_loss;
 use crate::history_tampering::{Scene, shows};
-use crate::support::{APPROVED, Engine, Operator, TestApp, card, widget};
+use crate::support::{APPROVED, Engine, Operator, Sql, TestApp, card, widget, with_quiet_runs};
 
 crate::on_both!(
     what_was_asked_for_is_bound,
@@ -11,6 +14,7 @@ crate::on_both!(
     evidence_of_a_second_charge_is_bound,
     numbers_of_refunds_are_bound,
     approvals_are_bound,
+    closings_are_bound,
     calls_and_open_outcomes_are_bound,
     what_points_to_the_books_is_bound,
     what_is_not_bound_is_not_found,
@@ -133,8 +137,10 @@ async fn evidence_of_a_second_charge_is_bound(engine: Engine) {
     }
     let renumbered = "UPDATE transactions SET transaction_id = 8 WHERE transaction_id = 5000000003";
     shows(&scene.found_after(renumbered).await, &["transactions", &other, "5000000003"], renumbered);
-    let silenced = "UPDATE payments SET attention = NULL";
-    shows(&scene.found_after(silenced).await, &["payments", &twice, "attention"], silenced);
+    for (changed, id) in [("NULL", &twice), ("'amount_mismatch'", &twice), ("'capture_unclear'", &other)] {
+        let tampering = format!("UPDATE payments SET attention = {changed} WHERE id = '{id}'");
+        shows(&scene.found_after(&tampering).await, &["payments", id, "attention"], &tampering);
+    }
     scene.app.stop().await;
 }
 
@@ -204,6 +210,72 @@ async fn approvals_are_bound(engine: Engine) {
         shows(&scene.found_after(&tampering).await, &["approvals", &payment, id, column], &tampering);
     }
     scene.app.stop().await;
+}
+
+/// What operators did to discrepancies, of a payment and of none.
+async fn closings_are_bound(engine: Engine) {
+    let app = with_quiet_runs(engine).await;
+    app.reconcile().await;
+    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201).id().to_owned();
+    app.sandbox.flush_notifications().await;
+    let mut sql = Sql::open(&app.database.url);
+    let of_none = put_in_a_loss(&mut sql);
+    let [of_payment, proposed] = ["dis_01kaq0m5c3v7b1n6m2x8z4c9q2", "dis_01kaq0m5c3v7b1n6m2x8z4c9q3"];
+    for (id, number) in [(of_payment, 9_000_000_002_i64), (proposed, 9_000_000_003)] {
+        let loss = format!(
+            "INSERT INTO discrepancies (id, kind, transaction_id, payment_id, lost, opened_by, opened_at, theirs_status) \
+             SELECT '{id}', kind, {number}, '{payment}', lost, opened_by, opened_at, theirs_status FROM discrepancies \
+             WHERE id = '{of_none}'"
+        );
+        assert_eq!(sql.run(&loss), Ok(1));
+    }
+    let reason = json!({ "reason": "seen" });
+    for (id, by, status) in [
+        (of_none, &one, 202),
+        (of_none, &other, 200),
+        (of_payment, &one, 202),
+        (of_payment, &other, 200),
+        (proposed, &one, 202),
+    ] {
+        let path = format!("/v1/discrepancies/{id}/close");
+        by.post(&app, &path, &app.new_idempotency_key(), reason.clone()).await.expect(status);
+    }
+    app.running.app.seal_step().await.unwrap();
+    let mut scene = Scene::keep(app, payment.clone(), String::new()).await;
+    let (by_one, elsewhere) =
+        (format!("closed_by = '{}'", one.id), format!("CASE WHEN payment_id IS NULL THEN '{payment}' END"));
+    let proposal_gone = "proposed_by = NULL, proposed_at = NULL";
+    for (id, what, changes) in [
+        (
+            of_none,
+            "was closed by an operator",
+            &["resolution = 'superseded'", "closed_at = '2026-01-01 00:00:00'", &by_one][..],
+        ),
+        (
+            of_payment,
+            "was closed by an operator",
+            &["resolution = 'superseded'", "closed_at = '2026-01-01 00:00:00'", &by_one],
+        ),
+        (of_none, "", &["resolution = 'agrees', closed_by = opened_by, proposed_by = NULL, proposed_at = NULL"]),
+        (of_payment, "", &["resolution = 'agrees', closed_by = opened_by, proposed_by = NULL, proposed_at = NULL"]),
+        (of_none, "closed by", &["resolution = NULL, closed_by = NULL, closed_at = NULL"]),
+        (of_payment, "closed by", &["resolution = NULL, closed_by = NULL, closed_at = NULL"]),
+        (of_none, "was proposed", &[proposal_gone, "proposed_at = '2026-01-01 00:00:00'"]),
+        (proposed, "was proposed", &[proposal_gone, "proposed_at = '2026-01-01 00:00:00'"]),
+        (of_none, "not there", &[&format!("payment_id = {elsewhere}")]),
+        (of_payment, "not there", &[&format!("payment_id = {elsewhere}")]),
+    ] {
+        for change in changes {
+            let tampering = format!("UPDATE discrepancies SET {change} WHERE id = '{id}'");
+            shows(&scene.found_after(&tampering).await, &["discrepancies", id, what], &tampering);
+        }
+    }
+    for id in [of_none, of_payment, proposed] {
+        let gone = format!("DELETE FROM discrepancies WHERE id = '{id}'");
+        shows(&scene.found_after(&gone).await, &["discrepancies", id, "not there"], &gone);
+    }
+    scene.app.stop_with_broken_books().await;
 }
 
 /// The history tells whether an outcome is open; which call is open follows from that.
@@ -279,7 +351,13 @@ async fn what_is_not_bound_is_not_found(engine: Engine) {
     for tampering in [
         "UPDATE transactions SET fee = 1, moved_at = '2026-01-01 00:00:00', card_brand = 'Other'",
         "UPDATE refunds SET created_by = 'key_other', created_at = '2026-01-01 00:00:00'",
-        "UPDATE payments SET test_mode = false, updated_at = '2026-01-01 00:00:00'",
+        "UPDATE payments SET test_mode = false, updated_at = '2026-01-01 00:00:00', expiry_due_at = '2026-01-01 00:00:00', \
+         payer_key_id = NULL, account_hash = 'x', description = 'x', attention_raised = 'x'",
+        "UPDATE transactions SET captured = 1 WHERE kind = 'refund'",
+        "UPDATE operations SET note = 'x', lookups = 7, started_at = '2026-01-01 00:00:00'",
+        "INSERT INTO discrepancies (id, kind, transaction_id, lost, opened_by, opened_at) VALUES ('dis_x', 'missing_here', 7, \
+         true, 'rec_x', '2026-01-01 00:00:00')",
+        "UPDATE events SET epoch = epoch + 1000, position = position + 1000",
     ] {
         assert_eq!(
             scene.found_after(tampering).await,

@@ -25,7 +25,7 @@ crate::on_both!(
 const CHARGE: &str = "/payments/cards/charge";
 
 /// Trouble of the provider does not stop the questions: only their answers say nothing.
-async fn started(engine: Engine) -> TestApp {
+pub(crate) async fn started(engine: Engine) -> TestApp {
     TestApp::start_with(engine, |raw| raw.with("cloudpayments.breaker_failures", "1000000")).await
 }
 
@@ -156,7 +156,7 @@ async fn evidence_before_the_decision_leaves_nothing_to_correct(engine: Engine) 
 }
 
 /// A refund that never arrived, beside one of the same sum in the cabinet: nobody can tell them apart.
-async fn unclear_refund(app: &TestApp) -> (Reply, Reply) {
+pub(crate) async fn unclear_refund(app: &TestApp) -> (Reply, Reply) {
     let payment = app.create(card("C-1", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     app.break_answer("/payments/refund", ApiFaultKind::DropBefore);

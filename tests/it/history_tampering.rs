@@ -16,7 +16,7 @@ crate::on_both!(
     history_refuses_changes_by_itself,
 );
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "transitions",
     "history_seals",
     "history_leaves",
@@ -30,6 +30,7 @@ const TABLES: [&str; 13] = [
     "notifications",
     "idempotency_keys",
     "transition_edges",
+    "discrepancies",
 ];
 /// Every column of what is sealed, and how to change it: `$` stands for the column, `'other'` where it is text.
 const COLUMNS: [(&str, &str, &str); 23] = [

@@ -195,7 +195,7 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
             vec![
                 approval(paid, refund),
                 format!(
-                    "UPDATE transitions SET actor = 'key_1', detail = '{{\"approval\":\"requested\",\"approval_id\":\"apr_x\"}}' \
+                    "UPDATE transitions SET actor = 'key_1', detail = '{{\"amount\":\"2500.00\",\"approval\":\"requested\",\"approval_id\":\"apr_x\"}}' \
                      WHERE payment_id = '{paid}' AND sequence = 1"
                 ),
             ],

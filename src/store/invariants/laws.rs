@@ -1,6 +1,10 @@
 //! The money laws as data. Each query gives the rows at fault of one slice as the column `subject`, holds for both
 //! databases, and reads tables by their indexes only. `$1` (without) and `$2` (with) bound the slice of ids; `$3` is the
 //! moment before which a lost answer is overdue.
+//!
+//! What a row of the history tells is looked for with `replace`: exactly as it is written there, on both databases. LIKE would take
+//! `_` and `%` of an id for anything and, on SQLite, `a` for `A`. An id holds no quote, so it is not read as more than an id. Sums
+//! have two digits after the point, in every currency there is (a test says so).
 
 use super::{Law, Root};
 
@@ -131,7 +135,7 @@ pub const LAWS: &[Law] = &[
         takes_moment: true,
         sql: "SELECT o.id AS subject FROM operations o JOIN payments p ON p.id = o.payment_id \
               WHERE o.payment_id > $1 AND o.payment_id <= $2 AND o.state = 'undetermined' AND o.started_at < $3 \
-              AND COALESCE(p.attention_raised, '') NOT LIKE '%answer_lost:' || o.id || '%'",
+              AND replace(COALESCE(p.attention_raised, ''), 'answer_lost:' || o.id, '') = COALESCE(p.attention_raised, '')",
     },
     Law {
         name: "transaction_has_one_payment",
@@ -183,28 +187,41 @@ pub const LAWS: &[Law] = &[
         takes_moment: false,
         // What became of the call names the refund, too; only the request tells the sum.
         sql: "SELECT r.id AS subject FROM refunds r WHERE r.payment_id > $1 AND r.payment_id <= $2 \
-              AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = r.payment_id AND h.cause_type IN ('api', 'operator') \
-              AND h.detail LIKE '%\"operation\":\"refund\"%' AND h.detail LIKE '%\"amount\":\"%' \
-              AND h.detail LIKE '%\"refund_id\":\"' || r.id || '\"%')",
+              AND (replace(r.id, '\"', '') <> r.id OR NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = r.payment_id \
+              AND h.cause_type IN ('api', 'operator') AND h.detail LIKE '%\"operation\":\"refund\"%' \
+              AND replace(h.detail, '\"refund_id\":\"' || r.id || '\"', '') <> h.detail AND replace(h.detail, '\"amount\":\"' \
+              || CAST(r.amount / 100 AS TEXT) || '.' || substr(CAST(100 + r.amount % 100 AS TEXT), 2) || '\"', '') <> h.detail))",
     },
     Law {
         name: "call_has_its_request",
-        law: "Each capture and each void was asked for by a row of its payment's history that names its transaction.",
+        law: "For each capture and each void there is a row of its payment's history that asks for it, with its transaction and sum, and for each refund one call.",
         root: Root::Payments,
         takes_moment: false,
+        // What became of a call, and its correction, name its kind, too. As many requests as calls, and no call without any.
         sql: "SELECT o.id AS subject FROM operations o WHERE o.payment_id > $1 AND o.payment_id <= $2 \
-              AND o.kind IN ('capture', 'void') AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = o.payment_id \
+              AND o.kind IN ('capture', 'void') AND (o.transaction_id IS NULL OR (SELECT COUNT(*) FROM operations c WHERE c.payment_id = o.payment_id \
+              AND c.kind = o.kind AND c.transaction_id = o.transaction_id AND COALESCE(c.amount, 0) = COALESCE(o.amount, 0) \
+              AND c.id <= o.id) > (SELECT COUNT(*) FROM transitions h WHERE h.payment_id = o.payment_id \
               AND h.transaction_id = o.transaction_id AND h.cause_type IN ('api', 'operator') \
-              AND h.detail LIKE '%\"operation\":\"' || o.kind || '\"%')",
+              AND h.detail LIKE '%\"operation\":\"' || o.kind || '\"%' AND h.detail NOT LIKE '%\"outcome\":%' \
+              AND h.detail NOT LIKE '%\"lost\":%' AND h.detail NOT LIKE '%\"correction\":%' AND (o.amount IS NULL \
+              OR replace(h.detail, '\"amount\":\"' || CAST(o.amount / 100 AS TEXT) || '.' || substr(CAST(100 + o.amount % 100 AS TEXT), 2) || '\"', '') <> h.detail))) \
+              UNION ALL SELECT o.id AS subject FROM operations o WHERE o.payment_id > $1 AND o.payment_id <= $2 \
+              AND o.kind = 'refund' AND EXISTS (SELECT 1 FROM operations c WHERE c.payment_id = o.payment_id \
+              AND c.refund_id = o.refund_id AND c.id < o.id)",
     },
     Law {
         name: "approval_has_its_request",
-        law: "Each approval was requested by a row of its payment's history, by the key that it names.",
+        law: "Each approval was requested by a row of its payment's history, by the key that it names, for its sum or correction.",
         root: Root::Payments,
         takes_moment: false,
         sql: "SELECT a.id AS subject FROM approvals a WHERE a.payment_id > $1 AND a.payment_id <= $2 \
-              AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = a.payment_id AND h.actor = a.requested_by \
-              AND h.detail LIKE '%\"approval\":\"requested\"%' AND h.detail LIKE '%\"approval_id\":\"' || a.id || '\"%')",
+              AND (replace(a.id, '\"', '') <> a.id OR NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = a.payment_id \
+              AND h.actor = a.requested_by AND h.detail LIKE '%\"approval\":\"requested\"%' \
+              AND replace(h.detail, '\"approval_id\":\"' || a.id || '\"', '') <> h.detail AND (a.kind <> 'refund' \
+              OR replace(h.detail, '\"amount\":\"' || CAST(a.amount / 100 AS TEXT) || '.' || substr(CAST(100 + a.amount % 100 AS TEXT), 2) \
+              || '\"', '') <> h.detail) AND (a.kind = 'refund' OR (replace(h.detail, '\"operation_id\":\"' || a.operation_id || '\"', '') \
+              <> h.detail AND replace(h.detail, '\"correction\":\"' || a.outcome || '\"', '') <> h.detail))))",
     },
     Law {
         name: "event_has_its_history",
@@ -244,10 +261,10 @@ pub const LAWS: &[Law] = &[
         takes_moment: false,
         sql: "SELECT d.id AS subject FROM discrepancies d WHERE d.id > $1 AND d.id <= $2 AND ((d.resolution = 'operator' \
               AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = d.payment_id AND h.actor = d.closed_by AND h.at = d.closed_at \
-              AND h.detail LIKE '%\"closed_discrepancy\":\"' || d.id || '\"%') AND NOT EXISTS (SELECT 1 FROM events e \
+              AND replace(h.detail, '\"closed_discrepancy\":\"' || d.id || '\"', '') <> h.detail) AND NOT EXISTS (SELECT 1 FROM events e \
               WHERE e.subject_id = d.id AND e.kind = 'discrepancy.closed' AND e.actor = d.closed_by AND e.at = d.closed_at)) \
               OR (d.proposed_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM transitions h WHERE h.payment_id = d.payment_id AND h.actor = d.proposed_by AND h.at = d.proposed_at \
-              AND h.detail LIKE '%\"proposed_closing_discrepancy\":\"' || d.id || '\"%') AND NOT EXISTS (SELECT 1 FROM events e \
+              AND replace(h.detail, '\"proposed_closing_discrepancy\":\"' || d.id || '\"', '') <> h.detail) AND NOT EXISTS (SELECT 1 FROM events e \
               WHERE e.subject_id = d.id AND e.kind = 'discrepancy.closing_proposed' AND e.actor = d.proposed_by AND e.at = d.proposed_at)))",
     },
 ];
