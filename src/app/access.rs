@@ -238,9 +238,10 @@ impl App {
     /// Records that this caller looks for payments of an account: what is found, and that nothing is, tells of a person.
     ///
     /// # Errors
-    /// When the record cannot be written: then nothing is shown.
+    /// When the record cannot be written: then nothing is shown; [`crate::error::Error::KeyMissing`] while what is found would not be all.
     pub async fn record_search(&self, caller: &Caller, filter: &PaymentFilter) -> Result<()> {
         let Some(account_id) = filter.account_id.clone() else { return Ok(()) };
+        self.refuse_known_closed()?;
         let (now, what) = (self.now(), Read::Account(vault::digest(&[account_id.as_bytes()])));
         if self.readings.is_recorded(now, &caller.key_id, &what) {
             return Ok(());

@@ -80,3 +80,4 @@ mod two_stage;
 mod whose_money;
 mod widget;
 mod words_from_outside;
+mod wrong_encryption_key;
