@@ -66,6 +66,7 @@ mod reserve_bank;
 mod restore;
 mod rotated_keys;
 mod schema;
+mod second_role;
 mod secrecy;
 #[cfg(feature = "sandbox")]
 mod simulation;
