@@ -227,6 +227,12 @@ pub enum Error {
     /// Money waits until it is known what the provider did since the database last changed. Nothing was done.
     #[error("{}", .0.detail())]
     GapUnread(GapWait),
+    /// Personal data cannot be opened with the keys that the service has. Nothing was done; what only we may read is with it.
+    #[error(
+        "personal data is held that the service cannot open with its encryption keys; nothing was done; an operator has to act, the log \
+         tells how; then repeat"
+    )]
+    KeyMissing(String),
     /// Nothing was done; the same request may be repeated.
     #[error("{detail}")]
     Unavailable {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::http::ServerHandle;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, AppSettings, Parts};
+use crate::app::{App, AppSettings, Parts, refuse_foreign_keys};
 use crate::clock::{Clock, IdSource, SystemClock, SystemIds, Timestamp};
 use crate::cloudpayments::{Client, ClientSettings, Signatures};
 use crate::config::Settings;
@@ -65,6 +65,8 @@ impl Running {
         let vault = Arc::new(Vault::new(&settings.privacy.encryption_key, &settings.privacy.previous_keys));
         let store = Store::start(&store_settings(settings), &vault)
             .map_err(|error| Error::internal(format!("no threads for the database: {error}")))?;
+        // Before anything is written under another key.
+        refuse_foreign_keys(&store).await?;
         if lock.is_some() {
             recover(&store, world.clock.now()).await?;
         }

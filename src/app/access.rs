@@ -1,6 +1,6 @@
 //! Who may see what tells of a payer, and the record of those who did: the payer, the site's own words about the payment
-//! (description, metadata, return address, reasons of refunds), what operators wrote (reasons of approvals among it), and that
-//! an account has payments.
+//! (description, metadata, return address, reasons of refunds), the step of 3-D Secure that waits for the payer (whoever has its
+//! link can end the payment), what operators wrote (reasons of approvals among it), and that an account has payments.
 //!
 //! The key that created a payment sees what it sent, and so do the other keys of its line. A key with `personal_data:write`
 //! sees all of it, and each reading is written down before the answer goes out: once for each key, payment and hour, so that
@@ -63,11 +63,11 @@ fn tells_of_payer(payment: &Payment) -> bool {
     let has_words = !payment.description.is_empty()
         || !["", NO_METADATA].contains(&payment.metadata.as_str())
         || payment.return_url.is_some();
-    has_words || payment.payer != Payer::default()
+    has_words || payment.three_ds.is_some() || payment.payer != Payer::default()
 }
 
 impl PaymentDetails {
-    /// As the answer to an action of this caller shows it: the payer and
+    /// As the answer to an action of this caller shows it: the payer, the step of 3-D Secure and
     /// the site's words to the line of keys that created the payment alone.
     pub(super) fn answered_to(self, caller: &Caller) -> PaymentDetails {
         if caller.created(&self.payment) { self } else { self.without_payer() }
@@ -78,6 +78,8 @@ impl PaymentDetails {
         self.payment.description = String::new();
         NO_METADATA.clone_into(&mut self.payment.metadata);
         self.payment.return_url = None;
+        // Signed links, with which anybody can end the payment, and what the bank is told of the payer.
+        self.payment.three_ds = None;
         self
     }
 }
@@ -236,9 +238,10 @@ impl App {
     /// Records that this caller looks for payments of an account: what is found, and that nothing is, tells of a person.
     ///
     /// # Errors
-    /// When the record cannot be written: then nothing is shown.
+    /// When the record cannot be written: then nothing is shown; [`crate::error::Error::KeyMissing`] while what is found would not be all.
     pub async fn record_search(&self, caller: &Caller, filter: &PaymentFilter) -> Result<()> {
         let Some(account_id) = filter.account_id.clone() else { return Ok(()) };
+        self.refuse_known_closed()?;
         let (now, what) = (self.now(), Read::Account(vault::digest(&[account_id.as_bytes()])));
         if self.readings.is_recorded(now, &caller.key_id, &what) {
             return Ok(());

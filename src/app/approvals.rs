@@ -19,7 +19,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::state::CauseType;
 use crate::error::{Conflict, Error, Result};
-use crate::store::{Tx, approvals, payments, refunds};
+use crate::store::{Tx, api_keys, approvals, payments, refunds};
 
 /// So many approvals of one payment may wait at once, and so many may be asked for in all.
 const MAX_PENDING: usize = 10;
@@ -138,7 +138,7 @@ impl App {
                 if let Some(repeat) = idempotent::claim(tx, &keyed, Some(payment_id), id.as_str(), None, at, 0)? {
                     return Ok(Done::Repeat(repeat));
                 }
-                let approval = open(tx, &id, at)?;
+                let approval = pending(tx, &id, at)?;
                 decide(tx, &approval, ApprovalState::Rejected, &by, at)?;
                 recorder.settle(tx, payment, note(&approval, "rejected"))?;
                 let stored = present.approval(&details(tx, &id, at)?, false);
@@ -265,11 +265,27 @@ fn refuse_one_more(waiting: &[Approval], subject: &Subject) -> Result<()> {
     }
 }
 
+/// An approval that may be carried out. It lapses with the keys of who asked: whoever lost them moves no money through another.
+///
+/// # Errors
+/// Conflict when it was decided, has expired or has lapsed.
+pub(super) fn open(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Result<Approval> {
+    let approval = pending(tx, id, now)?;
+    if api_keys::line_has_ended(tx, &approval.requested_by.line, now)? {
+        return Err(Error::conflict(
+            Conflict::InvalidState,
+            "the API key that asked for this was revoked or has expired, and so has every successor of it; nothing was done: \
+             reject it, and request a new one if it is still wanted",
+        ));
+    }
+    Ok(approval)
+}
+
 /// An approval that waits for its decision.
 ///
 /// # Errors
 /// Conflict when it was decided or has expired.
-pub(super) fn open(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Result<Approval> {
+fn pending(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Result<Approval> {
     let approval = approvals::get(tx, id)?;
     match approval.state_at(now) {
         ApprovalState::Pending => Ok(approval),
@@ -329,7 +345,10 @@ pub(super) fn details(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Resul
 
 fn with_refund(tx: &mut Tx<'_>, approval: Approval, now: Timestamp) -> Result<ApprovalDetails> {
     let refund = approval.subject.refund_id().map(|id| refunds::find(tx, id)).transpose()?.flatten();
-    Ok(ApprovalDetails { approval: Approval { state: approval.state_at(now), ..approval }, refund })
+    let state = approval.state_at(now);
+    let waits = state == ApprovalState::Pending;
+    let lapsed = waits && api_keys::line_has_ended(tx, &approval.requested_by.line, now)?;
+    Ok(ApprovalDetails { approval: Approval { state, ..approval }, lapsed, refund })
 }
 
 /// The approvals of a payment, oldest first.

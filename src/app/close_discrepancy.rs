@@ -17,7 +17,7 @@ use crate::store::{Lane, Tx, api_keys, discrepancies, events, payments};
 impl App {
     /// A person settles a discrepancy: it counts as closed and is not opened again while both books say the same. Closing a
     /// loss opens its bill, or refunds of its payment: the first key proposes it, a key of another line closes it, as long as
-    /// the key that proposed works and `operators.approval_expires_in_s` is not over. The history of its payment says who;
+    /// a key of the line that proposed works and `operators.approval_expires_in_s` is not over. The history of its payment says who;
     /// where there is no payment, events do.
     ///
     /// # Errors
@@ -97,12 +97,12 @@ fn settle(
     if discrepancies::close(tx, open, &closing)? { Ok(Done::Closed) } else { Err(closed()) }
 }
 
-/// The proposal to close it, as long as it counts: neither after the time that an approval has, nor without the key that
-/// proposed.
+/// The proposal to close it, as long as it counts: neither after the time that an approval has, nor without a key of the line
+/// that proposed.
 fn standing<'a>(tx: &mut Tx<'_>, open: &'a Discrepancy, now: Timestamp, stands_s: i64) -> Result<Option<&'a Proposal>> {
     let Some(proposal) = &open.proposal else { return Ok(None) };
-    let key = api_keys::find(tx, &proposal.by)?;
-    let works = key.is_some_and(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|end| now < end));
+    let Some(key) = api_keys::find(tx, &proposal.by)? else { return Ok(None) };
+    let works = !api_keys::line_has_ended(tx, &key.lineage, now)?;
     Ok((works && now < proposal.at.plus_seconds(stands_s)).then_some(proposal))
 }
 

@@ -14,6 +14,7 @@ mod capture_payment;
 mod captures;
 mod chargebacks;
 mod close_discrepancy;
+mod closed_keys;
 mod compare_register;
 mod conclude;
 mod correct;
@@ -56,6 +57,7 @@ mod verify_told;
 pub use approvals::OperatorSettings;
 pub use attempts::Attempt;
 pub use authenticate::{Authenticated, NewKey, Outdated, create_api_key};
+pub use closed_keys::refuse_foreign_keys;
 pub use day_register::RegisterPage;
 pub use for_operators::ForOperators;
 pub use gap::Gap;
@@ -141,6 +143,7 @@ pub struct App {
     gate: gap::Gate,
     days: reconcile::Days,
     readings: access::Readings,
+    looked: closed_keys::Looked,
     sweep: retention::Sweep,
     stopping: AtomicBool,
 }
@@ -160,6 +163,7 @@ impl App {
             gate: gap::Gate::default(),
             days: reconcile::Days::default(),
             readings: access::Readings::default(),
+            looked: closed_keys::Looked::default(),
             sweep: retention::Sweep::default(),
             stopping: AtomicBool::new(false),
         }

@@ -1,5 +1,6 @@
 //! Erasing a payer, showing all that is held about one, and removing what is left of erased ones.
 
+use super::closed_keys::refuse_closed;
 use super::conclude::Keyed;
 use super::idempotent::{self, Repeat};
 use super::{
@@ -23,12 +24,14 @@ impl App {
     /// Erases all personal data of a payer: the key is destroyed in one transaction, what is left is removed after it.
     ///
     /// # Errors
-    /// Conflict while a payment of the payer is not over: its payer is still needed; and as for [`App::export_payer`].
+    /// Conflict while a payment of the payer is not over: its payer is still needed; and as for [`App::export_payer`]. A key that
+    /// does not open is destroyed like any other, but an account of which another one may be is not called erased.
     pub async fn erase_payer(&self, caller: &Caller, idempotency: Idempotency, whose: Whose) -> Result<Answer> {
         let now = self.now();
         let id = ErasureId::generate(now, self.parts.ids.as_ref());
         let present = std::sync::Arc::clone(&self.parts.present);
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
+        let closed = self.closed_keys_that_may_hide(&whose).await?;
         let lane = Lane::of(&keyed.idempotency.key);
         let answer = self
             .parts
@@ -47,6 +50,8 @@ impl App {
                     Whose::Account(account) => personal_data::hold_account(tx, account)?,
                     Whose::Payment(id) => payer_of(tx, id)?.into_iter().collect(),
                 };
+                // A key that does not open may be of this account, which then is not found by its hash.
+                refuse_closed(&closed.iter().filter(|id| !payers.contains(id)).cloned().collect::<Vec<_>>())?;
                 refuse_while_needed(tx, &whose, &payers)?;
                 let empty = Erasure { id: id.clone(), at: now, payers: 0, payments: 0, notifications: 0 };
                 let erasure = personal_data::erase(tx, &payers, Some(&keyed.caller), empty)?;
@@ -67,11 +72,13 @@ impl App {
     /// All that is held about a payer, newest payment first. That it was read is recorded in the same transaction.
     ///
     /// # Errors
-    /// Of a payment: [`Error::NotFound`]; conflict when it names an account, by which all of the payer is found.
+    /// Of a payment: [`Error::NotFound`]; conflict when it names an account, by which all of the payer is found. Of an account:
+    /// [`Error::KeyMissing`] while a key does not open.
     pub async fn export_payer(&self, caller: &Caller, whose: Whose, page: Page<PaymentId>) -> Result<PayerExport> {
         let now = self.now();
         let access_id = AccessId::generate(now, self.parts.ids.as_ref());
         let (caller, lane) = (caller.clone(), Lane::of(access_id.as_str()));
+        refuse_closed(&self.closed_keys_that_may_hide(&whose).await?)?;
         self.parts
             .store
             .write(lane, move |tx| {
@@ -86,6 +93,14 @@ impl App {
                 Ok(PayerExport { records: Listing { items, more: found.more }, unmatched: held.unmatched })
             })
             .await
+    }
+
+    /// Of a payment it is known which key is its payer's.
+    async fn closed_keys_that_may_hide(&self, whose: &Whose) -> Result<Vec<String>> {
+        match whose {
+            Whose::Account(_) => self.closed_keys().await,
+            Whose::Payment(_) => Ok(Vec::new()),
+        }
     }
 
     /// Removes what is left of erased payers from tables and files. Returns how many payments and payers it came to.

@@ -71,6 +71,8 @@ impl App {
             None => 0,
         };
         let cleaned = self.clean_step().await?;
+        // So that a search by account knows of keys that do not open; they are logged.
+        self.closed_keys().await?;
         self.parts.metrics.worker("retention", ended + erased);
         Ok(ended + erased + cleaned)
     }

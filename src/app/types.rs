@@ -235,6 +235,8 @@ impl NewSubject {
 pub struct ApprovalDetails {
     /// The approval.
     pub approval: Approval,
+    /// Whether it waits and no key of the line that asked works any more: it can be rejected, and not approved.
+    pub lapsed: bool,
     /// The refund that it made, or that it is about.
     pub refund: Option<Refund>,
 }

@@ -137,7 +137,7 @@ fn text(error: impl Display) -> String {
 fn report(error: crate::error::Error) -> String {
     use crate::error::Error;
     match error {
-        Error::Internal(internal) => internal,
+        Error::Internal(internal) | Error::KeyMissing(internal) => internal,
         Error::Unavailable { detail, internal, .. } => format!("{detail} ({internal})"),
         other => other.to_string(),
     }

@@ -11,7 +11,8 @@
 //! - at the beginning or the end of a longer run of digits, as where the date of expiry follows without a blank;
 //! - with any signs or an `x` between the groups, any number of blanks, in any digits of Unicode (also raised ones and those
 //!   in circles), with invisible characters in between, percent-encoded, as escapes of JSON or references of HTML, and as
-//!   escapes of escapes.
+//!   escapes of escapes;
+//! - as programs write large numbers: `4.111111111111111E+15`.
 //!
 //! What passes: dates, spans of dates, times, telephone numbers, decimals, coordinates and bill numbers joined by dashes,
 //! whose groups are not those of a card; UUIDs; numbers that begin as no card does (years, moments in milliseconds). A bill
@@ -43,7 +44,7 @@ pub fn contains_card_number(text: &str) -> bool {
         return false;
     }
     let text = without_uuids(text);
-    holds(plain(&text)) || (text.contains(['%', '\\', '&']) && holds_in_escapes(&text))
+    holds(|| plain(&text)) || (text.contains(['%', '\\', '&']) && holds_in_escapes(&text))
 }
 
 /// The text with a `*` for every digit of a card number.
@@ -60,7 +61,9 @@ pub fn without_card_numbers(text: &str) -> Cow<'_, str> {
             places.extend(card_numbers_in(row));
             true
         });
+        places.extend(exponents::card_numbers(undone(&without_uuids(&kept), layers)));
         if !places.is_empty() {
+            places.sort_by_key(|place| place.start);
             kept = Cow::Owned(hide(&kept, &places, &undone(&kept, layers)));
         }
     }
@@ -96,13 +99,13 @@ impl Group {
     }
 }
 
-fn holds(characters: impl IntoIterator<Item = Placed>) -> bool {
+fn holds<C: IntoIterator<Item = Placed>>(characters: impl Fn() -> C) -> bool {
     let mut found = false;
-    scan(characters, |row| {
+    scan(characters(), |row| {
         found = card_numbers_in(row).next().is_some();
         !found
     });
-    found
+    found || !exponents::card_numbers(characters()).is_empty()
 }
 
 /// Whether it does after one layer of escapes or more.
@@ -111,7 +114,7 @@ fn holds_in_escapes(text: &str) -> bool {
     (0..LAYERS).any(|_| match undo(&characters) {
         Some(next) => {
             characters = next;
-            holds(characters.iter().cloned())
+            holds(|| characters.iter().cloned())
         }
         None => false,
     })
@@ -378,5 +381,6 @@ fn passes_luhn(digits: &[u8]) -> bool {
 
 mod digits;
 mod escapes;
+mod exponents;
 #[cfg(test)]
 mod tests;

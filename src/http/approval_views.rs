@@ -21,6 +21,10 @@ pub(super) struct ApprovalView<'a> {
     /// Where it is.
     #[schema(value_type = ApprovalStateName)]
     pub state: &'static str,
+    /// True while it is pending and every API key of the line that asked was revoked or has expired: it can be rejected, and no
+    /// longer approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lapsed: Option<bool>,
     /// The payment it is about.
     pub payment_id: &'a str,
     /// Of a refund: how much.
@@ -75,6 +79,7 @@ pub(super) fn approval_view(details: &ApprovalDetails) -> ApprovalView<'_> {
         id: approval.id.as_str(),
         kind: approval.subject.kind().as_str(),
         state: approval.state.as_str(),
+        lapsed: details.lapsed.then_some(true),
         payment_id: approval.payment_id.as_str(),
         amount,
         call: corrected.map(|(_, call, _)| call.as_str()),

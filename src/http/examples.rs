@@ -364,7 +364,7 @@ fn approval_of(subject: Subject, state: ApprovalState, refund: Option<RefundStat
         decided_at: decided.then(|| at(900)),
     };
     let refund = refund.map(refund_of);
-    serde_json::to_value(approval_view(&ApprovalDetails { approval, refund })).unwrap_or_default()
+    serde_json::to_value(approval_view(&ApprovalDetails { approval, lapsed: false, refund })).unwrap_or_default()
 }
 
 fn large_refund(state: ApprovalState, refund: Option<RefundStatus>) -> Value {

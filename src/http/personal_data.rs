@@ -30,7 +30,8 @@ use crate::error::{Error, Result};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Erasure)]
 pub(super) struct ErasureView<'a> {
-    /// Always true: nothing is held about the payer any more.
+    /// Whether something was held and is erased by this request. `false`: nothing was held under this account (look at its spelling), or
+    /// it was erased before.
     pub erased: bool,
     /// Our id of the record.
     #[schema(example = "era_01kaq0j5m8x2v9c4t7b1n6r3ed")]
@@ -149,11 +150,11 @@ fn export_shown(shared: &Shared, export: &PayerExport, next_cursor: Option<Strin
 ///
 /// Destroys the payer's key and with it everything that tells of the person: name, addresses, account, texts, notification
 /// bodies, kept answers. Sums, states and history stay; payments show `erased: true`. Refused while a payment of the account
-/// is not over. Erasing an account of which nothing is held succeeds with zero payments.
+/// is not over. Of an account of which nothing is held the answer is 200 with `erased: false` and zero payments.
 #[utoipa::path(delete, path = "/v1/payers/{account_id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
     params(("account_id" = String, Path, description = "The site's id of the payer, percent-encoded."), IdempotencyKey),
     responses(
-        (status = 200, description = "Erased.", body = ErasureView, example = json!(examples::erasure())),
+        (status = 200, description = "Nothing is held any more; `erased` tells whether something was.", body = ErasureView, example = json!(examples::erasure())),
         (status = 409, description = "`payer_in_use`, `keys_not_rotated`"),
     ))]
 pub(super) async fn erase_personal_data(
@@ -169,11 +170,11 @@ pub(super) async fn erase_personal_data(
 /// Erase the personal data of a payment
 ///
 /// The same for a payer without an account, who is known by one payment alone. Refused where the payment names an account:
-/// its payer is erased as a whole. Erasing one who is erased succeeds with zero payments.
+/// its payer is erased as a whole. Of one who is erased the answer is 200 with `erased: false` and zero payments.
 #[utoipa::path(delete, path = "/v1/payments/{id}/personal-data", tag = "Personal data", security(("api_key" = ["personal_data:write"])),
     params(("id" = String, Path, description = "Id of the payment."), IdempotencyKey),
     responses(
-        (status = 200, description = "Erased.", body = ErasureView, example = json!(examples::erasure())),
+        (status = 200, description = "Nothing is held any more; `erased` tells whether something was.", body = ErasureView, example = json!(examples::erasure())),
         (status = 409, description = "`payer_in_use`, `invalid_state`, `keys_not_rotated`"),
     ))]
 pub(super) async fn erase_payment_data(
@@ -232,7 +233,7 @@ fn told_view(stored: &StoredNotification) -> ToldNotificationView<'_> {
 
 pub(super) fn erasure_view(erasure: &Erasure) -> ErasureView<'_> {
     ErasureView {
-        erased: true,
+        erased: erasure.payers > 0 || erasure.notifications > 0,
         id: erasure.id.as_str(),
         at: Moment(erasure.at),
         payments: erasure.payments,

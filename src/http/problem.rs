@@ -29,6 +29,8 @@ const fn row(code: &'static str, status: u16, title: &'static str) -> Row {
     Row { code, status, title }
 }
 
+/// An operator has to set a key and to start the service again.
+const RETRY_AFTER_KEY_S: u64 = 60;
 const INTERNAL: Row = row("internal_error", 500, "Something of ours is broken");
 
 /// Every code, the only place with status codes of errors.
@@ -76,6 +78,7 @@ pub(super) const TABLE: &[Row] = &[
     row("headers_too_large", 431, "The headers are too large"),
     INTERNAL,
     row("register_gap_unread", 503, "What CloudPayments did before is not read back yet; nothing was done"),
+    row("encryption_key_missing", 503, "Personal data cannot be opened with the keys of the service; nothing was done"),
     row("unavailable", 503, "Not available right now; nothing was done"),
 ];
 
@@ -264,6 +267,11 @@ impl From<Error> for Problem {
             Error::GapUnread(wait) => {
                 Problem { retry_after_s: Some(retry_after_gap_s(wait)), ..Problem::new("register_gap_unread", detail) }
             }
+            Error::KeyMissing(internal) => Problem {
+                retry_after_s: Some(RETRY_AFTER_KEY_S),
+                internal: Some(internal),
+                ..Problem::new("encryption_key_missing", detail)
+            },
             Error::Unavailable { internal, retry_after_s, .. } => Problem {
                 retry_after_s: Some(retry_after_s),
                 internal: Some(internal),
@@ -344,6 +352,7 @@ mod tests {
             (Error::TooSlow { limit_s: 1 }, 408),
             (Error::RateLimited { limit: Limit::Rate, retry_after_s: 1 }, 429),
             (Error::GapUnread(GapWait::OlderCopy), 503),
+            (Error::KeyMissing("x".to_owned()), 503),
             (Error::database_unavailable("x"), 503),
             (Error::internal("x"), 500),
         ];

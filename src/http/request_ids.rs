@@ -10,16 +10,26 @@ use actix_web::web::Data;
 use super::answer_headers::REQUEST_ID;
 use super::server::Shared;
 use super::text;
+use crate::clock::Timestamp;
 use crate::domain::id::RequestId;
 
 pub(super) const MAX_REQUEST_ID: usize = 64;
-/// More digits and nothing else may be a telephone number or an identification number; so may as many in a row.
+/// More digits and nothing else may be a telephone number or an identification number.
 const MAX_PLAIN_NUMBER: usize = 10;
+/// More digits in a row, whatever dashes stand between them, may be one within an id: a national number has ten.
+const MAX_DIGITS_IN_ID: usize = 9;
 const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 const TRACE_ID: [usize; 1] = [32];
 /// W3C Trace Context: version, trace, parent, flags.
 const TRACEPARENT: [usize; 4] = [2, 32, 16, 2];
 const ULID_LENGTH: usize = 26;
+/// The first digits of a ULID are the time when it was made, in milliseconds.
+const ULID_TIME_LENGTH: usize = 10;
+/// ULIDs were thought up in 2016: 1 January, in milliseconds.
+const FIRST_ULID_MS: i64 = 1_451_606_400_000;
+/// The clock of who made it may be ahead of ours.
+const DAY_MS: i64 = 86_400_000;
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The ids of one request.
 pub(super) struct RequestIds {
@@ -33,7 +43,9 @@ impl RequestIds {
     pub(super) fn of(request: &ServiceRequest) -> RequestIds {
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
         match sent {
-            Some(sent) if is_machine_made(sent) => RequestIds { answered: sent.to_owned(), recorded: sent.to_owned() },
+            Some(sent) if is_machine_made(sent, now(request)) => {
+                RequestIds { answered: sent.to_owned(), recorded: sent.to_owned() }
+            }
             Some(sent) => RequestIds { answered: sent.to_owned(), recorded: new_id(request) },
             None => {
                 let id = new_id(request);
@@ -41,6 +53,10 @@ impl RequestIds {
             }
         }
     }
+}
+
+fn now(request: &ServiceRequest) -> Option<Timestamp> {
+    request.app_data::<Data<Shared>>().map(|shared| shared.clock.now())
 }
 
 fn new_id(request: &ServiceRequest) -> String {
@@ -65,13 +81,14 @@ fn is_long_number(id: &str) -> bool {
     digits > MAX_PLAIN_NUMBER && !id.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// A UUID, a ULID, a trace id or a `traceparent`, in which no number of a person stands.
-pub(super) fn is_machine_made(id: &str) -> bool {
+/// A UUID, a ULID of until now, a trace id or a `traceparent`, in which no number of a person stands.
+fn is_machine_made(id: &str, now: Option<Timestamp>) -> bool {
     let has_shape = is_hexadecimal(id, &UUID) || is_hexadecimal(id, &TRACE_ID) || is_hexadecimal(id, &TRACEPARENT);
-    let longest = id.split(|character: char| !character.is_ascii_digit()).map(str::len).max();
-    (has_shape || is_ulid(id))
+    let joined = id.replace('-', "");
+    let longest = joined.split(|character: char| !character.is_ascii_digit()).map(str::len).max();
+    (has_shape || now.is_some_and(|now| is_ulid(id, now)))
         && id.bytes().any(|byte| byte.is_ascii_alphabetic())
-        && longest.is_none_or(|digits| digits <= MAX_PLAIN_NUMBER)
+        && longest.is_none_or(|digits| digits <= MAX_DIGITS_IN_ID)
 }
 
 /// Hexadecimal digits in groups of these lengths with dashes between them.
@@ -80,15 +97,31 @@ fn is_hexadecimal(id: &str, lengths: &[usize]) -> bool {
         && id.split('-').map(str::len).eq(lengths.iter().copied())
 }
 
-/// 128 bits in the base 32 of Crockford: no I, L, O and U, and the first digit has three bits only.
-fn is_ulid(id: &str) -> bool {
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() && !b"ILOU".contains(&byte.to_ascii_uppercase());
-    id.len() == ULID_LENGTH && id.bytes().all(is_digit) && id.bytes().next().is_some_and(|first| first <= b'7')
+/// 128 bits in the base 32 of Crockford, without the letters I, L, O and U, that begin with a time at which it can have been made:
+/// nearly every word of 26 letters and digits is a ULID of another time.
+fn is_ulid(id: &str, now: Timestamp) -> bool {
+    let is_digit = |byte: u8| CROCKFORD.contains(&byte.to_ascii_uppercase());
+    let latest = now.micros() / 1_000 + DAY_MS;
+    id.len() == ULID_LENGTH
+        && id.bytes().all(is_digit)
+        && ulid_time_ms(id).is_some_and(|made_at| (FIRST_ULID_MS..=latest).contains(&made_at))
+}
+
+fn ulid_time_ms(id: &str) -> Option<i64> {
+    id.bytes().take(ULID_TIME_LENGTH).try_fold(0_i64, |time, byte| {
+        let value = CROCKFORD.iter().position(|digit| *digit == byte.to_ascii_uppercase())?;
+        time.checked_mul(32)?.checked_add(i64::try_from(value).ok()?)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// 28 November 2026.
+    fn today() -> Option<Timestamp> {
+        Some(Timestamp::from_micros(1_795_824_000_000_000))
+    }
 
     #[test]
     fn only_what_machines_make_is_recorded() {
@@ -100,7 +133,7 @@ mod tests {
             "01kaq0j5m8x2v9c4t7b1n6r3ed",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
-            assert!(is_machine_made(id) && is_sane(id), "{id}");
+            assert!(is_machine_made(id, today()) && is_sane(id), "{id}");
         }
         for id in [
             "",
@@ -117,13 +150,32 @@ mod tests {
             "0f8fad5b-d9cb-469f-a165-7086772895-0e",
             "8f8fad5b-d9cb-469f-a165-70867728950g",
             "91KAQ0J5M8X2V9C4T7B1N6R3ED",
+            // Names and numbers in the shape of an id.
+            "7AKHMETEVA0ZHANNA077770155",
+            "0AKHMETEVA0ZHANNA077770155",
+            "0f8fad5b-d9cb-469f-a165-ab7015559911",
+            "96010130-0123-4abc-8def-abcdefabcdef",
+            "00-4bf92f3577b34da6a3ce929d0e960101-300123aa0ba902b7-01",
             "01KAQ0J5M8X2V9C4T7B1N6R3EU",
             "req_01kaq0j5m8x2v9c4t7b1n6r3ed",
             "8c3e",
             &"7".repeat(32),
             &"-".repeat(36),
         ] {
-            assert!(!is_machine_made(id), "{id}");
+            assert!(!is_machine_made(id, today()), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_ulid_was_made_between_then_and_now() {
+        for (id, is_one) in [
+            ("01A7X7QQ000000000000000ABC", true),
+            ("01A7X7QPZZ0000000000000ABC", false),
+            // A day from now, to the millisecond.
+            ("01M8J9KY000000000000000ABC", true),
+            ("01M8J9KY010000000000000ABC", false),
+        ] {
+            assert_eq!(is_ulid(id, today().unwrap()), is_one, "{id} {:?}", ulid_time_ms(id));
         }
     }
 

@@ -298,7 +298,8 @@ pub(super) struct PaymentView<'a> {
     /// Where the payer's browser goes at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_url: Option<&'a str>,
-    /// What the site has to do next for the payer.
+    /// What the site has to do next for the payer. `three_ds` is, like `payer`, shown to few: it holds data of the payer and links
+    /// with which the payment can be ended; others see by `status: awaiting_authentication` that the payer is at the bank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_action: Option<NextActionView<'a>>,
     /// The card of the transaction that counts, else of the last attempt.

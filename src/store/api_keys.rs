@@ -77,6 +77,19 @@ pub fn find(tx: &mut Tx<'_>, id: &ApiKeyId) -> Result<Option<ApiKey>> {
     row.map(from_row).transpose()
 }
 
+/// Whether none of the keys of a line works any more at `now`: each of them was revoked or is over. Nothing is known of a line
+/// that is not here.
+pub fn line_has_ended(tx: &mut Tx<'_>, line: &ApiKeyId, now: Timestamp) -> Result<bool> {
+    let keys: Vec<(Option<NaiveDateTime>, Option<NaiveDateTime>)> = api_keys::table
+        .filter(api_keys::id.eq(line.as_str()).or(api_keys::lineage.eq(line.as_str())))
+        .select((api_keys::revoked_at, api_keys::expires_at))
+        .load(tx.db)?;
+    let works = |revoked: &Option<NaiveDateTime>, end: &Option<NaiveDateTime>| {
+        revoked.is_none() && end.is_none_or(|end| now < moment(end))
+    };
+    Ok(!keys.is_empty() && !keys.iter().any(|(revoked, end)| works(revoked, end)))
+}
+
 /// Every key, oldest first.
 pub fn list(tx: &mut Tx<'_>) -> Result<Vec<ApiKey>> {
     let rows = api_keys::table.order(api_keys::id.asc()).select(Row::as_select()).load(tx.db)?;

@@ -27,6 +27,7 @@ pub mod refunds;
 pub mod rotation;
 pub mod schema;
 pub mod sealed;
+pub mod sealed_keys;
 pub mod seals;
 #[cfg(feature = "sandbox")]
 mod stepped;

@@ -67,7 +67,7 @@ impl Payer {
             (Some(id), Some(wrapped)) => Seal::Key(
                 vault
                     .open_data_key(&key_context(id), wrapped)
-                    .map_err(|error| Error::internal(format!("payer_keys.wrapped_key of {id}: {error}")))?,
+                    .map_err(|error| Error::KeyMissing(format!("payer_keys.wrapped_key of {id}: {error}")))?,
             ),
         };
         Ok(Payer { key_id, seal })
@@ -132,6 +132,14 @@ pub(super) fn with_key(tx: &mut Tx<'_>, key_id: Option<String>) -> Result<Payer>
 pub(super) fn wrapped_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<Vec<u8>>> {
     let found = payer_keys::table.find(id).select(payer_keys::wrapped_key).get_result(tx.db).optional()?;
     Ok(found.flatten())
+}
+
+/// Whether a key as it is kept opens, and with it its account, which is found by this hash.
+pub(super) fn opens(vault: &Vault, id: &str, wrapped: &[u8], account: Option<(&[u8], &str)>) -> bool {
+    let Ok(key) = vault.open_data_key(&key_context(id), wrapped) else { return false };
+    let Some((sealed, hash)) = account else { return true };
+    let account = key.open(&account_context(id), sealed).ok().and_then(|plain| String::from_utf8(plain).ok());
+    account.is_some_and(|account| account_hashes(vault, &account).iter().any(|known| known == hash))
 }
 
 /// Keeps the payer of a payment that was just read, for as long as the transaction lasts.

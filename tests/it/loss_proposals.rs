@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 use crate::forged_rows::put_in_a_loss;
 use crate::support::{Engine, Operator, Reply, Sql, TestApp, program, set, with_quiet_runs};
 
-crate::on_both!(a_proposal_ends_with_its_key, a_proposal_ends_in_time, words_of_an_open_proposal_end);
+crate::on_both!(
+    a_proposal_ends_with_its_key,
+    a_proposal_stays_with_the_successor_of_its_key,
+    a_proposal_ends_in_time,
+    words_of_an_open_proposal_end,
+);
 
 /// With a loss of no payment, and two operators.
 async fn with_a_loss(engine: Engine) -> (TestApp, String, [Operator; 2]) {
@@ -14,6 +19,14 @@ async fn with_a_loss(engine: Engine) -> (TestApp, String, [Operator; 2]) {
     let id = put_in_a_loss(&mut Sql::open(&app.database.url));
     let operators = [Operator::with_all(&app).await, Operator::with_all(&app).await];
     (app, format!("/v1/discrepancies/{id}"), operators)
+}
+
+fn keys(app: &TestApp, arguments: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program(folder.path(), &[&["keys"], arguments].concat());
+    set(&mut command, "database.url", &app.database.url);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 async fn close(app: &TestApp, path: &str, by: &Operator, reason: &str) -> Reply {
@@ -33,10 +46,7 @@ async fn acts(app: &TestApp) -> Vec<String> {
 async fn a_proposal_ends_with_its_key(engine: Engine) {
     let (app, path, [one, other]) = with_a_loss(engine).await;
     close(&app, &path, &one, "by one who left").await.expect(202);
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = program(folder.path(), &["keys", "revoke", &one.id]);
-    set(&mut command, "database.url", &app.database.url);
-    assert!(command.output().unwrap().status.success());
+    keys(&app, &["revoke", &one.id]);
     let proposed = close(&app, &path, &other, "by one who stayed").await.expect(202);
     assert_eq!((proposed.text("/proposed/by"), proposed.text("/proposed/reason")), (&*other.id, "by one who stayed"));
     close(&app, &path, &other, "once more").await.expect_problem(409, "second_operator_required");
@@ -51,6 +61,15 @@ async fn a_proposal_ends_with_its_key(engine: Engine) {
             format!("discrepancy.closed {}", third.id),
         ]
     );
+    app.stop().await;
+}
+
+async fn a_proposal_stays_with_the_successor_of_its_key(engine: Engine) {
+    let (app, path, [one, other]) = with_a_loss(engine).await;
+    close(&app, &path, &one, "first").await.expect(202);
+    keys(&app, &["rotate", &one.id, "--overlap", "1h"]);
+    app.advance(7_200);
+    assert_eq!(close(&app, &path, &other, "seen").await.expect(200).text("/closing/reason"), "first\nseen");
     app.stop().await;
 }
 

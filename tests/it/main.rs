@@ -67,6 +67,7 @@ mod reserve_bank;
 mod restore;
 mod rotated_keys;
 mod schema;
+mod second_role;
 mod secrecy;
 #[cfg(feature = "sandbox")]
 mod simulation;
@@ -81,3 +82,4 @@ mod two_stage;
 mod whose_money;
 mod widget;
 mod words_from_outside;
+mod wrong_encryption_key;

@@ -17,6 +17,7 @@ crate::on_both!(
     uses_are_noted_once_a_minute,
     revoked_and_expired_keys_can_be_succeeded,
     a_key_and_its_successor_are_not_two_operators,
+    an_approval_lapses_with_the_keys_of_who_asked,
 );
 
 const DAY_S: u32 = 86_400;
@@ -274,5 +275,33 @@ async fn a_key_and_its_successor_are_not_two_operators(engine: Engine) {
     let repeat = heir.decide_as(&app, &asked, "approve", "yes-1").await.expect(200);
     assert_eq!((repeat.header("idempotent-replayed"), &repeat.bytes), ("true", &approved.bytes));
     assert_eq!(app.refunds(), 1);
+    app.finish().await;
+}
+
+/// Whoever lost the key moves no money through another operator's.
+async fn an_approval_lapses_with_the_keys_of_who_asked(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
+    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let asked = one.ask_refund(&app, payment.id(), "1000.00").await.expect(201);
+    let again = one.ask_refund(&app, payment.id(), "2000.00").await.expect(201);
+
+    // A successor is the same caller, also when the first key is over.
+    let successor = Operator::of(rotate(&app, &one.key, "1h"));
+    app.advance(7_200);
+    let shown = app.approval(asked.id()).await;
+    assert_eq!((shown.text("/state"), shown.json.get("lapsed")), ("pending", None));
+    other.decide(&app, &asked, "approve").await.expect(200);
+    assert_eq!(app.refunds(), 1);
+
+    keys(&app, &["revoke", &successor.id]).unwrap();
+    let shown = app.approval(again.id()).await;
+    assert_eq!((shown.text("/state"), &shown.json["lapsed"]), ("pending", &Value::Bool(true)));
+    let refused = other.decide(&app, &again, "approve").await;
+    refused.expect_problem(409, "invalid_state");
+    assert!(refused.text("/detail").contains("was revoked or has expired"), "{}", refused.json);
+    assert_eq!(app.refunds(), 1);
+    let rejected = other.decide(&app, &again, "reject").await.expect(200);
+    assert_eq!((rejected.text("/state"), rejected.json.get("lapsed")), ("rejected", None));
     app.finish().await;
 }

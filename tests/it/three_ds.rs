@@ -1,15 +1,17 @@
 //! 3-D Secure: by the payer's browser and from the backend.
 
 use cloudpayments_sandbox::ApiFaultKind;
+use kmic_payments::domain::scope::Scope;
 use serde_json::json;
 
 use crate::support::{
-    APPROVED, Body, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, Engine, Form, Reply, TestApp, card, expect_sums, form_of,
-    transaction_id, with,
+    APPROVED, Body, CARD_THREE_DS, CARD_THREE_DS_NO_FUNDS, Engine, Form, Reply, Sql, TestApp, card, expect_sums,
+    form_of, transaction_id, with,
 };
 
 crate::on_both!(
     the_browser_goes_to_the_bank_and_back,
+    the_step_at_the_bank_is_shown_to_few,
     the_backend_finishes_with_md_and_pa_res,
     a_failed_authentication_is_declined,
     a_payer_without_an_address_reads_what_became_of_it,
@@ -71,6 +73,40 @@ async fn the_browser_goes_to_the_bank_and_back(engine: Engine) {
     assert_eq!(app.events(payment.id()).await, ["payment.paid"]);
     let again = open(&app, payment.text("/next_action/redirect_url")).await;
     expect_sent_on(&again, &payment, "paid");
+    app.finish().await;
+}
+
+/// Whoever has its link can end the payment, and it tells of the payer.
+async fn the_step_at_the_bank_is_shown_to_few(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let order = card("D-1", CARD_THREE_DS);
+    let payment = app.post_as("/v1/payments", "the-charge", order.clone()).await.expect(201);
+    let path = format!("/v1/payments/{}", payment.id());
+    let step = &payment.json["next_action"];
+    let told = ["acs_url", "pa_req", "redirect_url", "term_url"].map(|name| step[name].as_str().unwrap().to_owned());
+
+    let reader = app.new_key(&[Scope::PaymentsRead, Scope::PaymentsWrite, Scope::OpsWrite]).await;
+    let reader = format!("Bearer {reader}");
+    for (method, path) in [("GET", &path), ("GET", &"/v1/payments".to_owned()), ("POST", &format!("{path}/sync"))] {
+        let shown = app.call_as(method, path, Some(&reader)).await.expect(200).page();
+        assert!(shown.contains("awaiting_authentication"), "{shown}");
+        assert!(!shown.contains("next_action") && !told.iter().any(|value| shown.contains(value)), "{shown}");
+    }
+    // The site polls, or repeats its request.
+    assert_eq!(&app.get(&path).await.expect(200).json["next_action"], step);
+    let repeat = app.post_as("/v1/payments", "the-charge", order).await.expect(201);
+    assert_eq!((repeat.header("idempotent-replayed"), &repeat.json["next_action"]), ("true", step));
+
+    let mut sql = Sql::open(&app.database.url);
+    let readings = "SELECT count(*) AS value FROM personal_data_access WHERE action = 'payment'";
+    assert_eq!(sql.number(readings), 0);
+    let officer = app.new_key(&[Scope::PaymentsRead, Scope::PersonalDataWrite]).await;
+    let shown = app.call_as("GET", &path, Some(&format!("Bearer {officer}"))).await.expect(200);
+    assert_eq!((&shown.json["next_action"], sql.number(readings)), (step, 1));
+
+    let back = app.submit(&app.at_bank(&payment, "pass").await).await.expect(200).page();
+    assert!(back.contains("Платёж"), "{back}");
+    assert_eq!(app.payment(payment.id()).await.text("/status"), "paid");
     app.finish().await;
 }
 

@@ -132,6 +132,27 @@ fn finds_them_in_digits_in_every_dress() {
 }
 
 #[test]
+fn finds_them_as_programs_write_large_numbers() {
+    for written in ["4.111111111111111E+15", "4,111111111111111e15", "0.4111111111111111E16", "411111111111111.1E+01"] {
+        expect_found(written);
+        expect_found(&format!("card {written}, thanks"));
+        expect_found(&format!("a%20{}", written.replace('+', "%2B")));
+        assert!(!without_card_numbers(written).contains("111"), "{written}");
+    }
+    // The zero at the end is left out.
+    expect_found("total 4.1111111111128E+14");
+    for other in [
+        "4.111111111111112E+15",
+        "4.111111111111111E-15",
+        "1.111111111111111E+15",
+        "flat 42e14, house 1",
+        "9.4e12f0a4e13b8",
+    ] {
+        assert!(!contains_card_number(other), "{other}");
+    }
+}
+
+#[test]
 fn finds_them_in_unusual_groups() {
     let (visa, amex, maestro) = (number("4", 16, 1), number("37", 15, 1), number("67", 19, 1));
     for (digits, lengths) in [

@@ -164,6 +164,19 @@ impl TestApp {
         TestApp { running, settings, ..self }
     }
 
+    /// With these settings the service does not start: why. It is started with its own again.
+    pub async fn refused_restart(self, adjust: impl Fn(Raw) -> Raw) -> (String, TestApp) {
+        self.running.stop().await;
+        let other = checked(adjust(settings(&self.url, &self.database, &self.sandbox)));
+        let world = World { clock: self.clock.clone(), ids: Arc::new(SystemIds), workers: false };
+        let why = match Running::start(&other, world).await {
+            Ok(_) => panic!("it starts"),
+            Err(error) => format!("{error:?}"),
+        };
+        let running = run(&self.settings, &self.clock).await;
+        (why, TestApp { running, ..self })
+    }
+
     /// The secret of a new key.
     pub async fn new_key(&self, scopes: &[Scope]) -> String {
         let new = create_api_key("test", scopes.to_vec(), self.clock.now(), None, &SystemIds);
