@@ -283,7 +283,7 @@ fn request_id_parameter() -> Parameter {
     parameter.description =
         Some("Your id of the request, 1 to 64 of A-Z a-z 0-9 . _ -, without a card number, and not more than ten digits without a letter, which may be somebody's number; \
             ours is made otherwise. It is answered back. Our log and the history keep it only if it is a UUID (8-4-4-4-12 hexadecimal digits), a ULID of a time \
-            between 2016 and now, 32 hexadecimal digits, or a W3C `traceparent`, with a letter in it and no more than nine digits in a row, dashes left out; every other id could hold a name, so \
+            between 2016 and now, 32 hexadecimal digits, or a W3C `traceparent`, with a letter in it and no more than ten digits in a row, or eleven with dashes left out; every other id could hold a name, so \
             they have an id of ours in its place, which a problem document names as `request_id`.".to_owned());
     parameter.schema = Some(
         ObjectBuilder::new().schema_type(Type::String).max_length(Some(super::request_ids::MAX_REQUEST_ID)).into(),

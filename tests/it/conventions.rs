@@ -263,7 +263,7 @@ async fn the_history_holds_no_name_that_a_caller_chose(engine: Engine) {
         "77019381746a00000000000000000000",
         "00000000-0000-0000-000a-077019381746",
         "7AKHMETEVA0ZHANNA077770155",
-        "0f8fad5b-d9cb-469f-a165-ab7015559911",
+        "0f8fad5b-d9cb-469f-a165-a77015559911",
         "96010130-0123-4abc-8def-abcdefabcdef",
     ];
     let sent = kept.map(|id| (id, true)).into_iter().chain(dropped.map(|id| (id, false)));
