@@ -36,7 +36,7 @@ async fn close(app: &TestApp, path: &str, by: &Operator, reason: &str) -> Reply 
 
 /// `type actor` of what was done to discrepancies.
 async fn acts(app: &TestApp) -> Vec<String> {
-    let events = app.get("/v1/events?limit=100").await.expect(200);
+    let events = app.all_events().await;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let told =
         events.json["data"].as_array().unwrap().iter().map(|event| (text(&event["type"]), text(&event["actor"])));
