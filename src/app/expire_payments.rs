@@ -5,7 +5,7 @@ use super::capture_payment::is_paying;
 use super::record::Note;
 use super::resolve::Ours;
 use crate::cloudpayments::Outcome;
-use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
+use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::id::PaymentId;
 use crate::domain::payment::Payment;
 use crate::domain::state::{CauseType, Status};
@@ -49,12 +49,10 @@ impl App {
     /// Whether it ended.
     async fn expire(&self, payment: &Payment) -> Result<bool> {
         let Some(facts) = self.last_look(payment).await? else { return Ok(false) };
-        // Money of another sum has called a person, and one that was looked at no longer waits for it.
-        let may_pay = |fact: &Fact| {
-            matches!(fact.status, TransactionStatus::Authorized | TransactionStatus::Completed)
-                && fact.amount.is_none_or(|told| told == payment.amount)
-        };
-        let money_may_move = facts.iter().any(may_pay);
+        // Money of another sum calls a person; a payment that was looked at no longer waits for it.
+        let wanted = payment.clone();
+        let ours = self.parts.store.read(move |tx| Ours::of(tx, &wanted)).await?;
+        let money_may_move = facts.iter().any(|fact| ours.pays(fact));
         for fact in facts {
             self.book_lookup(&payment.id, WORKER, fact).await?;
         }
@@ -83,7 +81,7 @@ impl App {
             }
         }
         let latest = match self.parts.provider.find(&payment.invoice_id).await {
-            Outcome::Answered(Some(fact)) if !ours.is(&fact) || fact.status < TransactionStatus::Authorized => {
+            Outcome::Answered(Some(fact)) if !ours.is(&fact) || !ours.pays(&fact) => {
                 // The bill shows its latest attempt only: money of this payment may stand behind it.
                 let is_payment = |fact: &Fact| fact.kind == TransactionKind::Payment && ours.is(fact);
                 match self.search_register(&ours, payment.created_at, self.now(), is_payment).await {
@@ -105,6 +103,7 @@ impl App {
             let payment = payments::hold(tx, &id)?;
             if matches!(payment.status, Status::AwaitingPayer | Status::AwaitingAuthentication)
                 && payment.expires_at <= recorder.at
+                && payment.attention.is_none()
                 && !is_paying(tx, &payment, recorder.at)?
             {
                 recorder.settle(tx, payment, Note { rest_in: Some(Status::Expired), ..Note::default() })?;

@@ -442,7 +442,12 @@ fn changed(before: &Payment, next: &Payment) -> bool {
 
 /// Evidence that has not called a person before does so now.
 fn call_a_person<'a>(next: &mut Payment, found: impl Iterator<Item = &'a Attention> + Clone) {
-    let is_fresh = |attention: &&Attention| !next.attention_raised.contains(&attention.mark());
+    // Older marks of a second payment do not say to which one it is the second.
+    let is_known = |mark: &str| next.attention_raised.iter().any(|raised| raised == mark);
+    let is_fresh = |attention: &&Attention| {
+        let mark = attention.mark();
+        !is_known(&mark) && !mark.rsplit_once('/').is_some_and(|(older, _)| is_known(older))
+    };
     let foremost =
         found.clone().find(|attention| is_fresh(attention) || next.attention.as_deref() == Some(attention.code));
     let mut fresh: Vec<&Attention> = found.filter(is_fresh).collect();

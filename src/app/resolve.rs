@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::cloudpayments::{Notification, NotificationFact, Unreadable};
-use crate::domain::evidence::Fact;
+use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CLOCKS_DIFFER_S, Payment};
@@ -144,6 +144,7 @@ pub(super) fn is_lost(tx: &mut Tx<'_>, payment_id: Option<&str>, refund_id: Opti
 /// Which records of the register belong to a payment: what [`payment_of`] would say of each, without asking for each.
 pub(super) struct Ours {
     id: PaymentId,
+    amount: Money,
     invoice_id: String,
     /// All payments of the bill.
     of_bill: Vec<Payment>,
@@ -157,7 +158,13 @@ impl Ours {
         let of_bill = payments::of_invoice(tx, &payment.invoice_id)?;
         let others: Vec<&PaymentId> = of_bill.iter().map(|other| &other.id).filter(|id| **id != payment.id).collect();
         let of_others = transactions::numbers_of(tx, &others)?;
-        Ok(Ours { id: payment.id.clone(), invoice_id: payment.invoice_id.clone(), of_bill, of_others })
+        Ok(Ours {
+            id: payment.id.clone(),
+            amount: payment.amount,
+            invoice_id: payment.invoice_id.clone(),
+            of_bill,
+            of_others,
+        })
     }
 
     /// Whether a record names the payment or, where the window was given no name to send along, only its bill.
@@ -179,6 +186,19 @@ impl Ours {
     pub(super) fn is_named_by(&self, fact: &Fact) -> bool {
         fact.payment_id.as_deref() == Some(self.id.as_str())
             && fact.invoice_id.as_deref().is_none_or(|bill| bill == self.invoice_id)
+    }
+
+    /// Whether a record tells of money that pays what was asked for.
+    pub(super) fn pays(&self, fact: &Fact) -> bool {
+        fact.kind == TransactionKind::Payment
+            && matches!(fact.status, TransactionStatus::Authorized | TransactionStatus::Completed)
+            && fact.amount.is_none_or(|told| told == self.amount)
+    }
+
+    /// Whether a record names the payment for another bill: the name may have been forged in a payer's browser, or the bill
+    /// may be written differently at the provider. Beside it nothing is proven.
+    pub(super) fn is_doubtful(&self, fact: &Fact) -> bool {
+        fact.payment_id.as_deref() == Some(self.id.as_str()) && !self.is_named_by(fact)
     }
 
     /// Whether an item that is no fact may belong to the payment: beside it nothing is proven. What the terminal has under

@@ -432,7 +432,7 @@ impl App {
         self.parts.settings.provider_works_s
     }
 
-    /// The strongest matching transaction in the register from shortly before `since` to `until` by our clock: no longer than it
+    /// The matching transaction that pays what was asked for, else the strongest, in the register from shortly before `since` to `until` by our clock: no longer than it
     /// has to be, for a busy site has thousands of transactions in an hour. `None` when the register could not be read to its
     /// end: then nothing is proven.
     pub(super) async fn search_register(
@@ -448,17 +448,22 @@ impl App {
         let mut unreadable = 0;
         for number in 1..=MAX_PAGES {
             let Outcome::Answered(page) = self.parts.provider.list(from, until, number).await else { return None };
-            let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| fact.status > known.status);
-            if let Some(fact) =
-                page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(|fact| fact.status).filter(stronger)
+            let strength = |fact: &Fact| (ours.pays(fact), fact.status);
+            unreadable += page.facts.iter().filter(|fact| ours.is_doubtful(fact)).count();
+            let stronger = |fact: &Fact| best.as_ref().is_none_or(|known| strength(fact) > strength(known));
+            if let Some(fact) = page.facts.into_iter().filter(|fact| wanted(fact)).max_by_key(strength).filter(stronger)
             {
                 best = Some(fact);
             }
             unreadable += page.unreadable.iter().filter(|item| ours.may_be(item)).count();
             if page.last {
                 // Money that is seen is proof by itself. What cannot be read may be money, too: beside it neither a refusal
-                // nor nothing at all proves anything.
-                let money = best.as_ref().is_some_and(|fact| fact.status >= TransactionStatus::Authorized);
+                // nor money of another sum nor nothing at all proves anything.
+                let money = best.as_ref().is_some_and(|fact| {
+                    let is_refund = fact.kind == TransactionKind::Refund;
+                    fact.status >= TransactionStatus::Authorized
+                        && (is_refund || ours.pays(fact) || ours.is_named_by(fact))
+                });
                 return (money || unreadable == 0).then_some(best);
             }
         }

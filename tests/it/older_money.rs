@@ -4,7 +4,7 @@
 use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Body, Engine, Reply, TestApp, card, expect_sums, widget, with, with_quiet_runs};
+use crate::support::{APPROVED, Body, Engine, Reply, TestApp, card, expect_sums, order, widget, with, with_quiet_runs};
 
 crate::on_both!(
     the_release_of_an_older_hold_does_not_end_a_lost_charge,
@@ -16,6 +16,9 @@ crate::on_both!(
     a_refund_of_money_that_is_not_ours_is_not_booked,
     a_release_that_names_us_is_proven_by_the_register,
     a_payment_expires_beside_money_that_a_person_has_looked_at,
+    money_of_another_sum_that_is_met_at_the_end_calls_a_person,
+    money_of_another_sum_hides_no_payment,
+    a_record_that_names_us_for_another_bill_proves_nothing,
 );
 
 const CHARGE: &str = "/payments/cards/charge";
@@ -174,17 +177,72 @@ async fn a_release_that_names_us_is_proven_by_the_register(engine: Engine) {
     app.finish().await;
 }
 
+fn part_of_the_bill() -> Body {
+    json!({ "amount": "40.00", "currency": "KZT", "invoice_id": "W-1", "card": APPROVED })
+}
+
+/// Paid while somebody else answers Checks and hears what happened.
+async fn paid_unseen(app: &TestApp, orders: &[Body]) {
+    app.let_others_answer().await;
+    for order in orders {
+        app.pay(order.clone()).await;
+    }
+    app.answer_ourselves();
+}
+
+async fn end(app: &TestApp) {
+    app.advance(4 * 86_400);
+    app.running.app.expire_step().await.unwrap();
+}
+
 async fn a_payment_expires_beside_money_that_a_person_has_looked_at(engine: Engine) {
     let app = TestApp::start(engine).await;
     let window = app.create(widget("W-1")).await.expect(201);
-    // We would refuse the Check.
-    app.let_others_answer().await;
-    let theirs = app.pay(json!({ "amount": "40.00", "currency": "KZT", "invoice_id": "W-1", "card": APPROVED })).await;
-    app.answer_ourselves();
-    assert_eq!(app.sync(window.id()).await.text("/attention"), "amount_mismatch", "{}", theirs.json);
+    paid_unseen(&app, &[part_of_the_bill()]).await;
+    assert_eq!(app.sync(window.id()).await.text("/attention"), "amount_mismatch");
     app.act(window.id(), "attention/resolve", json!({ "reason": "paid by somebody else" })).await.expect(200);
-    app.advance(4 * 86_400);
-    app.running.app.expire_step().await.unwrap();
+    end(&app).await;
     expect_seen(&app, &window, "expired", "proven").await;
+    app.stop().await;
+}
+
+async fn money_of_another_sum_that_is_met_at_the_end_calls_a_person(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let window = app.create(widget("W-1")).await.expect(201);
+    paid_unseen(&app, &[part_of_the_bill()]).await;
+    end(&app).await;
+    expect_seen(&app, &window, "awaiting_payer", "proven").await;
+    assert_eq!(app.payment(window.id()).await.text("/attention"), "amount_mismatch");
+    app.stop().await;
+}
+
+/// The bill shows its latest payment only.
+async fn money_of_another_sum_hides_no_payment(engine: Engine) {
+    for data in [None, Some(Value::Null)] {
+        let app = TestApp::start(engine).await;
+        let window = app.create(widget("W-1")).await.expect(201);
+        let whole = order(&window, APPROVED);
+        let whole = data.map_or(whole.clone(), |nothing| with(whole, "data", nothing));
+        paid_unseen(&app, &[whole, part_of_the_bill()]).await;
+        end(&app).await;
+        expect_seen(&app, &window, "paid", "proven").await;
+        app.stop().await;
+    }
+}
+
+/// The provider may write the bill in its own way, and a payer can write our name into another one.
+async fn a_record_that_names_us_for_another_bill_proves_nothing(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let lost = lost_charge(&app, card("W-1", APPROVED), ApiFaultKind::DropAfter).await;
+    let name = json!({ "payment_id": lost.id() }).to_string();
+    let other = with(record(12_500, "Completed", AFTER), "InvoiceId", json!("W-01"));
+    let other = with(other, "JsonData", json!(name));
+    app.advance(OVER_S);
+    app.break_answer(FIND, answer(&Value::Null));
+    app.break_answer(LIST, answer(&json!([other])));
+    app.running.app.settle_step().await.unwrap();
+    expect_seen(&app, &lost, "processing", "undetermined").await;
+    settle(&app, 600).await;
+    expect_seen(&app, &lost, "paid", "proven").await;
     app.stop().await;
 }
