@@ -13,7 +13,8 @@ const REMEMBERED: usize = 100;
 const ADVICE: &str = "is sealed with an encryption key that is neither privacy.encryption_key nor one of privacy.previous_keys: put the \
     key that it was sealed with into privacy.previous_keys (or back into privacy.encryption_key, if that was changed by mistake), then \
     run `kmic-payments keys rotate-encryption` until it says that everything is under the current key, and only then empty \
-    privacy.previous_keys; if all keys are right, the row was changed: put it back from a copy of the database";
+    privacy.previous_keys; if all keys are right, the row was changed: put it back from a copy of the database; as a \
+    last resort, where neither the key nor such a copy is left, `kmic-payments keys give-up` destroys the key and erases its payer";
 
 /// What is known of the keys of payers.
 #[derive(Default)]
