@@ -40,7 +40,8 @@ pub async fn refuse_foreign_keys(store: &Store) -> Result<()> {
 }
 
 impl App {
-    /// The keys of payers that do not open. The first time all are looked at, later those that came since.
+    /// The keys of payers that do not open. The first time all are looked at, later those that came since, and all once more when
+    /// some of those that are looked at each time do not open.
     ///
     /// # Errors
     /// Only of the database.
@@ -49,6 +50,11 @@ impl App {
         let before = known.closed.clone();
         if !before.is_empty() {
             known.closed = self.parts.store.read(move |tx| sealed_keys::still_closed(tx, &before)).await?;
+        }
+        let at_places = self.parts.store.read(sealed_keys::closed_at_places).await?;
+        if known.closed.len() < REMEMBERED && at_places.is_some_and(|id| !known.closed.contains(&id)) {
+            // Keys that opened when they were looked at were wrapped anew meanwhile, under a key that is not ours.
+            *known = Known::default();
         }
         while known.closed.len() < REMEMBERED {
             let after = known.up_to.clone();

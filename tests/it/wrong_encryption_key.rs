@@ -14,6 +14,7 @@ crate::on_both!(
     a_rotation_that_was_broken_off_is_noticed_at_start,
     nothing_is_said_of_accounts_while_a_key_does_not_open,
     a_lost_key_is_given_up,
+    a_rotation_behind_a_running_service_is_noticed,
 );
 
 const OTHER_KEY: &str = "T1RIRVJvdGhlck9USEVSb3RoZXJPVEhFUm90aGVyMDE=";
@@ -185,5 +186,24 @@ async fn a_lost_key_is_given_up(engine: Engine) {
     assert_eq!(app.refund(lost.id(), "100.00").await.expect(201).text("/status"), "succeeded");
     assert_eq!(erase(&app, "other").await.expect(200).json["erased"], true);
     assert_eq!(erase(&app, "nobody").await.expect(200).json["erased"], false);
+    app.finish().await;
+}
+
+async fn a_rotation_behind_a_running_service_is_noticed(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    pay(&app, "KM-1", "first").await;
+    pay(&app, "KM-2", "second").await;
+    // All keys were looked at, and opened.
+    assert_eq!(erase(&app, "nobody").await.expect(200).json["erased"], false);
+    changed(&rotate(&app, NEW_KEY, ENCRYPTION_KEY));
+    for account in ["first", "nobody"] {
+        erase(&app, account).await.expect_problem(503, "encryption_key_missing");
+        let search = app.get(&format!("/v1/payments?account_id={account}")).await;
+        search.expect_problem(503, "encryption_key_missing");
+    }
+    let app = app.restart_with(with_new_key).await;
+    for account in ["first", "second"] {
+        assert_eq!(erase(&app, account).await.expect(200).json["erased"], true, "{account}");
+    }
     app.finish().await;
 }
