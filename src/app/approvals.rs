@@ -86,7 +86,7 @@ impl App {
             }
             let (payment, waiting) = end_expired(tx, &at_end, payment)?;
             let subject = subject_of(tx, &payment, &new.subject, works_s, at)?;
-            refuse_one_more(&waiting, &subject)?;
+            refuse_one_more(tx, &waiting, &subject, at)?;
             let approval = Approval {
                 id: id.clone(),
                 payment_id: payment_id.clone(),
@@ -247,7 +247,7 @@ fn subject_of(tx: &mut Tx<'_>, payment: &Payment, new: &NewSubject, works_s: i64
     }
 }
 
-fn refuse_one_more(waiting: &[Approval], subject: &Subject) -> Result<()> {
+fn refuse_one_more(tx: &mut Tx<'_>, waiting: &[Approval], subject: &Subject, now: Timestamp) -> Result<()> {
     if waiting.len() >= MAX_PENDING {
         return Err(Error::conflict(
             Conflict::InvalidState,
@@ -256,13 +256,12 @@ fn refuse_one_more(waiting: &[Approval], subject: &Subject) -> Result<()> {
     }
     let Subject::Correction { operation_id, .. } = subject else { return Ok(()) };
     let same = |other: &&Approval| matches!(&other.subject, Subject::Correction { operation_id: one, .. } if one == operation_id);
-    match waiting.iter().find(same) {
-        Some(other) => Err(Error::conflict(
-            Conflict::InvalidState,
-            format!("{} asks for this correction already; let another operator decide about it", other.id),
-        )),
-        None => Ok(()),
-    }
+    let Some(other) = waiting.iter().find(same) else { return Ok(()) };
+    let advice = match api_keys::line_has_ended(tx, &other.requested_by.line, now)? {
+        true => "but has lapsed with the API key that asked for it: reject it, then request this one again",
+        false => "let another operator decide about it",
+    };
+    Err(Error::conflict(Conflict::InvalidState, format!("{} asks for this correction already; {advice}", other.id)))
 }
 
 /// An approval that may be carried out. It lapses with the keys of who asked: whoever lost them moves no money through another.

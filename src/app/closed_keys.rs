@@ -13,7 +13,8 @@ const REMEMBERED: usize = 100;
 const ADVICE: &str = "is sealed with an encryption key that is neither privacy.encryption_key nor one of privacy.previous_keys: put the \
     key that it was sealed with into privacy.previous_keys (or back into privacy.encryption_key, if that was changed by mistake), then \
     run `kmic-payments keys rotate-encryption` until it says that everything is under the current key, and only then empty \
-    privacy.previous_keys; if all keys are right, the row was changed: put it back from a copy of the database";
+    privacy.previous_keys; if all keys are right, the row was changed: put it back from a copy of the database; as a \
+    last resort, where neither the key nor such a copy is left, `kmic-payments keys give-up` destroys the key and erases its payer";
 
 /// What is known of the keys of payers.
 #[derive(Default)]
@@ -39,7 +40,8 @@ pub async fn refuse_foreign_keys(store: &Store) -> Result<()> {
 }
 
 impl App {
-    /// The keys of payers that do not open. The first time all are looked at, later those that came since.
+    /// The keys of payers that do not open. The first time all are looked at, later those that came since, and all once more when
+    /// some of those that are looked at each time do not open.
     ///
     /// # Errors
     /// Only of the database.
@@ -48,6 +50,11 @@ impl App {
         let before = known.closed.clone();
         if !before.is_empty() {
             known.closed = self.parts.store.read(move |tx| sealed_keys::still_closed(tx, &before)).await?;
+        }
+        let at_places = self.parts.store.read(sealed_keys::closed_at_places).await?;
+        if known.closed.len() < REMEMBERED && at_places.is_some_and(|id| !known.closed.contains(&id)) {
+            // Keys that opened when they were looked at were wrapped anew meanwhile, under a key that is not ours.
+            *known = Known::default();
         }
         while known.closed.len() < REMEMBERED {
             let after = known.up_to.clone();

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::domain::id::{AccessId, ErasureId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::error::{Conflict, Error, Result};
-use crate::store::personal_data::PayerOf;
+use crate::store::personal_data::{ErasedBy, PayerOf};
 use crate::store::{Lane, Tx, discrepancies, idempotency, notifications, operations, payments, personal_data, refunds};
 
 /// Payments from which an erased payer is removed in one transaction.
@@ -54,7 +54,7 @@ impl App {
                 refuse_closed(&closed.iter().filter(|id| !payers.contains(id)).cloned().collect::<Vec<_>>())?;
                 refuse_while_needed(tx, &whose, &payers)?;
                 let empty = Erasure { id: id.clone(), at: now, payers: 0, payments: 0, notifications: 0 };
-                let erasure = personal_data::erase(tx, &payers, Some(&keyed.caller), empty)?;
+                let erasure = personal_data::erase(tx, &payers, ErasedBy::Caller(&keyed.caller), empty)?;
                 let stored = present.erasure(&erasure);
                 idempotency::finish(tx, &keyed.caller, &keyed.idempotency, None, &stored)?;
                 if matches!(whose, Whose::Account(_)) {

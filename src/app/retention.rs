@@ -6,6 +6,7 @@ use super::{App, Erasure};
 use crate::clock::Timestamp;
 use crate::domain::id::ErasureId;
 use crate::error::Result;
+use crate::store::personal_data::ErasedBy;
 use crate::store::{Lane, discrepancies, idempotency, notifications, personal_data};
 
 const STEP_LIMIT: i64 = 500;
@@ -93,7 +94,7 @@ impl App {
                 // Somebody may have paid since.
                 let idle = personal_data::still_idle(tx, before, &found)?;
                 let empty = Erasure { id: id.clone(), at: now, payers: 0, payments: 0, notifications: 0 };
-                personal_data::erase(tx, &idle, None, empty).map(drop)
+                personal_data::erase(tx, &idle, ErasedBy::Retention, empty).map(drop)
             })
             .await?;
         Ok(count)

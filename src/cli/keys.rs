@@ -68,6 +68,21 @@ pub(super) enum KeysCommand {
     /// First give the service the new key, with the old one in privacy.previous_keys, and restart it; then run this beside
     /// it, with the same settings. It works in short steps, may be broken off and is run again.
     RotateEncryption,
+    /// The last resort where the key of a payer is lost: destroys it, and the payer counts as erased.
+    ///
+    /// Works while the service does not start because of it. Refuses a key that opens with privacy.encryption_key or one of
+    /// privacy.previous_keys. Without an id it lists the keys that open with none.
+    GiveUp {
+        /// pay_… or ntf_…, as the refusal to start names it.
+        id: Option<String>,
+        /// Destroys it. Without this it is only shown what lies under it.
+        #[arg(long, requires = "id")]
+        confirm: bool,
+        /// Says that the encryption key itself is lost. Without this a key is destroyed only while another one opens: a wrong
+        /// privacy.encryption_key looks the same.
+        #[arg(long, requires = "confirm")]
+        none_opens: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -118,6 +133,7 @@ pub(super) async fn run(raw: Raw, command: KeysCommand) -> Outcome {
         KeysCommand::List { format } => list(&open(&raw, false)?, format).await,
         KeysCommand::Revoke { id } => revoke(&open(&raw, false)?, &id).await,
         KeysCommand::RotateEncryption => super::rotate::run(&raw).await,
+        KeysCommand::GiveUp { id, confirm, none_opens } => super::give_up::run(&raw, id, confirm, none_opens).await,
     }
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod demo;
 #[cfg(feature = "sandbox")]
 mod dev;
+mod give_up;
 mod keys;
 mod rotate;
 mod say;

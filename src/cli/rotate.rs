@@ -12,7 +12,8 @@ use crate::vault::Vault;
 /// Rows that one transaction looks at: short enough for a service that waits to write.
 const STEP_LIMIT: i64 = 100;
 
-pub(super) async fn run(raw: &Raw) -> Outcome {
+/// The database with the configured encryption keys, whether the service would start on it or not.
+pub(super) fn open(raw: &Raw) -> Result<Store, String> {
     let settings = raw.check().map_err(text)?;
     let target = settings.database.target;
     if target.file().is_some_and(|file| !file.exists()) || !migrate::is_current(&target).map_err(report)? {
@@ -20,7 +21,11 @@ pub(super) async fn run(raw: &Raw) -> Outcome {
     }
     let vault = Vault::new(&settings.privacy.encryption_key, &settings.privacy.previous_keys);
     let store_settings = StoreSettings { target, readers: 1, writers: 1, batch_limit: 1, queue_limit: 16 };
-    let store = Store::start(&store_settings, &Arc::new(vault)).map_err(text)?;
+    Store::start(&store_settings, &Arc::new(vault)).map_err(text)
+}
+
+pub(super) async fn run(raw: &Raw) -> Outcome {
+    let store = open(raw)?;
     for part in Part::ALL {
         let changed = walk(&store, part).await?;
         say_line!("{:<24} {changed} changed", part.name());

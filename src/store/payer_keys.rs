@@ -142,6 +142,14 @@ pub(super) fn opens(vault: &Vault, id: &str, wrapped: &[u8], account: Option<(&[
     account.is_some_and(|account| account_hashes(vault, &account).iter().any(|known| known == hash))
 }
 
+/// Whether a key as it is kept, or its account, opens with none of the keys of the vault. [`rotate`] stops there.
+pub(super) fn is_lost(vault: &Vault, id: &str, wrapped: &[u8], account: Option<&[u8]>) -> bool {
+    match vault.open_data_key(&key_context(id), wrapped) {
+        Ok(key) => account.is_some_and(|sealed| key.open(&account_context(id), sealed).is_err()),
+        Err(_) => true,
+    }
+}
+
 /// Keeps the payer of a payment that was just read, for as long as the transaction lasts.
 pub(super) fn remember(tx: &mut Tx<'_>, id: &PaymentId, payer: Payer) -> Rc<Payer> {
     let payer = Rc::new(payer);

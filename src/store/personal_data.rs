@@ -11,7 +11,7 @@ use super::schema::{
     personal_data_access, personal_data_access_ended, personal_data_erasures, refunds, transactions,
 };
 use super::types::NaiveDateTime;
-use crate::app::{Access, Caller, Erasure};
+use crate::app::{Access, Act, Caller, Erasure};
 use crate::clock::Timestamp;
 use crate::domain::id::{AccessId, PaymentId};
 use crate::domain::state::Status;
@@ -43,6 +43,28 @@ struct AccessRow {
     payer_key_id: Option<String>,
     payment_id: Option<String>,
     at: NaiveDateTime,
+}
+
+/// Who erases.
+#[derive(Debug, Clone, Copy)]
+pub enum ErasedBy<'a> {
+    /// A request.
+    Caller(&'a Caller),
+    /// Time.
+    Retention,
+    /// Somebody on the server, whom the record names like an event of a command does.
+    CommandLine,
+}
+
+/// What is under the keys of payers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Payments.
+    pub payments: i64,
+    /// Notifications about these payments, and those that belong to none.
+    pub notifications: i64,
+    /// Of the notifications those that belong to no payment. Their keys are named after them.
+    unmatched: i64,
 }
 
 /// The keys of an account, held until the transaction ends: meanwhile nobody begins a payment under them.
@@ -86,8 +108,8 @@ pub fn hold_payer_of(tx: &mut Tx<'_>, id: &PaymentId) -> Result<PayerOf> {
     })
 }
 
-/// SQLite has one writer at a time anyway.
-fn hold(tx: &mut Tx<'_>, payers: &[String]) -> Result<()> {
+/// Holds keys until the transaction ends. SQLite has one writer at a time anyway.
+pub fn hold(tx: &mut Tx<'_>, payers: &[String]) -> Result<()> {
     if let DbConn::Postgres(conn) = tx.db {
         let query = keys::table.filter(keys::id.eq_any(payers)).order(keys::id.asc()).select(keys::id);
         query.for_update().load::<String>(conn)?;
@@ -121,21 +143,26 @@ pub fn unfinished_payments(tx: &mut Tx<'_>, payers: &[String]) -> Result<i64> {
     Ok(count)
 }
 
-/// Destroys the keys of these payers and records it. From here on nothing that they sealed opens any more; what is left of
-/// it is removed by [`clean`].
-pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: Option<&Caller>, erasure: Erasure) -> Result<Erasure> {
+/// How much is under the keys of these payers.
+pub fn extent(tx: &mut Tx<'_>, payers: &[String]) -> Result<Extent> {
     let of_payers = || payments::table.filter(payments::payer_key_id.eq_any(payers));
-    let counted: i64 = of_payers().select(count_star()).get_result(tx.db)?;
-    let notified: i64 = notifications::table
+    let payments: i64 = of_payers().select(count_star()).get_result(tx.db)?;
+    let matched: i64 = notifications::table
         .filter(notifications::payment_id.eq_any(of_payers().select(payments::id.nullable())))
         .select(count_star())
         .get_result(tx.db)?;
-    // Keys of notifications that belong to no payment are named after them.
     let unmatched: i64 = notifications::table
         .filter(notifications::id.eq_any(payers))
         .filter(notifications::payer_key_id.eq(notifications::id.nullable()))
         .select(count_star())
         .get_result(tx.db)?;
+    Ok(Extent { payments, notifications: matched.saturating_add(unmatched), unmatched })
+}
+
+/// Destroys the keys of these payers and records it. From here on nothing that they sealed opens any more; what is left of
+/// it is removed by [`clean`].
+pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: ErasedBy<'_>, erasure: Erasure) -> Result<Erasure> {
+    let extent = extent(tx, payers)?;
     let erased = diesel::update(keys::table.filter(keys::id.eq_any(payers)))
         .filter(keys::erased_at.is_null())
         .set((
@@ -146,16 +173,21 @@ pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: Option<&Caller>, erasure: E
         ))
         .execute(tx.db)?;
     let erasure = Erasure {
-        payers: i64::try_from(erased).unwrap_or(i64::MAX).saturating_sub(unmatched),
-        payments: counted,
-        notifications: notified.saturating_add(unmatched),
+        payers: i64::try_from(erased).unwrap_or(i64::MAX).saturating_sub(extent.unmatched),
+        payments: extent.payments,
+        notifications: extent.notifications,
         ..erasure
+    };
+    let (cause, api_key_id, request_id) = match by {
+        ErasedBy::Caller(caller) => ("request", Some(caller.key_id.to_string()), caller.request_id.clone()),
+        ErasedBy::Retention => ("retention", None, None),
+        ErasedBy::CommandLine => ("request", Some(Act::COMMAND_LINE.to_owned()), None),
     };
     let row = ErasureRow {
         id: erasure.id.to_string(),
-        cause: if by.is_some() { "request" } else { "retention" },
-        api_key_id: by.map(|caller| caller.key_id.to_string()),
-        request_id: by.and_then(|caller| caller.request_id.clone()),
+        cause,
+        api_key_id,
+        request_id,
         payers: erasure.payers,
         payments: erasure.payments,
         notifications: erasure.notifications,

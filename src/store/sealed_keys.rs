@@ -14,6 +14,8 @@ use crate::error::Result;
 const PLACES: i64 = 16;
 /// Rows at each place among which a living key is looked for.
 const NEIGHBOURS: i64 = 20;
+/// Keys that are looked at together.
+const SLICE: i64 = 1_000;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = payer_keys)]
@@ -35,6 +37,12 @@ impl Row {
         let wrapped = self.wrapped_key.as_deref()?;
         let account = self.account.as_deref().zip(self.account_hash.as_deref());
         (!keys::opens(tx.vault, &self.id, wrapped, account)).then(|| self.id.clone())
+    }
+
+    /// Whether it lives, and it or its account opens with none of the keys.
+    fn is_lost(&self, tx: &Tx<'_>) -> bool {
+        let wrapped = self.wrapped_key.as_deref();
+        wrapped.is_some_and(|wrapped| keys::is_lost(tx.vault, &self.id, wrapped, self.account.as_deref()))
     }
 }
 
@@ -72,18 +80,54 @@ fn between(first: Timestamp, last: Timestamp) -> Vec<PaymentId> {
 
 /// The `limit` living keys behind `after`: those that do not open, and where to go on; `None` at the end.
 pub fn closed_behind(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<(Vec<String>, Option<String>)> {
-    let rows: Vec<Row> = payer_keys::table
-        .filter(payer_keys::id.gt(after))
-        .filter(payer_keys::wrapped_key.is_not_null())
-        .order(payer_keys::id.asc())
-        .limit(limit)
-        .select(Row::as_select())
-        .load(tx.db)?;
+    let rows = living_behind(tx, after, limit)?;
     Ok((rows.iter().filter_map(|row| row.closed(tx)).collect(), rows.last().map(|row| row.id.clone())))
+}
+
+fn living_behind(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Row>> {
+    let living = payer_keys::table.filter(payer_keys::id.gt(after)).filter(payer_keys::wrapped_key.is_not_null());
+    Ok(living.order(payer_keys::id.asc()).limit(limit).select(Row::as_select()).load(tx.db)?)
 }
 
 /// Those of the keys that live and still do not open.
 pub fn still_closed(tx: &mut Tx<'_>, ids: &[String]) -> Result<Vec<String>> {
     let rows: Vec<Row> = payer_keys::table.filter(payer_keys::id.eq_any(ids)).select(Row::as_select()).load(tx.db)?;
     Ok(rows.iter().filter_map(|row| row.closed(tx)).collect())
+}
+
+/// What became of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none of this id.
+    Absent,
+    /// It was destroyed.
+    Erased,
+    /// It opens, and so does its account.
+    Opens,
+    /// It opens with none of the keys, or its account does not.
+    Lost,
+}
+
+/// How the key stands.
+pub fn condition(tx: &mut Tx<'_>, id: &str) -> Result<Condition> {
+    let row: Option<Row> = payer_keys::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
+    let Some(row) = row else { return Ok(Condition::Absent) };
+    Ok(match row.is_living() {
+        false => Condition::Erased,
+        true if row.is_lost(tx) => Condition::Lost,
+        true => Condition::Opens,
+    })
+}
+
+/// Whether any key opens: if none does, it is the encryption key that is wrong, and not the rows.
+pub fn some_open(tx: &mut Tx<'_>) -> Result<bool> {
+    let mut after = String::new();
+    loop {
+        let rows = living_behind(tx, &after, SLICE)?;
+        let Some(last) = rows.last() else { return Ok(false) };
+        after.clone_from(&last.id);
+        if rows.iter().any(|row| !row.is_lost(tx)) {
+            return Ok(true);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
 use serde_json::{Value, json};
 
+use crate::rotated_keys::keys;
 use crate::support::{
     APPROVED, Body, CARD_THREE_DS, Engine, Operator, Reply, TestApp, card, expect_sums, money, transaction_id, with,
 };
@@ -20,6 +21,7 @@ crate::on_both!(
     a_corrected_capture_that_took_money_is_booked_as_asked,
     an_end_of_authentication_is_corrected,
     one_correction_of_a_call_waits_at_a_time,
+    a_lapsed_correction_is_rejected_before_another_is_asked_for,
 );
 
 const CHARGE: &str = "/payments/cards/charge";
@@ -352,6 +354,25 @@ async fn one_correction_of_a_call_waits_at_a_time(engine: Engine) {
         "requested by operator",
     ];
     assert_eq!(app.approvals_in_history(payment.id()).await, told);
+    app.sandbox.clear_faults();
+    app.sync(payment.id()).await;
+    app.finish().await;
+}
+
+/// Nobody can approve it, so nobody is sent to.
+async fn a_lapsed_correction_is_rejected_before_another_is_asked_for(engine: Engine) {
+    let app = started(engine).await;
+    let (gone, one) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    let payment = lost_charge(&app, card("C-1", APPROVED)).await;
+    app.advance(3_601);
+    let lapsed = gone.ask_correction(&app, payment.id(), None).await.expect(201);
+    keys(&app, &["revoke", &gone.id]).unwrap();
+    let refused = one.ask_correction(&app, payment.id(), None).await;
+    refused.expect_problem(409, "invalid_state");
+    let told = refused.text("/detail");
+    assert!(told.contains(lapsed.id()) && told.contains("reject it") && !told.contains("decide about it"), "{told}");
+    one.decide(&app, &lapsed, "reject").await.expect(200);
+    one.ask_correction(&app, payment.id(), None).await.expect(201);
     app.sandbox.clear_faults();
     app.sync(payment.id()).await;
     app.finish().await;

@@ -6,7 +6,9 @@ use kmic_payments::config::Raw;
 use kmic_payments::vault::{self, Vault};
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Body, ENCRYPTION_KEY, Engine, Reply, Sql, TestApp, card, form, secret_hits, with_at};
+use crate::support::{
+    APPROVED, Body, ENCRYPTION_KEY, Engine, Reply, Sql, TestApp, TestDatabase, card, form, secret_hits, with_at,
+};
 
 crate::on_both!(
     everything_moves_under_the_new_key,
@@ -82,11 +84,16 @@ pub(crate) fn with_new_key(raw: Raw) -> Raw {
 
 /// `keys rotate-encryption` beside the running service.
 pub(crate) fn rotate(app: &TestApp, current: &str, previous: &str) -> Output {
+    keys(&app.database, &["rotate-encryption"], current, previous)
+}
+
+/// A command of `keys` with these encryption keys.
+pub(crate) fn keys(database: &TestDatabase, arguments: &[&str], current: &str, previous: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kmic-payments"));
-    command.args(["keys", "rotate-encryption"]).env_clear();
+    command.arg("keys").args(arguments).env_clear();
     for (key, value) in [
-        ("SERVER__PUBLIC_URL", app.url.as_str()),
-        ("DATABASE__URL", app.database.url.as_str()),
+        ("SERVER__PUBLIC_URL", "http://127.0.0.1:1"),
+        ("DATABASE__URL", database.url.as_str()),
         ("CLOUDPAYMENTS__PUBLIC_ID", "pk_1"),
         ("CLOUDPAYMENTS__API_SECRET", "secret"),
         ("PRIVACY__ENCRYPTION_KEY", current),

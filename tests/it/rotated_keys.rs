@@ -28,7 +28,7 @@ fn id_of(secret: &str) -> String {
 }
 
 /// Runs a command on the database of the service.
-fn keys(app: &TestApp, arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn keys(app: &TestApp, arguments: &[&str]) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program(folder.path(), &[&["keys"], arguments].concat());
     set(&mut command, "database.url", &app.database.url);

@@ -79,6 +79,14 @@ async fn run(settings: &Settings, clock: &Arc<ShiftedClock>) -> Running {
     Running::start(settings, world).await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
+async fn why_refused(settings: &Settings, clock: &Arc<ShiftedClock>) -> String {
+    let world = World { clock: clock.clone(), ids: Arc::new(SystemIds), workers: false };
+    match Running::start(settings, world).await {
+        Ok(_) => panic!("it starts"),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
 /// One running service with its sandbox.
 pub struct TestApp {
     /// `http://127.0.0.1:PORT`
@@ -168,13 +176,18 @@ impl TestApp {
     pub async fn refused_restart(self, adjust: impl Fn(Raw) -> Raw) -> (String, TestApp) {
         self.running.stop().await;
         let other = checked(adjust(settings(&self.url, &self.database, &self.sandbox)));
-        let world = World { clock: self.clock.clone(), ids: Arc::new(SystemIds), workers: false };
-        let why = match Running::start(&other, world).await {
-            Ok(_) => panic!("it starts"),
-            Err(error) => format!("{error:?}"),
-        };
+        let why = why_refused(&other, &self.clock).await;
         let running = run(&self.settings, &self.clock).await;
         (why, TestApp { running, ..self })
+    }
+
+    /// With its own settings the service does not start until its database is mended by somebody who is told why.
+    pub async fn refused_until(self, mend: impl FnOnce(&str, &TestDatabase)) -> TestApp {
+        self.running.stop().await;
+        let why = why_refused(&self.settings, &self.clock).await;
+        mend(&why, &self.database);
+        let running = run(&self.settings, &self.clock).await;
+        TestApp { running, ..self }
     }
 
     /// The secret of a new key.
