@@ -38,7 +38,8 @@ fn discrepancies_are_explained(world: &World, tx: &mut Tx<'_>) -> Result<()> {
     for discrepancy in discrepancies::list(tx, &open, &Page { before: None, limit: ALL })? {
         let payment_id = discrepancy.payment_id.as_ref().map(PaymentId::as_str);
         let of_nobody = discrepancy.payment_id.is_none() && !discrepancy.lost;
-        if !(of_nobody && world.others.own(discrepancy.transaction_id)) && !is_for_a_person(tx, &discrepancy)? {
+        let of_others = of_nobody && world.others.own(discrepancy.transaction_id);
+        if !of_others && !is_for_a_person(tx, &discrepancy)? {
             world.violated(law, payment_id, format!("{discrepancy:?}"));
         }
     }
