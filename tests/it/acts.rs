@@ -33,6 +33,8 @@ fn acts(events: &Reply) -> Vec<String> {
 
 async fn events_as(app: &TestApp, scopes: &[Scope]) -> Reply {
     let key = app.new_key(scopes).await;
+    // Until all that is recorded shows.
+    app.all_events().await;
     app.call_as("GET", "/v1/events?limit=100", Some(&format!("Bearer {key}"))).await.expect(200)
 }
 
