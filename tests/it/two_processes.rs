@@ -26,6 +26,15 @@ struct Pair {
     _folder: TempDir,
 }
 
+/// Until then a process takes no money.
+async fn until_read(service: &Service) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while service.get("/health/ready").await.text("/register_gap") != "read" {
+        assert!(Instant::now() < deadline, "the register is not read");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl Pair {
     async fn start() -> Pair {
         let folder = tempfile::tempdir().unwrap();
@@ -35,6 +44,8 @@ impl Pair {
         let key = new_key(folder.path(), &database.url);
         let one = Service::start(folder.path(), &database.url, &sandbox, &key).await;
         let other = Service::start(folder.path(), &database.url, &sandbox, &key).await;
+        until_read(&one).await;
+        until_read(&other).await;
         Pair { one, other, sandbox, database, _folder: folder }
     }
 
