@@ -83,14 +83,14 @@ impl App {
         if !asks || !may_have_paid {
             return Ok(());
         }
-        let facts = self.last_look(&details.payment).await?.ok_or_else(|| Error::Unavailable {
+        let look = self.last_look(&details.payment).await?.ok_or_else(|| Error::Unavailable {
             detail: "CloudPayments cannot be asked now whether the payer has paid; nothing was done; repeat the \
                      request with the same Idempotency-Key"
                 .to_owned(),
             internal: "no answer to the look before a withdrawal".to_owned(),
             retry_after_s: 5,
         })?;
-        for fact in facts {
+        for fact in look.facts {
             self.book_lookup(id, caller.key_id.as_str(), fact).await?;
         }
         Ok(())

@@ -18,6 +18,13 @@ const SHORTEST_PAUSE_S: i64 = 5;
 const LONGEST_PAUSE_S: i64 = 600;
 const WORKER: &str = "worker:expire";
 
+/// What the provider says of a payment before it ends.
+pub(super) struct LastLook {
+    pub(super) facts: Vec<Fact>,
+    /// Whether one of them is the payment's own money.
+    money_may_move: bool,
+}
+
 impl App {
     /// Ends payments, and approvals that nobody decided about, whose time is over. Returns how many were due.
     ///
@@ -48,11 +55,7 @@ impl App {
     /// Without an answer of the provider the payment stays: an unpaid one costs nothing, a paid one must not be ended.
     /// Whether it ended.
     async fn expire(&self, payment: &Payment) -> Result<bool> {
-        let Some(facts) = self.last_look(payment).await? else { return Ok(false) };
-        // Money of another sum calls a person; a payment that was looked at no longer waits for it.
-        let wanted = payment.clone();
-        let ours = self.parts.store.read(move |tx| Ours::of(tx, &wanted)).await?;
-        let money_may_move = facts.iter().any(|fact| ours.pays(fact));
+        let Some(LastLook { facts, money_may_move }) = self.last_look(payment).await? else { return Ok(false) };
         for fact in facts {
             self.book_lookup(&payment.id, WORKER, fact).await?;
         }
@@ -69,7 +72,7 @@ impl App {
     }
 
     /// What the provider knows of the payment: `None` when it does not answer.
-    pub(super) async fn last_look(&self, payment: &Payment) -> Result<Option<Vec<Fact>>> {
+    pub(super) async fn last_look(&self, payment: &Payment) -> Result<Option<LastLook>> {
         let wanted = payment.clone();
         let read = move |tx: &mut Tx<'_>| Ok((transactions::of_payment(tx, &wanted.id)?, Ours::of(tx, &wanted)?));
         let (known, ours) = self.parts.store.read(read).await?;
@@ -93,7 +96,9 @@ impl App {
             _ => return Ok(None),
         };
         facts.extend(latest);
-        Ok(Some(facts))
+        // Money of another sum calls a person; a payment that was looked at no longer waits for it.
+        let money_may_move = facts.iter().any(|fact| ours.pays(fact));
+        Ok(Some(LastLook { facts, money_may_move }))
     }
 
     /// Whether it ended: a payer may be paying.

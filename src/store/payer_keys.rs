@@ -39,14 +39,14 @@ enum Seal {
     Erased,
 }
 
-#[derive(Insertable)]
+#[derive(Insertable, Queryable, Selectable)]
 #[diesel(table_name = payer_keys)]
-struct Row {
-    id: String,
-    account_hash: Option<String>,
-    account: Option<Vec<u8>>,
-    wrapped_key: Option<Vec<u8>>,
-    created_at: NaiveDateTime,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) account_hash: Option<String>,
+    pub(super) account: Option<Vec<u8>>,
+    pub(super) wrapped_key: Option<Vec<u8>>,
+    pub(super) created_at: NaiveDateTime,
 }
 
 /// What a change of keys makes anew.

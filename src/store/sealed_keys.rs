@@ -3,8 +3,9 @@
 
 use diesel::prelude::*;
 
+use super::payer_keys::Row;
 use super::schema::payer_keys;
-use super::types::{NaiveDateTime, moment};
+use super::types::moment;
 use super::{Tx, payer_keys as keys};
 use crate::clock::Timestamp;
 use crate::domain::id::PaymentId;
@@ -16,16 +17,6 @@ const PLACES: i64 = 16;
 const NEIGHBOURS: i64 = 20;
 /// Keys that are looked at together.
 const SLICE: i64 = 1_000;
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = payer_keys)]
-struct Row {
-    id: String,
-    account_hash: Option<String>,
-    account: Option<Vec<u8>>,
-    wrapped_key: Option<Vec<u8>>,
-    created_at: NaiveDateTime,
-}
 
 impl Row {
     fn is_living(&self) -> bool {

@@ -15,9 +15,8 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -27,6 +26,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+// The benchmarks take this file by its path, and from there plain `mod`s would look elsewhere.
+#[path = "postgres_installed.rs"]
+mod installed;
+#[path = "postgres_wire.rs"]
+mod wire;
+
+use installed::{Account, clean_environment, create_directory, find_binaries};
+
 const USER: &str = "kmic";
 
 /// Crash recovery is part of a start, so this is generous.
@@ -35,10 +42,6 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 const POLL: Duration = Duration::from_millis(10);
 const PORT_ATTEMPTS: u32 = 20;
-
-const INSTALL: &str = "Install the PostgreSQL server binaries (13 or newer), for example \
-    `apt-get install postgresql`, `dnf install postgresql-server` or `brew install postgresql`, \
-    or put the directory that holds `initdb` and `postgres` on PATH.";
 
 /// Reads the process id to stop, one per line (an empty line: none), until the test process is
 /// gone. `$1` is the directory of the server.
@@ -101,13 +104,6 @@ pub struct PostgresServer {
 struct Processes {
     server: Option<Child>,
     watchdog: Child,
-}
-
-/// An entry of `/etc/passwd`.
-#[derive(Clone, Copy, Debug)]
-struct Account {
-    uid: u32,
-    gid: u32,
 }
 
 enum StartError {
@@ -387,41 +383,8 @@ impl PostgresServer {
     }
 
     /// Runs one statement and returns the first column of the last row.
-    ///
-    /// Speaks the protocol itself: with `trust` it is a few messages, it is ten times as fast as
-    /// starting `psql`, and the client programs need not be installed.
     fn query(&self, database: &str, sql: &str) -> Result<Option<String>, String> {
-        let failed = |error: std::io::Error| {
-            format!("cannot run `{sql}` on {}: {error}. Is the server running?", self.url(database))
-        };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10)).map_err(failed)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(failed)?;
-        let startup = format!("\0\u{3}\0\0user\0{USER}\0database\0{database}\0\0");
-        send(&mut stream, b"", startup.as_bytes()).map_err(failed)?;
-
-        let mut sent = false;
-        let mut value = None;
-        let mut error = None;
-        loop {
-            let (tag, body) = receive(&mut stream).map_err(|io_error| {
-                // After a refused connection the server hangs up.
-                error.take().unwrap_or_else(|| failed(io_error))
-            })?;
-            match tag {
-                b'E' => error = Some(format!("`{sql}` failed: {}", error_text(&body))),
-                b'D' => value = first_column(&body),
-                b'Z' if sent => break,
-                b'Z' => {
-                    send(&mut stream, b"Q", format!("{sql}\0").as_bytes()).map_err(failed)?;
-                    sent = true;
-                }
-                _ => {}
-            }
-        }
-        // A farewell. The server notices the closed connection as well.
-        let _ = send(&mut stream, b"X", b"");
-        error.map_or(Ok(value), Err)
+        wire::query(self.port, database, sql).map_err(|refused| format!("`{sql}` on {}: {refused}", self.url(database)))
     }
 }
 
@@ -499,107 +462,6 @@ fn spawn_watchdog(directory: &Path) -> Result<Child, String> {
         .map_err(|error| format!("cannot start `sh` to watch over PostgreSQL: {error}"))
 }
 
-/// Creates the directory of a server, and says whom it belongs to if not to us.
-fn create_directory() -> Result<(TempDir, Option<Account>), String> {
-    let create = |root: &Path| {
-        tempfile::Builder::new().prefix("kmic-postgres-").tempdir_in(root).map_err(|error| {
-            format!(
-                "cannot create a directory for PostgreSQL in {}: {error}. Set TMPDIR to a \
-                     directory that can be written.",
-                root.display()
-            )
-        })
-    };
-    let directory = create(&std::env::temp_dir())?;
-    let metadata = fs::metadata(directory.path())
-        .map_err(|error| format!("cannot read {}: {error}", directory.path().display()))?;
-    // What we create belongs to us, so this tells who we are.
-    if metadata.uid() != 0 {
-        return Ok((directory, None));
-    }
-
-    let account = unprivileged_account()?;
-    let directory = if is_open_to_all(&std::env::temp_dir()) { directory } else { create(Path::new("/tmp"))? };
-    std::os::unix::fs::chown(directory.path(), Some(account.uid), Some(account.gid)).map_err(|error| {
-        format!(
-            "cannot give {} to uid {}: {error}. Run the tests as a user other than root.",
-            directory.path().display(),
-            account.uid
-        )
-    })?;
-    Ok((directory, Some(account)))
-}
-
-/// Whom to run PostgreSQL as when we are root, which it refuses.
-fn unprivileged_account() -> Result<Account, String> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let find = |name: &str| {
-        passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name)).then_some(())?;
-            let uid = fields.nth(1)?.parse().ok()?;
-            let gid = fields.next()?.parse().ok()?;
-            (uid != 0).then_some(Account { uid, gid })
-        })
-    };
-    find("postgres").or_else(|| find("nobody")).ok_or_else(|| {
-        "PostgreSQL refuses to run as root, and /etc/passwd has neither `postgres` nor `nobody` \
-         to run it as. Create one, for example with `useradd --system postgres`, or run the tests \
-         as a user other than root."
-            .to_owned()
-    })
-}
-
-/// Whether any user can reach what is in the directory.
-fn is_open_to_all(directory: &Path) -> bool {
-    directory.canonicalize().is_ok_and(|path| {
-        path.ancestors().all(|part| fs::metadata(part).is_ok_and(|metadata| metadata.mode() & 0o001 != 0))
-    })
-}
-
-/// Finds the directory with the programs of the server. Debian keeps it off PATH.
-fn find_binaries() -> Result<PathBuf, String> {
-    let told = Command::new("pg_config").arg("--bindir").output().ok();
-    let told = told.and_then(|output| String::from_utf8(output.stdout).ok()).map(|path| PathBuf::from(path.trim()));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates: Vec<PathBuf> = told.into_iter().collect();
-    candidates.extend(versions("/usr/lib/postgresql", ""));
-    candidates.extend(std::env::split_paths(&path));
-    candidates.extend(versions("/usr", "pgsql-"));
-    candidates.extend(versions("/opt/homebrew/opt", "postgresql"));
-    candidates.extend(versions("/usr/local/opt", "postgresql"));
-    candidates.push(PathBuf::from("/usr/local/pgsql/bin"));
-    candidates
-        .into_iter()
-        .find_map(|directory| {
-            // PATH may have links to programs that need the files next to the real ones.
-            let initdb = directory.join("initdb").canonicalize().ok()?;
-            let directory = initdb.parent()?;
-            directory.join("postgres").is_file().then(|| directory.to_owned())
-        })
-        .ok_or_else(|| format!("This test needs PostgreSQL, and `initdb` was not found. {INSTALL}"))
-}
-
-/// The `bin` directories of the versions installed side by side in `parent`, newest first.
-fn versions(parent: &str, prefix: &str) -> Vec<PathBuf> {
-    let mut found: Vec<(Vec<u32>, PathBuf)> = fs::read_dir(parent)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let rest = name.to_str()?.strip_prefix(prefix)?;
-            let version = rest
-                .split(|character: char| !character.is_ascii_digit())
-                .filter_map(|number| number.parse().ok())
-                .collect();
-            Some((version, entry.path().join("bin")))
-        })
-        .collect();
-    found.sort();
-    found.into_iter().rev().map(|(_, path)| path).collect()
-}
-
 /// A free port that the system does not hand out to clients.
 ///
 /// A port of the usual range (from 32768 on Linux) could go to a client while the server is down
@@ -615,17 +477,6 @@ pub fn free_port() -> Result<u16, String> {
     Err("no free port on 127.0.0.1 between 16384 and 32384. Stop the programs that listen there, \
          or allow the tests to listen on 127.0.0.1."
         .to_owned())
-}
-
-/// Keeps settings of the developer out: `PGDATA`, `PGPORT`, `PGOPTIONS` and a language for
-/// messages, which we read.
-fn clean_environment(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"PG") {
-            command.env_remove(name);
-        }
-    }
-    command.env("LC_ALL", "C");
 }
 
 /// Sends a signal. The standard library only knows how to kill, and only direct children.
@@ -674,47 +525,6 @@ fn children_of(parent: u32) -> Vec<u32> {
 
 fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
-}
-
-/// Sends a message of the PostgreSQL protocol: its tag (none for the first), its length with the
-/// length field itself, its body.
-fn send(stream: &mut TcpStream, tag: &[u8], body: &[u8]) -> std::io::Result<()> {
-    let length = u32::try_from(body.len() + 4).map_err(std::io::Error::other)?;
-    let mut message = tag.to_vec();
-    message.extend(length.to_be_bytes());
-    message.extend(body);
-    stream.write_all(&message)
-}
-
-fn receive(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
-    let mut tag = [0];
-    let mut length = [0; 4];
-    stream.read_exact(&mut tag)?;
-    stream.read_exact(&mut length)?;
-    let length = u32::from_be_bytes(length).saturating_sub(4);
-    let mut body = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
-    stream.read_exact(&mut body)?;
-    Ok((u8::from_be_bytes(tag), body))
-}
-
-/// The message of an `ErrorResponse`: fields that end with a zero byte, each led by its kind.
-fn error_text(body: &[u8]) -> String {
-    let fields = body.split(|byte| *byte == 0);
-    let texts: Vec<_> = fields
-        .filter_map(|field| match field.split_first()? {
-            (b'M' | b'D' | b'H', text) => Some(String::from_utf8_lossy(text)),
-            _ => None,
-        })
-        .collect();
-    texts.join(". ")
-}
-
-/// The first value of a `DataRow`: the count of values in two bytes, then each with its length,
-/// which is negative for null.
-fn first_column(body: &[u8]) -> Option<String> {
-    let (length, rest) = body.get(2..)?.split_first_chunk()?;
-    let length = usize::try_from(i32::from_be_bytes(*length)).ok()?;
-    String::from_utf8(rest.get(..length)?.to_vec()).ok()
 }
 
 mod tests {
