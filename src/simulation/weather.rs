@@ -284,14 +284,15 @@ pub(super) enum DiskTrouble {
 
 impl DiskTrouble {
     pub(super) fn draw(chance: &mut Chance) -> DiskTrouble {
-        let row = u32::try_from(chance.between(1, 10)).unwrap_or(1);
+        let furthest = chance.pick(&[4, 12, 40], 12);
+        let statement = u32::try_from(chance.between(1, furthest)).unwrap_or(1);
         let strikes = u32::try_from(chance.between(1, 3)).unwrap_or(1);
         match chance.below(8) {
             0 => DiskTrouble::Fails(DiskFault::Begin, strikes),
             1 => DiskTrouble::Fails(DiskFault::CommitLost, 1),
             2 => DiskTrouble::Fails(DiskFault::CommitKept, 1),
-            3 => DiskTrouble::Fails(DiskFault::BrokenStatement(row), strikes),
-            4 | 5 => DiskTrouble::Fails(DiskFault::Statement(row), strikes),
+            3 => DiskTrouble::Fails(DiskFault::BrokenStatement(statement), strikes),
+            4 | 5 => DiskTrouble::Fails(DiskFault::Statement(statement), strikes),
             _ => DiskTrouble::Late(chance.pick(&[5, 300, 5_000, 90_000], 300)),
         }
     }
@@ -305,10 +306,14 @@ impl DiskTrouble {
             (DiskTrouble::Fails(DiskFault::CommitLost | DiskFault::CommitKept, _), false) => {
                 "database: read fails at its end"
             }
-            (DiskTrouble::Fails(DiskFault::BrokenStatement(_), _), true) => "database: change of a row fails for good",
-            (DiskTrouble::Fails(DiskFault::BrokenStatement(_), _), false) => "database: read of a row fails for good",
-            (DiskTrouble::Fails(DiskFault::Statement(_), _), true) => "database: change of a row fails in passing",
-            (DiskTrouble::Fails(DiskFault::Statement(_), _), false) => "database: read of a row fails in passing",
+            (DiskTrouble::Fails(DiskFault::BrokenStatement(_), _), true) => {
+                "database: statement of a write fails for good"
+            }
+            (DiskTrouble::Fails(DiskFault::BrokenStatement(_), _), false) => {
+                "database: statement of a read fails for good"
+            }
+            (DiskTrouble::Fails(DiskFault::Statement(_), _), true) => "database: statement of a write fails in passing",
+            (DiskTrouble::Fails(DiskFault::Statement(_), _), false) => "database: statement of a read fails in passing",
             (DiskTrouble::Late(_), true) => "database: answer to a write late",
             (DiskTrouble::Late(_), false) => "database: answer to a read late",
         }

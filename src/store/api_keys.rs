@@ -67,13 +67,13 @@ pub fn insert(tx: &mut Tx<'_>, key: &ApiKey) -> Result<()> {
         successor_id: key.rotated.as_ref().map(|(_, successor)| successor.to_string()),
         last_used_at: key.last_used_at.map(Timestamp::naive_utc),
     };
-    diesel::insert_into(api_keys::table).values(row).execute(tx.db)?;
+    diesel::insert_into(api_keys::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
 /// One key.
 pub fn find(tx: &mut Tx<'_>, id: &ApiKeyId) -> Result<Option<ApiKey>> {
-    let row = api_keys::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row = api_keys::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     row.map(from_row).transpose()
 }
 
@@ -83,7 +83,7 @@ pub fn line_has_ended(tx: &mut Tx<'_>, line: &ApiKeyId, now: Timestamp) -> Resul
     let keys: Vec<(Option<NaiveDateTime>, Option<NaiveDateTime>)> = api_keys::table
         .filter(api_keys::id.eq(line.as_str()).or(api_keys::lineage.eq(line.as_str())))
         .select((api_keys::revoked_at, api_keys::expires_at))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let works = |revoked: &Option<NaiveDateTime>, end: &Option<NaiveDateTime>| {
         revoked.is_none() && end.is_none_or(|end| now < moment(end))
     };
@@ -92,7 +92,7 @@ pub fn line_has_ended(tx: &mut Tx<'_>, line: &ApiKeyId, now: Timestamp) -> Resul
 
 /// Every key, oldest first.
 pub fn list(tx: &mut Tx<'_>) -> Result<Vec<ApiKey>> {
-    let rows = api_keys::table.order(api_keys::id.asc()).select(Row::as_select()).load(tx.db)?;
+    let rows = api_keys::table.order(api_keys::id.asc()).select(Row::as_select()).load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -112,7 +112,7 @@ pub fn locks(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(ApiKeyId, Lock)>> {
         .order(api_keys::id.desc())
         .limit(limit)
         .select((api_keys::id, api_keys::secret_hash, api_keys::expires_at))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let lock =
         |secret_hash, expires_at: Option<NaiveDateTime>| Lock { secret_hash, expires_at: expires_at.map(moment) };
     Ok(rows.into_iter().map(|(id, hash, expires_at)| (ApiKeyId::from_stored(id), lock(hash, expires_at))).collect())
@@ -123,7 +123,7 @@ pub fn revoke(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp) -> Result<bool> {
     let changed = diesel::update(api_keys::table.find(id.as_str()))
         .filter(api_keys::revoked_at.is_null())
         .set(api_keys::revoked_at.eq(Some(at.naive_utc())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -146,7 +146,7 @@ pub fn succeed(
             api_keys::rotated_at.eq(Some(at.naive_utc())),
             api_keys::expires_at.eq(Some(works_until.naive_utc())),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     match changed {
         1 => Ok(()),
         _ => Err(Error::conflict(Conflict::InvalidState, format!("{id} was rotated already; see `keys list`"))),
@@ -158,7 +158,7 @@ pub fn note_use(tx: &mut Tx<'_>, id: &ApiKeyId, at: Timestamp, before: Timestamp
     let due = api_keys::last_used_at.is_null().or(api_keys::last_used_at.le(before.naive_utc()));
     diesel::update(api_keys::table.find(id.as_str()).filter(due))
         .set(api_keys::last_used_at.eq(Some(at.naive_utc())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 

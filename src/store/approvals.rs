@@ -42,7 +42,7 @@ struct Row {
 /// Writes a new one.
 pub fn insert(tx: &mut Tx<'_>, approval: &Approval) -> Result<()> {
     let row = to_row(tx, approval)?;
-    diesel::insert_into(approvals::table).values(row).execute(tx.db)?;
+    diesel::insert_into(approvals::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
@@ -51,7 +51,8 @@ pub fn insert(tx: &mut Tx<'_>, approval: &Approval) -> Result<()> {
 /// # Errors
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &ApprovalId) -> Result<Approval> {
-    let row: Option<Row> = approvals::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row: Option<Row> =
+        approvals::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     from_row(tx, row.ok_or(Error::NotFound("approval"))?)
 }
 
@@ -79,7 +80,7 @@ pub fn list(
     if let Some(before) = &page.before {
         query = query.filter(approvals::id.lt(before.to_string()));
     }
-    let rows: Vec<Row> = query.order(approvals::id.desc()).limit(page.limit).load(tx.db)?;
+    let rows: Vec<Row> = query.order(approvals::id.desc()).limit(page.limit).load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -89,7 +90,7 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Approva
         .filter(approvals::payment_id.eq(payment_id.as_str()))
         .order(approvals::id.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -101,7 +102,7 @@ pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<(ApprovalI
         .order(approvals::expires_at.asc())
         .limit(limit)
         .select((approvals::id, approvals::payment_id))
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows
         .into_iter()
         .map(|(id, payment_id)| (ApprovalId::from_stored(id), PaymentId::from_stored(payment_id)))
@@ -132,7 +133,7 @@ pub fn decide(
             approvals::decider.eq(Some(by.line.as_str())),
             approvals::decided_at.eq(Some(at.naive_utc())),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -142,7 +143,7 @@ pub fn expire(tx: &mut Tx<'_>, id: &ApprovalId, now: Timestamp) -> Result<bool> 
         .find(id.as_str())
         .filter(approvals::state.eq(ApprovalState::Pending.as_str()))
         .filter(approvals::expires_at.le(now.naive_utc()));
-    let changed = diesel::update(over).set(approvals::state.eq(ApprovalState::Expired.as_str())).execute(tx.db)?;
+    let changed = diesel::update(over).set(approvals::state.eq(ApprovalState::Expired.as_str())).execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -157,7 +158,7 @@ pub fn refunded_alone(tx: &mut Tx<'_>, payment_id: &PaymentId, since: Timestamp)
         .filter(refunds::created_at.gt(since.naive_utc()))
         .filter(not(exists(by_two)))
         .select(refunds::amount)
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(amounts.into_iter().fold(0, i64::saturating_add))
 }
 
@@ -195,7 +196,7 @@ pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let found: Option<(String, Option<Vec<u8>>)> = approvals::table
         .find(id)
         .select((approvals::payment_id, approvals::sealed_reason))
-        .get_result(tx.db)
+        .get_result(tx.db())
         .optional()?;
     let Some((payment_id, Some(old))) = found else { return Ok(false) };
     let context = reason_context(&ApprovalId::from_stored(id.to_owned()));
@@ -205,7 +206,7 @@ pub(super) fn seal_reason(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let changed = diesel::update(approvals::table.find(id))
         .filter(approvals::sealed_reason.eq(old))
         .set(approvals::sealed_reason.eq(Some(moved)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -223,7 +224,7 @@ fn subject_of(tx: &mut Tx<'_>, row: &Row) -> Result<Subject> {
         }
         ApprovalKind::Correction => {
             let operation_id = known("approvals.operation_id", row.operation_id.clone())?;
-            let call: String = operations::table.find(&operation_id).select(operations::kind).get_result(tx.db)?;
+            let call: String = operations::table.find(&operation_id).select(operations::kind).get_result(tx.db())?;
             Ok(Subject::Correction {
                 operation_id: OperationId::from_stored(operation_id),
                 call: known("operations.kind", OperationKind::parse(&call))?,

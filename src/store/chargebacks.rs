@@ -32,7 +32,7 @@ struct Row {
 /// Writes a chargeback; `false` when it is known already.
 pub fn insert(tx: &mut Tx<'_>, chargeback: &Chargeback) -> Result<bool> {
     let row = to_row(chargeback);
-    let inserted = on_each!(tx.db, |conn| diesel::insert_into(chargebacks::table)
+    let inserted = on_each!(tx.db(), |conn| diesel::insert_into(chargebacks::table)
         .values(&row)
         .on_conflict_do_nothing()
         .execute(conn))?;
@@ -45,7 +45,7 @@ pub fn is_known(tx: &mut Tx<'_>, claim: &Claim) -> Result<bool> {
         .filter(chargebacks::provider_id.eq(claim.provider_id.as_str()))
         .filter(chargebacks::operation.eq(claim.operation.as_str()))
         .filter(chargebacks::kind.eq(claim.kind.as_str()));
-    Ok(diesel::select(diesel::dsl::exists(same)).get_result(tx.db)?)
+    Ok(diesel::select(diesel::dsl::exists(same)).get_result(tx.db())?)
 }
 
 /// Chargebacks of payments that were not known when they were found and are now.
@@ -55,7 +55,7 @@ pub fn resolvable(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(PaymentId, Chargeb
         .filter(chargebacks::payment_id.is_null())
         .limit(limit)
         .select((Row::as_select(), transactions::payment_id))
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|(row, payment_id)| Ok((PaymentId::from_stored(payment_id), from_row(row)?))).collect()
 }
 
@@ -64,7 +64,7 @@ pub fn resolve(tx: &mut Tx<'_>, id: &ChargebackId, payment_id: &PaymentId) -> Re
     let changed = diesel::update(chargebacks::table.find(id.as_str()))
         .filter(chargebacks::payment_id.is_null())
         .set(chargebacks::payment_id.eq(Some(payment_id.as_str())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -82,7 +82,7 @@ pub fn list(tx: &mut Tx<'_>, filter: &ChargebackFilter, page: &Page<ChargebackId
     if let Some(before) = &page.before {
         query = query.filter(chargebacks::id.lt(before.to_string()));
     }
-    let rows: Vec<Row> = query.order(chargebacks::id.desc()).limit(page.limit).load(tx.db)?;
+    let rows: Vec<Row> = query.order(chargebacks::id.desc()).limit(page.limit).load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 

@@ -94,7 +94,7 @@ struct Disputed {
 
 /// Payments, refunds and released holds after the row with this time and id and before `until`, oldest first.
 pub fn moved(tx: &mut Tx<'_>, after: (Timestamp, &str), until: Timestamp, limit: i64) -> Result<Vec<Entry>> {
-    let rows: Vec<Moved> = on_each!(tx.db, |conn| sql_query(MOVED)
+    let rows: Vec<Moved> = on_each!(tx.db(), |conn| sql_query(MOVED)
         .bind::<SqlTimestamp, _>(after.0.naive_utc())
         .bind::<Text, _>(after.1)
         .bind::<SqlTimestamp, _>(until.naive_utc())
@@ -105,7 +105,7 @@ pub fn moved(tx: &mut Tx<'_>, after: (Timestamp, &str), until: Timestamp, limit:
 
 /// Chargebacks of the day after the one with this id, in the order of their ids.
 pub fn disputed(tx: &mut Tx<'_>, from: Timestamp, until: Timestamp, after: &str, limit: i64) -> Result<Vec<Entry>> {
-    let rows: Vec<Disputed> = on_each!(tx.db, |conn| sql_query(DISPUTED)
+    let rows: Vec<Disputed> = on_each!(tx.db(), |conn| sql_query(DISPUTED)
         .bind::<SqlTimestamp, _>(from.naive_utc())
         .bind::<SqlTimestamp, _>(until.naive_utc())
         .bind::<Text, _>(after)

@@ -61,7 +61,7 @@ struct Row {
 /// Writes a discrepancy. The database refuses a second open one of the same kind and transaction.
 pub fn insert(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<()> {
     let row = to_row(tx, discrepancy)?;
-    diesel::insert_into(discrepancies::table).values(row).execute(tx.db)?;
+    diesel::insert_into(discrepancies::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ pub fn insert(tx: &mut Tx<'_>, discrepancy: &Discrepancy) -> Result<()> {
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &DiscrepancyId) -> Result<Discrepancy> {
     let row: Option<Row> =
-        discrepancies::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+        discrepancies::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     from_row(tx, row.ok_or(Error::NotFound("discrepancy"))?)
 }
 
@@ -92,7 +92,7 @@ pub fn list(tx: &mut Tx<'_>, filter: &DiscrepancyFilter, page: &Page<Discrepancy
     if let Some(before) = &page.before {
         query = query.filter(discrepancies::id.lt(before.to_string()));
     }
-    let rows: Vec<Row> = query.order(discrepancies::id.desc()).limit(page.limit).load(tx.db)?;
+    let rows: Vec<Row> = query.order(discrepancies::id.desc()).limit(page.limit).load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -103,7 +103,7 @@ pub fn of_transactions(tx: &mut Tx<'_>, transaction_ids: &[i64]) -> Result<Vec<D
         .order(discrepancies::id.desc())
         .limit(1000)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -113,7 +113,7 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Discrep
         .filter(discrepancies::payment_id.eq(payment_id.as_str()))
         .order(discrepancies::id.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -131,7 +131,7 @@ pub fn propose(tx: &mut Tx<'_>, discrepancy: &Discrepancy, proposal: &Proposal) 
             discrepancies::proposed_at.eq(Some(proposal.at.naive_utc())),
             discrepancies::sealed_reason.eq(sealed_reason),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -148,7 +148,7 @@ pub fn close(tx: &mut Tx<'_>, discrepancy: &Discrepancy, closing: &Closing) -> R
             discrepancies::sealed_reason.eq(sealed_reason),
             discrepancies::closed_at.eq(Some(closing.at.naive_utc())),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -161,7 +161,7 @@ pub fn unaccounted_money(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Option<Dis
         .filter(diesel::dsl::sql::<Bool>(UNACCOUNTED_MONEY))
         .order((discrepancies::lost.desc(), discrepancies::id))
         .select(Row::as_select())
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     found.map(|row| from_row(tx, row)).transpose()
 }
@@ -173,7 +173,7 @@ pub fn unaccounted_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opt
         .filter(diesel::dsl::sql::<Bool>(UNACCOUNTED_REFUND))
         .order((discrepancies::lost.desc(), discrepancies::id))
         .select(Row::as_select())
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     found.map(|row| from_row(tx, row)).transpose()
 }
@@ -185,7 +185,7 @@ pub fn lost_by(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<i64> {
         .filter(discrepancies::opened_by.eq(id.as_str()))
         .filter(discrepancies::lost)
         .filter(diesel::dsl::sql::<Bool>(FIRST_LOSS));
-    Ok(lost.count().get_result(tx.db)?)
+    Ok(lost.count().get_result(tx.db())?)
 }
 
 /// What a run did.
@@ -194,12 +194,12 @@ pub fn findings(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<Findings> {
         .filter(discrepancies::opened_by.eq(id.as_str()))
         .group_by(discrepancies::kind)
         .select((discrepancies::kind, diesel::dsl::count_star()))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let closed: Vec<(Option<String>, i64)> = discrepancies::table
         .filter(discrepancies::closed_by.eq(id.as_str()))
         .group_by(discrepancies::resolution)
         .select((discrepancies::resolution, diesel::dsl::count_star()))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let opened = opened.into_iter().filter_map(|(kind, count)| Some((DiscrepancyKind::parse(&kind)?, count))).collect();
     let booked = |row: &&(Option<String>, i64)| row.0.as_deref() == Some(Resolution::Booked.as_str());
     Ok(Findings {
@@ -212,7 +212,7 @@ pub fn findings(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<Findings> {
 /// Seals a reason anew: one that was written in the open, while its payment had no key yet, or by a key of the vault that was
 /// used before. Whether there was something to do.
 pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let row: Option<Row> = discrepancies::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row: Option<Row> = discrepancies::table.find(id).select(Row::as_select()).get_result(tx.db()).optional()?;
     let Some(row) = row else { return Ok(false) };
     let id = DiscrepancyId::from_stored(row.id);
     let payment_id = row.payment_id.map(PaymentId::from_stored);
@@ -228,7 +228,7 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let changed = diesel::update(discrepancies::table.find(id.as_str()))
         .filter(discrepancies::close_reason.is_not_null().or(discrepancies::sealed_reason.is_not_null()))
         .set((discrepancies::close_reason.eq(None::<String>), discrepancies::sealed_reason.eq(Some(sealed))))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -244,10 +244,10 @@ pub fn end_reasons(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usi
         .order(discrepancies::id.asc())
         .limit(limit)
         .select(discrepancies::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     let ended = diesel::update(discrepancies::table.filter(discrepancies::id.eq_any(ids)))
         .set((discrepancies::close_reason.eq(None::<String>), discrepancies::sealed_reason.eq(None::<Vec<u8>>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(ended)
 }
 

@@ -44,7 +44,7 @@ struct Place {
 
 /// Appends an event.
 pub fn append(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
-    let place = next_place(tx.db)?;
+    let place = next_place(tx.db())?;
     let row = Row {
         id: event.id.to_string(),
         epoch: place.epoch,
@@ -59,13 +59,13 @@ pub fn append(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
         subject_id: None,
         actor: None,
     };
-    diesel::insert_into(events::table).values(row).execute(tx.db)?;
+    diesel::insert_into(events::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
 /// Appends what somebody did to something that belongs to no payment.
 pub fn append_act(tx: &mut Tx<'_>, id: &EventId, act: &Act, at: Timestamp) -> Result<()> {
-    let place = next_place(tx.db)?;
+    let place = next_place(tx.db())?;
     let row = Row {
         id: id.to_string(),
         epoch: place.epoch,
@@ -80,7 +80,7 @@ pub fn append_act(tx: &mut Tx<'_>, id: &EventId, act: &Act, at: Timestamp) -> Re
         subject_id: Some(act.subject_id.clone()),
         actor: Some(act.actor.clone()),
     };
-    diesel::insert_into(events::table).values(row).execute(tx.db)?;
+    diesel::insert_into(events::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
@@ -90,7 +90,7 @@ pub fn tell_of_refund(tx: &mut Tx<'_>, payment_id: &PaymentId, kind: &str, refun
         .filter(events::payment_id.eq(payment_id.as_str()))
         .filter(events::kind.eq(kind))
         .filter(events::refund_id.eq(refund_id.as_str()));
-    Ok(diesel::select(diesel::dsl::exists(told)).get_result(tx.db)?)
+    Ok(diesel::select(diesel::dsl::exists(told)).get_result(tx.db())?)
 }
 
 fn next_place(db: &mut DbConn) -> Result<Place> {
@@ -124,7 +124,7 @@ pub fn list_with_acts(tx: &mut Tx<'_>, after: Option<&EventId>, limit: i64) -> R
 fn stretch(tx: &mut Tx<'_>, after: Option<&EventId>, with_acts: bool, limit: i64) -> Result<Vec<FeedEvent>> {
     let place: Option<(i64, i64)> = match after {
         Some(id) => {
-            events::table.find(id.as_str()).select((events::epoch, events::position)).get_result(tx.db).optional()?
+            events::table.find(id.as_str()).select((events::epoch, events::position)).get_result(tx.db()).optional()?
         }
         None => None,
     };
@@ -132,7 +132,7 @@ fn stretch(tx: &mut Tx<'_>, after: Option<&EventId>, with_acts: bool, limit: i64
     let later = events::epoch.gt(epoch).or(events::epoch.eq(epoch).and(events::position.gt(position)));
     let wanted = events::subject_id.is_null().or(with_acts.into_sql::<Bool>());
     let order = (events::epoch.asc(), events::position.asc());
-    let rows: Vec<Row> = match tx.db {
+    let rows: Vec<Row> = match tx.db() {
         DbConn::Postgres(conn) => events::table
             .filter(later)
             .filter(wanted)

@@ -221,12 +221,12 @@ pub fn payments_after(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<St
         .order(payments::id.asc())
         .limit(limit)
         .select(Standing::as_select())
-        .load(tx.db)?)
+        .load(tx.db())?)
 }
 
 /// Refunds by their ids.
 pub fn refunds(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Returned>> {
-    Ok(refunds::table.filter(refunds::id.eq_any(ids)).select(Returned::as_select()).load(tx.db)?)
+    Ok(refunds::table.filter(refunds::id.eq_any(ids)).select(Returned::as_select()).load(tx.db())?)
 }
 
 /// The payments of transactions by the provider's numbers.
@@ -234,7 +234,7 @@ pub fn owners(tx: &mut Tx<'_>, numbers: &[i64]) -> Result<Vec<(i64, String)>> {
     Ok(transactions::table
         .filter(transactions::transaction_id.eq_any(numbers))
         .select((transactions::transaction_id, transactions::payment_id))
-        .load(tx.db)?)
+        .load(tx.db())?)
 }
 
 /// Of these payments, one entry for each transaction that took or held money of the payer, also where it was let go.
@@ -245,17 +245,17 @@ pub fn payments_with_money(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<String>>
         .filter(transactions::kind.eq(TransactionKind::Payment.as_str()))
         .filter(transactions::status.eq_any(money.map(TransactionStatus::as_str)))
         .select(transactions::payment_id)
-        .load(tx.db)?)
+        .load(tx.db())?)
 }
 
 /// Approvals by their ids.
 pub fn approvals(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Decided>> {
-    Ok(approvals::table.filter(approvals::id.eq_any(ids)).select(Decided::as_select()).load(tx.db)?)
+    Ok(approvals::table.filter(approvals::id.eq_any(ids)).select(Decided::as_select()).load(tx.db())?)
 }
 
 /// Discrepancies by their ids.
 pub fn discrepancies(tx: &mut Tx<'_>, ids: &[&str]) -> Result<Vec<Settled>> {
-    Ok(discrepancies::table.filter(discrepancies::id.eq_any(ids)).select(Settled::as_select()).load(tx.db)?)
+    Ok(discrepancies::table.filter(discrepancies::id.eq_any(ids)).select(Settled::as_select()).load(tx.db())?)
 }
 
 /// A stretch of the history, payment by payment, after the row `after` and up to the last one of the payment `last`.
@@ -285,7 +285,7 @@ pub fn steps(tx: &mut Tx<'_>, after: (&str, i64), last: &str, limit: i64) -> Res
             history_leaves::seal.nullable(),
             history_unsealed::sequence.nullable(),
         ))
-        .load(tx.db)?)
+        .load(tx.db())?)
 }
 
 /// A stretch of the events that belong to no payment, after the id `after`.
@@ -308,20 +308,20 @@ pub fn loose_events(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Loos
             history_leaves::seal.nullable(),
             history_unsealed::sequence.nullable(),
         ))
-        .load(tx.db)?)
+        .load(tx.db())?)
 }
 
 /// The moves that the database lets through.
 pub fn moves(tx: &mut Tx<'_>) -> Result<Vec<(String, String)>> {
-    Ok(transition_edges::table.select((transition_edges::from_status, transition_edges::to_status)).load(tx.db)?)
+    Ok(transition_edges::table.select((transition_edges::from_status, transition_edges::to_status)).load(tx.db())?)
 }
 
 /// How many rows the history has; how many records are sealed, how many wait.
 pub fn counts(tx: &mut Tx<'_>) -> Result<(i64, i64, i64)> {
     Ok((
-        transitions::table.count().get_result(tx.db)?,
-        history_leaves::table.count().get_result(tx.db)?,
-        history_unsealed::table.count().get_result(tx.db)?,
+        transitions::table.count().get_result(tx.db())?,
+        history_leaves::table.count().get_result(tx.db())?,
+        history_unsealed::table.count().get_result(tx.db())?,
     ))
 }
 
@@ -332,7 +332,7 @@ pub fn stray_transition(tx: &mut Tx<'_>) -> Result<Option<(String, i64)>> {
         .filter(not(exists(owner)))
         .order((transitions::payment_id, transitions::sequence))
         .select((transitions::payment_id, transitions::sequence))
-        .first(tx.db)
+        .first(tx.db())
         .optional()?)
 }
 
@@ -346,7 +346,7 @@ pub fn stray_event(tx: &mut Tx<'_>) -> Result<Option<(String, String, Option<i64
         .filter(events::payment_id.is_not_null())
         .order((events::epoch, events::position))
         .select((events::id, events::payment_id.assume_not_null(), events::sequence))
-        .first(tx.db)
+        .first(tx.db())
         .optional()?)
 }
 
@@ -363,7 +363,7 @@ pub fn stray_unsealed(tx: &mut Tx<'_>) -> Result<Option<(String, i64)>> {
         .filter(not(exists(event)))
         .order((history_unsealed::payment_id, history_unsealed::sequence))
         .select((history_unsealed::payment_id, history_unsealed::sequence))
-        .first(tx.db)
+        .first(tx.db())
         .optional()?)
 }
 
@@ -374,6 +374,6 @@ pub fn stray_leaf(tx: &mut Tx<'_>) -> Result<Option<(String, i64)>> {
         .filter(not(exists(owner)))
         .order((history_leaves::payment_id, history_leaves::sequence))
         .select((history_leaves::payment_id, history_leaves::sequence))
-        .first(tx.db)
+        .first(tx.db())
         .optional()?)
 }

@@ -81,7 +81,7 @@ pub fn look(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> Resu
     let row: Option<Row> = idempotency_keys::table
         .find((caller.lineage.as_str(), idempotency.key.as_str()))
         .select(Row::as_select())
-        .get_result(tx.db)
+        .get_result(tx.db())
         .optional()?;
     row.map(|row| from_row(tx, row, idempotency)).transpose()
 }
@@ -105,7 +105,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &Request<'_>) -> Result<Claim> {
         payment_id: request.payment_id.map(ToString::to_string),
         endpoint: Some(request.idempotency.endpoint.clone()),
     };
-    let inserted = on_each!(tx.db, |conn| diesel::insert_into(idempotency_keys::table)
+    let inserted = on_each!(tx.db(), |conn| diesel::insert_into(idempotency_keys::table)
         .values(&row)
         .on_conflict_do_nothing()
         .execute(conn))?;
@@ -137,7 +137,7 @@ pub fn finish(
             idempotency_keys::location.eq(answer.location.as_deref()),
             idempotency_keys::body.eq(Some(body)),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -146,13 +146,14 @@ pub fn unlock(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency, at: T
     diesel::update(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str())))
         .filter(idempotency_keys::body.is_null())
         .set(idempotency_keys::locked_until.eq(at.naive_utc()))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
 /// Gives the key back: nothing was sent, the same request may be made anew.
 pub fn release(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> Result<()> {
-    diesel::delete(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str()))).execute(tx.db)?;
+    diesel::delete(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str())))
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -160,7 +161,7 @@ pub fn release(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> R
 /// something to do.
 pub(super) fn rotate(tx: &mut Tx<'_>, (api_key_id, key): &rotation::Place) -> Result<bool> {
     let row: Option<Row> =
-        idempotency_keys::table.find((api_key_id, key)).select(Row::as_select()).get_result(tx.db).optional()?;
+        idempotency_keys::table.find((api_key_id, key)).select(Row::as_select()).get_result(tx.db()).optional()?;
     let Some(row) = row else { return Ok(false) };
     let place = fingerprint_context(api_key_id, key);
     let fingerprint = match row.fingerprint.len() {
@@ -193,7 +194,7 @@ pub(super) fn rotate(tx: &mut Tx<'_>, (api_key_id, key): &rotation::Place) -> Re
             idempotency_keys::payment_id.eq(payment_id.as_ref().map(PaymentId::as_str)),
             idempotency_keys::body.eq(body.or(row.body)),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(true)
 }
 
@@ -209,7 +210,7 @@ fn forget(tx: &mut Tx<'_>, api_key_id: &str, key: &str) -> Result<()> {
             idempotency_keys::location.eq(None::<String>),
             idempotency_keys::body.eq(None::<Vec<u8>>),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -243,7 +244,7 @@ pub fn end_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usi
         .order(idempotency_keys::payment_id.asc())
         .limit(limit)
         .select((idempotency_keys::api_key_id, idempotency_keys::idempotency_key))
-        .load(tx.db)?;
+        .load(tx.db())?;
     for (api_key_id, key) in &due {
         diesel::update(idempotency_keys::table.find((api_key_id, key)))
             .set((
@@ -254,7 +255,7 @@ pub fn end_answers(tx: &mut Tx<'_>, before: Timestamp, limit: i64) -> Result<usi
                 idempotency_keys::location.eq(None::<String>),
                 idempotency_keys::body.eq(None::<Vec<u8>>),
             ))
-            .execute(tx.db)?;
+            .execute(tx.db())?;
     }
     Ok(due.len())
 }
@@ -265,7 +266,7 @@ pub fn unlock_all(tx: &mut Tx<'_>, at: Timestamp) -> Result<usize> {
         .filter(idempotency_keys::body.is_null())
         .filter(idempotency_keys::locked_until.gt(at.naive_utc()))
         .set(idempotency_keys::locked_until.eq(at.naive_utc()))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed)
 }
 
@@ -288,7 +289,7 @@ fn from_row(tx: &mut Tx<'_>, row: Row, idempotency: &Idempotency) -> Result<Clai
 pub fn forget_account(tx: &mut Tx<'_>, caller: &Caller, idempotency: &Idempotency) -> Result<()> {
     diesel::update(idempotency_keys::table.find((caller.lineage.as_str(), idempotency.key.as_str())))
         .set(idempotency_keys::fingerprint.eq(Vec::<u8>::new()))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 

@@ -166,7 +166,7 @@ fn end_of_slice(tx: &mut Tx<'_>, root: Root, after: &Place) -> Result<Option<Pla
     let edge: Option<Edge> = if root == Root::IdempotencyKeys {
         let sql = "SELECT api_key_id AS first, idempotency_key AS second FROM idempotency_keys \
                    WHERE (api_key_id, idempotency_key) > ($1, $2) ORDER BY api_key_id, idempotency_key LIMIT 1 OFFSET $3";
-        on_each!(tx.db, |conn| sql_query(sql)
+        on_each!(tx.db(), |conn| sql_query(sql)
             .bind::<Text, _>(&after.0)
             .bind::<Text, _>(&after.1)
             .bind::<BigInt, _>(offset)
@@ -177,7 +177,7 @@ fn end_of_slice(tx: &mut Tx<'_>, root: Root, after: &Place) -> Result<Option<Pla
             "SELECT id AS first, '' AS second FROM {} WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2",
             root.as_str()
         );
-        on_each!(tx.db, |conn| sql_query(sql)
+        on_each!(tx.db(), |conn| sql_query(sql)
             .bind::<Text, _>(&after.0)
             .bind::<BigInt, _>(offset)
             .get_result(conn)
@@ -189,20 +189,20 @@ fn end_of_slice(tx: &mut Tx<'_>, root: Root, after: &Place) -> Result<Option<Pla
 fn rows_at_fault(tx: &mut Tx<'_>, law: &Law, after: &Place, upto: &Place, overdue: Timestamp) -> Result<Vec<String>> {
     let query = sql_query(format!("{} LIMIT {}", law.sql, SHOWN + 1));
     let rows: Vec<Row> = if law.root == Root::IdempotencyKeys {
-        on_each!(tx.db, |conn| query
+        on_each!(tx.db(), |conn| query
             .bind::<Text, _>(&after.0)
             .bind::<Text, _>(&after.1)
             .bind::<Text, _>(&upto.0)
             .bind::<Text, _>(&upto.1)
             .load(conn))?
     } else if law.takes_moment {
-        on_each!(tx.db, |conn| query
+        on_each!(tx.db(), |conn| query
             .bind::<Text, _>(&after.0)
             .bind::<Text, _>(&upto.0)
             .bind::<SqlTimestamp, _>(overdue.naive_utc())
             .load(conn))?
     } else {
-        on_each!(tx.db, |conn| query.bind::<Text, _>(&after.0).bind::<Text, _>(&upto.0).load(conn))?
+        on_each!(tx.db(), |conn| query.bind::<Text, _>(&after.0).bind::<Text, _>(&upto.0).load(conn))?
     };
     Ok(rows.into_iter().map(|row| row.subject).collect())
 }

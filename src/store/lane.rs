@@ -96,8 +96,8 @@ pub(super) enum Moment {
 
 /// A database that fails on purpose. Only the simulation has one.
 pub(super) trait Trouble: Send + Sync {
-    /// A connection was opened.
-    fn opened(&self, conn: &mut DbConn) -> Result<()>;
+    /// A connection that refuses all, in the place of ours for the next statement.
+    fn statement(&self) -> Option<DbConn>;
     /// A connection is not to be used again.
     fn dropped(&self, conn: DbConn);
     /// A connection in the place of a new one.
@@ -170,11 +170,7 @@ impl Runner {
         if let Some(spare) = self.trouble.as_ref().and_then(|trouble| trouble.spare()) {
             return Ok(spare);
         }
-        let mut fresh = if self.read_only { self.target.connect_read_only()? } else { self.target.connect()? };
-        if let Some(trouble) = &self.trouble {
-            trouble.opened(&mut fresh)?;
-        }
-        Ok(fresh)
+        if self.read_only { self.target.connect_read_only() } else { self.target.connect() }
     }
 
     /// The connection is not used again; whatever it has begun is undone.
@@ -203,7 +199,7 @@ impl Runner {
         let Some(conn) = connection.as_mut() else { return false };
         for task in &mut batch {
             let outcome = conn.transaction(|db| {
-                let verdict = task.run(&mut Tx::new(db, &self.vault));
+                let verdict = task.run(&mut Tx::new(db, &self.vault, self.trouble.as_deref()));
                 if verdict == Verdict::Keep { Ok(()) } else { Err(Undone(verdict)) }
             });
             if matches!(outcome, Err(Undone(Verdict::Retry))) {
@@ -251,7 +247,7 @@ impl Runner {
 
     /// Run, commit or roll back. An error means that the commit failed.
     fn attempt(&self, conn: &mut DbConn, task: &mut Box<dyn Task>) -> Result<Verdict> {
-        let verdict = task.run(&mut Tx::new(&mut *conn, &self.vault));
+        let verdict = task.run(&mut Tx::new(&mut *conn, &self.vault, self.trouble.as_deref()));
         match verdict {
             Verdict::Keep => self.commit(conn)?,
             Verdict::Undo => conn::rollback(conn)?,

@@ -47,13 +47,24 @@ use conn::DbConn;
 /// What a read or write closure works with: the connection inside its transaction, and the vault that seals what is
 /// confidential before it is written.
 pub struct Tx<'a> {
-    db: &'a mut DbConn,
+    conn: &'a mut DbConn,
     vault: &'a Vault,
     met: payer_keys::Met,
+    trouble: Option<&'a dyn lane::Trouble>,
+    /// Stands in the connection's place for a statement that is to fail.
+    failing: Option<DbConn>,
 }
 
 impl<'a> Tx<'a> {
-    fn new(db: &'a mut DbConn, vault: &'a Vault) -> Tx<'a> {
-        Tx { db, vault, met: payer_keys::Met::default() }
+    fn new(conn: &'a mut DbConn, vault: &'a Vault, trouble: Option<&'a dyn lane::Trouble>) -> Tx<'a> {
+        Tx { conn, vault, met: payer_keys::Met::default(), trouble, failing: None }
+    }
+
+    /// The connection, for one statement.
+    fn db(&mut self) -> &mut DbConn {
+        match self.trouble.and_then(lane::Trouble::statement) {
+            Some(failing) => self.failing.insert(failing),
+            None => self.conn,
+        }
     }
 }

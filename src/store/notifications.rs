@@ -69,7 +69,7 @@ pub fn is_known(tx: &mut Tx<'_>, kind: NotificationKind, body: &[u8]) -> Result<
             .filter(notifications::kind.eq(kind.as_str()))
             .filter(notifications::digest.eq_any(digests(tx.vault, body))),
     ))
-    .get_result(tx.db)?;
+    .get_result(tx.db())?;
     Ok(found)
 }
 
@@ -106,7 +106,7 @@ pub fn insert(tx: &mut Tx<'_>, record: &NotificationRecord, raw: &Signed<'_>) ->
         reply: record.reply,
         received_at: record.received_at.naive_utc(),
     };
-    let inserted = on_each!(tx.db, |conn| diesel::insert_into(notifications::table)
+    let inserted = on_each!(tx.db(), |conn| diesel::insert_into(notifications::table)
         .values(&row)
         .on_conflict_do_nothing()
         .execute(conn))?;
@@ -120,7 +120,7 @@ pub fn insert(tx: &mut Tx<'_>, record: &NotificationRecord, raw: &Signed<'_>) ->
 pub fn set_verdict(tx: &mut Tx<'_>, id: &NotificationId, verdict: &str, payment_id: Option<&PaymentId>) -> Result<()> {
     diesel::update(notifications::table.find(id.as_str()))
         .set((notifications::verdict.eq(verdict), notifications::payment_id.eq(payment_id.map(PaymentId::as_str))))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     payment_id.map_or(Ok(()), |payment_id| seal_for(tx, id, payment_id))
 }
 
@@ -129,7 +129,7 @@ fn seal_for(tx: &mut Tx<'_>, id: &NotificationId, payment_id: &PaymentId) -> Res
     let (key_id, sealed): (Option<String>, Vec<u8>) = notifications::table
         .find(id.as_str())
         .select((notifications::payer_key_id, notifications::body))
-        .get_result(tx.db)?;
+        .get_result(tx.db())?;
     if key_id == payer.key_id {
         return Ok(());
     }
@@ -140,7 +140,7 @@ fn seal_for(tx: &mut Tx<'_>, id: &NotificationId, payment_id: &PaymentId) -> Res
             notifications::payer_key_id.eq(payer.key_id.as_deref().filter(|_| body.is_some())),
             notifications::body.eq(body.unwrap_or_default()),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     if key_id.as_deref() == Some(id.as_str()) {
         payer_keys::delete_own(tx, id.as_str())?;
     }
@@ -153,7 +153,7 @@ fn seal_for(tx: &mut Tx<'_>, id: &NotificationId, payment_id: &PaymentId) -> Res
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &NotificationId) -> Result<StoredNotification> {
     let row: Option<Row> =
-        notifications::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+        notifications::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     to_stored(tx, row.ok_or(Error::NotFound("notification"))?)
 }
 
@@ -165,13 +165,13 @@ pub fn unmatched_about(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Vec<Store
         .filter(notifications::parent_transaction_id.eq(transaction_id))
         .limit(UNMATCHED_LIMIT)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     let own: Vec<Row> = notifications::table
         .filter(diesel::dsl::sql::<Bool>("verdict = 'unmatched'"))
         .filter(notifications::transaction_id.eq(transaction_id))
         .limit(UNMATCHED_LIMIT)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.extend(own);
     rows.sort_by(|one, other| one.id.cmp(&other.id));
     rows.into_iter().map(|row| to_stored(tx, row)).collect()
@@ -182,7 +182,7 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<StoredN
     let mut rows: Vec<Row> = notifications::table
         .filter(notifications::payment_id.eq(payment_id.as_str()))
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.sort_by(|one, other| one.id.cmp(&other.id));
     rows.into_iter().map(|row| to_stored(tx, row)).collect()
 }
@@ -195,7 +195,7 @@ pub fn unmatched_of_account(tx: &mut Tx<'_>, keys: &[String]) -> Result<Vec<Stor
         .filter(notifications::payment_id.is_null())
         .order(notifications::id.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|row| to_stored(tx, row)).collect()
 }
 
@@ -210,7 +210,7 @@ pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
         .filter(diesel::dsl::exists(of_refunds))
         .limit(20)
         .select(notifications::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     let of_payments =
         transactions::table.filter(transactions::transaction_id.nullable().eq(notifications::transaction_id));
     let own: Vec<String> = notifications::table
@@ -220,7 +220,7 @@ pub fn unmatched_with_payment(tx: &mut Tx<'_>) -> Result<Vec<NotificationId>> {
         .filter(diesel::dsl::exists(of_payments))
         .limit(20)
         .select(notifications::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     ids.extend(own);
     ids.sort();
     Ok(ids.into_iter().map(NotificationId::from_stored).collect())
@@ -245,7 +245,7 @@ pub fn list(tx: &mut Tx<'_>, page: &Page<NotificationId>) -> Result<Vec<Notifica
     if let Some(before) = &page.before {
         query = query.filter(notifications::id.lt(before.as_str().to_owned()));
     }
-    let rows: Vec<Row> = query.order(notifications::id.desc()).limit(page.limit).load(tx.db)?;
+    let rows: Vec<Row> = query.order(notifications::id.desc()).limit(page.limit).load(tx.db())?;
     Ok(rows.into_iter().map(to_record).collect())
 }
 
@@ -260,15 +260,15 @@ pub fn quarantine(
     let sealed = tx.vault.seal(&context(id), body);
     let row =
         QuarantineRow { id: id.to_string(), kind: kind.as_str().to_owned(), body: sealed, received_at: at.naive_utc() };
-    diesel::insert_into(quarantine::table).values(row).execute(tx.db)?;
+    diesel::insert_into(quarantine::table).values(row).execute(tx.db())?;
     let oldest_to_keep: Option<String> = quarantine::table
         .select(quarantine::id)
         .order(quarantine::id.desc())
         .offset(QUARANTINE_LIMIT)
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     if let Some(id) = oldest_to_keep {
-        diesel::delete(quarantine::table.filter(quarantine::id.le(id))).execute(tx.db)?;
+        diesel::delete(quarantine::table.filter(quarantine::id.le(id))).execute(tx.db())?;
     }
     Ok(())
 }
@@ -277,7 +277,7 @@ pub fn quarantine(
 pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let id = NotificationId::from_stored(id.to_owned());
     let row: Option<Row> =
-        notifications::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+        notifications::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     let Some(row) = row else { return Ok(false) };
     let erased = match row.payment_id.clone().map(PaymentId::from_stored) {
         Some(payment_id) => payer_keys::of_payment(tx, &payment_id)?.is_erased(),
@@ -297,7 +297,9 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
         }
     }
     if digest != row.digest {
-        diesel::update(notifications::table.find(id.as_str())).set(notifications::digest.eq(&digest)).execute(tx.db)?;
+        diesel::update(notifications::table.find(id.as_str()))
+            .set(notifications::digest.eq(&digest))
+            .execute(tx.db())?;
     }
     Ok(moved || digest != row.digest)
 }
@@ -310,7 +312,7 @@ fn free_digest(tx: &mut Tx<'_>, row: &Row, digest: Vec<u8>) -> Result<Vec<u8>> {
             .filter(notifications::digest.eq(&digest))
             .filter(notifications::id.ne(&row.id)),
     ))
-    .get_result(tx.db)?;
+    .get_result(tx.db())?;
     Ok(if taken { row.id.as_bytes().to_vec() } else { digest })
 }
 
@@ -319,19 +321,19 @@ fn seal_alone(tx: &mut Tx<'_>, id: &NotificationId, body: &[u8], received_at: Na
     let sealed = payer.seal(tx.vault, &context(id), body).unwrap_or_default();
     diesel::update(notifications::table.find(id.as_str()))
         .set((notifications::payer_key_id.eq(payer.key_id.as_deref()), notifications::body.eq(sealed)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
 /// Seals a notification in quarantine with the current key. Whether there was something to do.
 pub(super) fn rotate_quarantined(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let sealed: Option<Vec<u8>> = quarantine::table.find(id).select(quarantine::body).get_result(tx.db).optional()?;
+    let sealed: Option<Vec<u8>> = quarantine::table.find(id).select(quarantine::body).get_result(tx.db()).optional()?;
     let Some(sealed) = sealed else { return Ok(false) };
     let context = context(&NotificationId::from_stored(id.to_owned()));
     let Some(body) = tx.vault.reseal(&context, &sealed).map_err(|_| rotation::cannot_open(&context))? else {
         return Ok(false);
     };
-    diesel::update(quarantine::table.find(id)).set(quarantine::body.eq(body)).execute(tx.db)?;
+    diesel::update(quarantine::table.find(id)).set(quarantine::body.eq(body)).execute(tx.db())?;
     Ok(true)
 }
 
@@ -345,11 +347,11 @@ pub fn end_bodies(tx: &mut Tx<'_>, unmatched: bool, before: Timestamp, limit: i6
         .order(notifications::received_at.asc())
         .limit(limit)
         .select((notifications::id, notifications::payer_key_id))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let ids: Vec<&str> = due.iter().map(|(id, _)| id.as_str()).collect();
     diesel::update(notifications::table.filter(notifications::id.eq_any(&ids)))
         .set((notifications::body.eq(ENDED), notifications::payer_key_id.eq(None::<String>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     for (id, _) in due.iter().filter(|(id, key_id)| key_id.as_ref() == Some(id)) {
         payer_keys::delete_own(tx, id)?;
     }
@@ -358,7 +360,7 @@ pub fn end_bodies(tx: &mut Tx<'_>, unmatched: bool, before: Timestamp, limit: i6
 
 /// Forgets notifications in quarantine from before `before`; there are never many. Returns how many.
 pub fn empty_quarantine(tx: &mut Tx<'_>, before: Timestamp) -> Result<usize> {
-    Ok(diesel::delete(quarantine::table.filter(quarantine::received_at.lt(before.naive_utc()))).execute(tx.db)?)
+    Ok(diesel::delete(quarantine::table.filter(quarantine::received_at.lt(before.naive_utc()))).execute(tx.db())?)
 }
 
 fn to_record(row: Row) -> NotificationRecord {

@@ -43,13 +43,13 @@ pub fn insert(tx: &mut Tx<'_>, operation: &Operation, due_at: Timestamp) -> Resu
         lookups: operation.lookups,
         refused_at: operation.refused_at.map(Timestamp::naive_utc),
     };
-    diesel::insert_into(operations::table).values(row).execute(tx.db)?;
+    diesel::insert_into(operations::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
 /// One operation.
 pub fn find(tx: &mut Tx<'_>, id: &OperationId) -> Result<Option<Operation>> {
-    let row = operations::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row = operations::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     row.map(from_row).transpose()
 }
 
@@ -60,7 +60,7 @@ pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Op
         .filter(operations::due_at.is_not_null())
         .order(operations::id.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -73,7 +73,7 @@ pub fn close(tx: &mut Tx<'_>, id: &OperationId, state: OperationState, note: Opt
             operations::due_at.eq(None::<NaiveDateTime>),
             operations::note.eq(note),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -82,7 +82,7 @@ pub fn keep_words(tx: &mut Tx<'_>, operation: &Operation, words: &str) -> Result
     let sealed = payer_keys::seal_text(tx, &operation.payment_id, &words_context(&operation.id), Some(words))?;
     diesel::update(operations::table.find(operation.id.as_str()))
         .set(operations::sealed_words.eq(sealed))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -93,7 +93,7 @@ pub fn words_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<S
         .filter(operations::sealed_words.is_not_null())
         .order(operations::id.asc())
         .select((operations::id, operations::sealed_words))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let mut words = Vec::new();
     for (id, sealed) in told {
         let context = words_context(&OperationId::from_stored(id));
@@ -108,7 +108,7 @@ pub(super) fn seal_words(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let found: Option<(String, Option<Vec<u8>>)> = operations::table
         .find(id)
         .select((operations::payment_id, operations::sealed_words))
-        .get_result(tx.db)
+        .get_result(tx.db())
         .optional()?;
     let Some((payment_id, Some(old))) = found else { return Ok(false) };
     let context = words_context(&OperationId::from_stored(id.to_owned()));
@@ -118,7 +118,7 @@ pub(super) fn seal_words(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
     let changed = diesel::update(operations::table.find(id))
         .filter(operations::sealed_words.eq(old))
         .set(operations::sealed_words.eq(Some(moved)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -132,7 +132,7 @@ pub fn is_untouched(tx: &mut Tx<'_>, id: &OperationId) -> Result<bool> {
         .find(id.as_str())
         .filter(operations::due_at.is_not_null())
         .select(operations::state)
-        .get_result(tx.db)
+        .get_result(tx.db())
         .optional()?;
     Ok(state.as_deref() == Some(OperationState::Started.as_str()))
 }
@@ -156,7 +156,7 @@ pub fn mark_undetermined(
             operations::due_at.eq(Some(due_at.naive_utc())),
             operations::note.eq(Some(note)),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -170,7 +170,7 @@ pub fn claim(tx: &mut Tx<'_>, id: &OperationId, lookups: i32, now: Timestamp, un
         .filter(operations::lookups.eq(lookups))
         .filter(nobody_asks.assume_not_null())
         .set((operations::lookups.eq(lookups + 1), operations::due_at.eq(until), operations::asked_until.eq(until)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -180,7 +180,7 @@ pub fn any_started_after(tx: &mut Tx<'_>, latest: Timestamp) -> Result<bool> {
         .filter(operations::due_at.is_not_null())
         .filter(operations::refused_at.is_null())
         .filter(operations::started_at.gt(latest.naive_utc()));
-    Ok(diesel::select(diesel::dsl::exists(ahead)).get_result(tx.db)?)
+    Ok(diesel::select(diesel::dsl::exists(ahead)).get_result(tx.db())?)
 }
 
 /// The clock was set back: nobody knows how old these calls are. They are not repeated any more, and asked about from
@@ -192,7 +192,7 @@ pub fn forbid_repeats_after(tx: &mut Tx<'_>, latest: Timestamp, now: Timestamp, 
         .filter(operations::started_at.gt(latest.naive_utc()));
     let changed = diesel::update(ahead)
         .set((operations::refused_at.eq(Some(now.naive_utc())), operations::due_at.eq(Some(due_at.naive_utc()))))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed)
 }
 
@@ -202,7 +202,7 @@ pub fn note_refusal(tx: &mut Tx<'_>, id: &OperationId, at: Timestamp) -> Result<
         .filter(operations::due_at.is_not_null())
         .filter(operations::refused_at.is_null())
         .set(operations::refused_at.eq(Some(at.naive_utc())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -213,7 +213,7 @@ pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>
         .order(operations::due_at.asc())
         .limit(limit)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -226,7 +226,7 @@ pub fn refusal_of_charge(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opti
         .filter(operations::state.eq(OperationState::Settled.as_str()))
         .order(operations::id.desc())
         .select((operations::id, operations::note, operations::sealed_words))
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     let Some((id, note, sealed)) = found else { return Ok(None) };
     let context = words_context(&OperationId::from_stored(id));
@@ -237,10 +237,10 @@ pub fn refusal_of_charge(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opti
 pub fn make_started_due(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
     let changed = diesel::update(operations::table.filter(operations::state.eq(OperationState::Started.as_str())))
         .set(operations::due_at.eq(Some(now.naive_utc())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     diesel::update(operations::table.filter(operations::asked_until.is_not_null()))
         .set(operations::asked_until.eq(None::<NaiveDateTime>))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed)
 }
 

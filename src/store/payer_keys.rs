@@ -117,7 +117,8 @@ pub(super) fn of_payment(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Rc<Payer>> {
     if let Some(payer) = tx.met.0.get(id) {
         return Ok(Rc::clone(payer));
     }
-    let key_id: Option<String> = payments::table.find(id.as_str()).select(payments::payer_key_id).get_result(tx.db)?;
+    let key_id: Option<String> =
+        payments::table.find(id.as_str()).select(payments::payer_key_id).get_result(tx.db())?;
     let payer = with_key(tx, key_id)?;
     Ok(remember(tx, id, payer))
 }
@@ -130,7 +131,7 @@ pub(super) fn with_key(tx: &mut Tx<'_>, key_id: Option<String>) -> Result<Payer>
 
 /// A key as it is kept; `None` when it was destroyed.
 pub(super) fn wrapped_key(tx: &mut Tx<'_>, id: &str) -> Result<Option<Vec<u8>>> {
-    let found = payer_keys::table.find(id).select(payer_keys::wrapped_key).get_result(tx.db).optional()?;
+    let found = payer_keys::table.find(id).select(payer_keys::wrapped_key).get_result(tx.db()).optional()?;
     Ok(found.flatten())
 }
 
@@ -166,7 +167,7 @@ pub(super) fn find_account(tx: &mut Tx<'_>, account: &str) -> Result<Option<Paye
         .order(payer_keys::id.asc())
         .limit(1)
         .select((payer_keys::id, payer_keys::wrapped_key));
-    let found: Option<(String, Option<Vec<u8>>)> = match tx.db {
+    let found: Option<(String, Option<Vec<u8>>)> = match tx.db() {
         DbConn::Postgres(conn) => query.for_key_share().get_result(conn).optional()?,
         DbConn::Sqlite(conn) => query.get_result(conn).optional()?,
     };
@@ -179,7 +180,7 @@ pub(super) fn ids_of_account(tx: &mut Tx<'_>, account: &str) -> Result<Vec<Strin
         .filter(payer_keys::account_hash.eq_any(account_hashes(tx.vault, account)))
         .order(payer_keys::id.asc())
         .select(payer_keys::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(ids)
 }
 
@@ -193,19 +194,19 @@ pub(super) fn create(tx: &mut Tx<'_>, id: &str, account: Option<&str>, at: Times
         wrapped_key: Some(wrapped),
         created_at: at.naive_utc(),
     };
-    diesel::insert_into(payer_keys::table).values(row).execute(tx.db)?;
+    diesel::insert_into(payer_keys::table).values(row).execute(tx.db())?;
     Ok(Payer { key_id: Some(id.to_owned()), seal: Seal::Key(key) })
 }
 
 /// Ends a key that was made for a notification alone.
 pub(super) fn delete_own(tx: &mut Tx<'_>, notification_id: &str) -> Result<()> {
-    diesel::delete(payer_keys::table.find(notification_id)).execute(tx.db)?;
+    diesel::delete(payer_keys::table.find(notification_id)).execute(tx.db())?;
     Ok(())
 }
 
 /// Wraps a key with the current key of the vault and makes the account's hash anew. Whether there was something to do.
 pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let row: Option<Kept> = payer_keys::table.find(id).select(Kept::as_select()).get_result(tx.db).optional()?;
+    let row: Option<Kept> = payer_keys::table.find(id).select(Kept::as_select()).get_result(tx.db()).optional()?;
     let Some(Kept { account_hash: hash, account, wrapped_key: Some(wrapped) }) = row else { return Ok(false) };
     let context = key_context(id);
     let rewrapped = tx.vault.reseal(&context, &wrapped).map_err(|_| rotation::cannot_open(&context))?;
@@ -223,7 +224,7 @@ pub(super) fn rotate(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
             payer_keys::wrapped_key.eq(Some(rewrapped.as_ref().unwrap_or(&wrapped))),
             payer_keys::account_hash.eq(new_hash),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 

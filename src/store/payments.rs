@@ -69,19 +69,19 @@ type Found = (Row, Option<Vec<u8>>);
 pub fn insert(tx: &mut Tx<'_>, payment: &Payment) -> Result<()> {
     let payer = payer_keys::of_new_payment(tx, payment)?;
     let row = to_row(payment, &payer, tx.vault);
-    diesel::insert_into(payments::table).values(row).execute(tx.db)?;
+    diesel::insert_into(payments::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
 /// One payment.
 pub fn find(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Option<Payment>> {
-    let found: Option<Found> = payments::table.find(id.as_str()).select(with_key!()).get_result(tx.db).optional()?;
+    let found: Option<Found> = payments::table.find(id.as_str()).select(with_key!()).get_result(tx.db()).optional()?;
     found.map(|found| read_one(tx, found)).transpose()
 }
 
 /// Whether there is such a payment.
 pub fn is_there(tx: &mut Tx<'_>, id: &PaymentId) -> Result<bool> {
-    Ok(diesel::select(diesel::dsl::exists(payments::table.find(id.as_str()))).get_result(tx.db)?)
+    Ok(diesel::select(diesel::dsl::exists(payments::table.find(id.as_str()))).get_result(tx.db())?)
 }
 
 /// One payment that must be there.
@@ -98,7 +98,7 @@ pub fn get(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
 /// # Errors
 /// [`Error::NotFound`].
 pub fn hold(tx: &mut Tx<'_>, id: &PaymentId) -> Result<Payment> {
-    let found: Option<Found> = match tx.db {
+    let found: Option<Found> = match tx.db() {
         DbConn::Postgres(conn) => {
             payments::table.find(id.as_str()).select(with_key!()).for_update().get_result(conn).optional()?
         }
@@ -141,7 +141,7 @@ pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<
             payments::test_mode.eq(payment.test_mode),
             payments::updated_at.eq(payment.updated_at.naive_utc()),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -152,7 +152,7 @@ pub fn of_invoice(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Vec<Payment>> {
         .order(payments::id.desc())
         .limit(50)
         .select(with_key!())
-        .load::<Found>(tx.db)?;
+        .load::<Found>(tx.db())?;
     rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
@@ -189,7 +189,7 @@ pub(super) fn give_key(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
             payments::return_url.eq(sealed.return_url),
             payments::account_hash.eq(sealed.account_hash),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -234,7 +234,7 @@ fn select(
     if let Some(before) = &page.before {
         query = query.filter(payments::id.lt(before.as_str().to_owned()));
     }
-    let rows = query.order(payments::id.desc()).limit(page.limit).load::<Found>(tx.db)?;
+    let rows = query.order(payments::id.desc()).limit(page.limit).load::<Found>(tx.db())?;
     rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
@@ -250,7 +250,7 @@ pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<
         .order(diesel::dsl::sql::<diesel::sql_types::Timestamp>("coalesce(expiry_due_at, expires_at)"))
         .limit(limit)
         .select(with_key!())
-        .load::<Found>(tx.db)?;
+        .load::<Found>(tx.db())?;
     rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
@@ -259,7 +259,7 @@ pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<
 pub fn put_off_expiry(tx: &mut Tx<'_>, id: &PaymentId, until: Timestamp) -> Result<()> {
     diesel::update(payments::table.find(id.as_str()))
         .set(payments::expiry_due_at.eq(Some(until.naive_utc())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 

@@ -92,7 +92,7 @@ pub enum PayerOf {
 /// The payer of a payment, held until the transaction ends.
 pub fn hold_payer_of(tx: &mut Tx<'_>, id: &PaymentId) -> Result<PayerOf> {
     let found: Option<Option<String>> =
-        payments::table.find(id.as_str()).select(payments::payer_key_id).get_result(tx.db).optional()?;
+        payments::table.find(id.as_str()).select(payments::payer_key_id).get_result(tx.db()).optional()?;
     let key = match found {
         None => return Ok(PayerOf::Nobody),
         Some(None) => return Ok(PayerOf::NoKey),
@@ -100,7 +100,7 @@ pub fn hold_payer_of(tx: &mut Tx<'_>, id: &PaymentId) -> Result<PayerOf> {
     };
     hold(tx, std::slice::from_ref(&key))?;
     let (account, erased_at): (Option<String>, Option<NaiveDateTime>) =
-        keys::table.find(&key).select((keys::account_hash, keys::erased_at)).get_result(tx.db)?;
+        keys::table.find(&key).select((keys::account_hash, keys::erased_at)).get_result(tx.db())?;
     Ok(match (account, erased_at) {
         (_, Some(_)) => PayerOf::Erased,
         (Some(_), None) => PayerOf::Account,
@@ -110,7 +110,7 @@ pub fn hold_payer_of(tx: &mut Tx<'_>, id: &PaymentId) -> Result<PayerOf> {
 
 /// Holds keys until the transaction ends. SQLite has one writer at a time anyway.
 pub fn hold(tx: &mut Tx<'_>, payers: &[String]) -> Result<()> {
-    if let DbConn::Postgres(conn) = tx.db {
+    if let DbConn::Postgres(conn) = tx.db() {
         let query = keys::table.filter(keys::id.eq_any(payers)).order(keys::id.asc()).select(keys::id);
         query.for_update().load::<String>(conn)?;
     }
@@ -125,7 +125,7 @@ pub fn keys_of_account(tx: &mut Tx<'_>, account: &str) -> Result<Vec<String>> {
 /// Whether the account has payments that were written before payers had keys.
 pub fn has_payments_without_key(tx: &mut Tx<'_>, account: &str) -> Result<bool> {
     let old = payments::table.filter(payments::account_hash.eq_any(payer_keys::account_hashes(tx.vault, account)));
-    Ok(diesel::select(exists(old)).get_result(tx.db)?)
+    Ok(diesel::select(exists(old)).get_result(tx.db())?)
 }
 
 /// How many payments of these payers are not over yet.
@@ -139,23 +139,23 @@ pub fn unfinished_payments(tx: &mut Tx<'_>, payers: &[String]) -> Result<i64> {
                 .or(payments::refund_pending.gt(0)),
         )
         .select(count_star())
-        .get_result(tx.db)?;
+        .get_result(tx.db())?;
     Ok(count)
 }
 
 /// How much is under the keys of these payers.
 pub fn extent(tx: &mut Tx<'_>, payers: &[String]) -> Result<Extent> {
     let of_payers = || payments::table.filter(payments::payer_key_id.eq_any(payers));
-    let payments: i64 = of_payers().select(count_star()).get_result(tx.db)?;
+    let payments: i64 = of_payers().select(count_star()).get_result(tx.db())?;
     let matched: i64 = notifications::table
         .filter(notifications::payment_id.eq_any(of_payers().select(payments::id.nullable())))
         .select(count_star())
-        .get_result(tx.db)?;
+        .get_result(tx.db())?;
     let unmatched: i64 = notifications::table
         .filter(notifications::id.eq_any(payers))
         .filter(notifications::payer_key_id.eq(notifications::id.nullable()))
         .select(count_star())
-        .get_result(tx.db)?;
+        .get_result(tx.db())?;
     Ok(Extent { payments, notifications: matched.saturating_add(unmatched), unmatched })
 }
 
@@ -171,7 +171,7 @@ pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: ErasedBy<'_>, erasure: Eras
             keys::account_hash.eq(None::<String>),
             keys::erased_at.eq(Some(erasure.at.naive_utc())),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     let erasure = Erasure {
         payers: i64::try_from(erased).unwrap_or(i64::MAX).saturating_sub(extent.unmatched),
         payments: extent.payments,
@@ -193,7 +193,7 @@ pub fn erase(tx: &mut Tx<'_>, payers: &[String], by: ErasedBy<'_>, erasure: Eras
         notifications: erasure.notifications,
         at: erasure.at.naive_utc(),
     };
-    diesel::insert_into(personal_data_erasures::table).values(row).execute(tx.db)?;
+    diesel::insert_into(personal_data_erasures::table).values(row).execute(tx.db())?;
     Ok(erasure)
 }
 
@@ -205,7 +205,7 @@ pub fn to_clean(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<String>> {
         .order(keys::id.asc())
         .limit(limit)
         .select(keys::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(ids)
 }
 
@@ -216,7 +216,7 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
         .find(payer)
         .filter(notifications::payer_key_id.eq(payer))
         .select(notifications::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     wipe_notifications(tx, &unmatched)?;
     let ids: Vec<String> = payments::table
         .filter(payments::payer_key_id.eq(payer))
@@ -224,24 +224,24 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
         .order(payments::id.asc())
         .limit(limit)
         .select(payments::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     diesel::update(payments::table.filter(payments::id.eq_any(&ids)))
         .set((payments::payer.eq(NOTHING), payments::three_ds.eq(None::<Vec<u8>>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     diesel::update(transactions::table.filter(transactions::payment_id.eq_any(&ids)))
         .set((
             transactions::card_first_six.eq(None::<String>),
             transactions::card_last_four.eq(None::<String>),
             transactions::card_issuer.eq(None::<String>),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     diesel::update(refunds::table.filter(refunds::payment_id.eq_any(&ids)))
         .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(None::<Vec<u8>>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     clean_words(tx, &ids)?;
     diesel::update(approvals::table.filter(approvals::payment_id.eq_any(&ids)))
         .set(approvals::sealed_reason.eq(None::<Vec<u8>>))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     diesel::update(idempotency_keys::table.filter(idempotency_keys::payment_id.eq_any(&ids)))
         .set((
             idempotency_keys::fingerprint.eq(NOTHING),
@@ -252,9 +252,9 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
             idempotency_keys::location.eq(None::<String>),
             idempotency_keys::body.eq(None::<Vec<u8>>),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     let told: Vec<String> =
-        notifications::table.filter(notifications::payment_id.eq_any(&ids)).select(notifications::id).load(tx.db)?;
+        notifications::table.filter(notifications::payment_id.eq_any(&ids)).select(notifications::id).load(tx.db())?;
     wipe_notifications(tx, &told)?;
     Ok(ids.len() + unmatched.len())
 }
@@ -263,13 +263,13 @@ pub fn clean(tx: &mut Tx<'_>, payer: &str, limit: i64) -> Result<usize> {
 fn clean_words(tx: &mut Tx<'_>, payment_ids: &[String]) -> Result<()> {
     diesel::update(operations::table.filter(operations::payment_id.eq_any(payment_ids)))
         .set((operations::note.eq(None::<String>), operations::sealed_words.eq(None::<Vec<u8>>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     diesel::update(refunds::table.filter(refunds::payment_id.eq_any(payment_ids)))
         .set((refunds::failure.eq(None::<String>), refunds::sealed_failure.eq(None::<Vec<u8>>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     diesel::update(discrepancies::table.filter(discrepancies::payment_id.eq_any(payment_ids)))
         .set((discrepancies::close_reason.eq(None::<String>), discrepancies::sealed_reason.eq(None::<Vec<u8>>)))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -282,7 +282,7 @@ fn wipe_notifications(tx: &mut Tx<'_>, ids: &[String]) -> Result<()> {
                 notifications::payer_key_id.eq(None::<String>),
                 notifications::digest.eq(id.as_bytes()),
             ))
-            .execute(tx.db)?;
+            .execute(tx.db())?;
     }
     Ok(())
 }
@@ -291,7 +291,7 @@ fn wipe_notifications(tx: &mut Tx<'_>, ids: &[String]) -> Result<()> {
 pub fn mark_cleaned(tx: &mut Tx<'_>, payers: &[String], at: Timestamp) -> Result<()> {
     diesel::update(keys::table.filter(keys::id.eq_any(payers)))
         .set(keys::cleaned_at.eq(Some(at.naive_utc())))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -323,14 +323,14 @@ pub fn idle_payers(tx: &mut Tx<'_>, before: Timestamp, after: &str, limit: i64) 
         .order(keys::id.asc())
         .limit(limit)
         .select(keys::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(ids)
 }
 
 /// Those of the payers of which that still holds, held until the transaction ends.
 pub fn still_idle(tx: &mut Tx<'_>, before: Timestamp, payers: &[String]) -> Result<Vec<String>> {
     hold(tx, payers)?;
-    let ids = keys::table.filter(keys::id.eq_any(payers)).filter(is_idle!(before)).select(keys::id).load(tx.db)?;
+    let ids = keys::table.filter(keys::id.eq_any(payers)).filter(is_idle!(before)).select(keys::id).load(tx.db())?;
     Ok(ids)
 }
 
@@ -350,7 +350,7 @@ pub fn record_access(tx: &mut Tx<'_>, id: &AccessId, by: &Caller, access: &Acces
         payment_id,
         at: at.naive_utc(),
     };
-    diesel::insert_into(personal_data_access::table).values(row).execute(tx.db)?;
+    diesel::insert_into(personal_data_access::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
@@ -363,11 +363,11 @@ pub fn forget_access(tx: &mut Tx<'_>, before: Timestamp, limit: i64, at: Timesta
         .order(personal_data_access::id.asc())
         .limit(limit)
         .select(personal_data_access::id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     let Some(last) = ids.last() else { return Ok(0) };
     let records = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     diesel::insert_into(ended::table)
         .values((ended::up_to.eq(last), ended::records.eq(records), ended::at.eq(at.naive_utc())))
-        .execute(tx.db)?;
-    Ok(diesel::delete(personal_data_access::table.filter(personal_data_access::id.eq_any(ids))).execute(tx.db)?)
+        .execute(tx.db())?;
+    Ok(diesel::delete(personal_data_access::table.filter(personal_data_access::id.eq_any(ids))).execute(tx.db())?)
 }

@@ -45,14 +45,14 @@ struct Row {
 
 /// Writes a new run.
 pub fn insert(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<()> {
-    diesel::insert_into(reconciliations::table).values(to_row(run)).execute(tx.db)?;
+    diesel::insert_into(reconciliations::table).values(to_row(run)).execute(tx.db())?;
     Ok(())
 }
 
 /// Writes a daily run unless there is one for its day. `false` when there is.
 pub fn insert_day(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<bool> {
     let row = to_row(run);
-    let inserted = on_each!(tx.db, |conn| diesel::insert_into(reconciliations::table)
+    let inserted = on_each!(tx.db(), |conn| diesel::insert_into(reconciliations::table)
         .values(&row)
         .on_conflict_do_nothing()
         .execute(conn))?;
@@ -64,7 +64,7 @@ pub fn insert_day(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<bool> {
 /// # Errors
 /// [`Error::NotFound`].
 pub fn get(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<Reconciliation> {
-    let row = reconciliations::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row = reconciliations::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     from_row(row.ok_or(Error::NotFound("reconciliation"))?)
 }
 
@@ -76,7 +76,7 @@ pub fn list(tx: &mut Tx<'_>, page: &Page<ReconciliationId>) -> Result<Vec<Reconc
         .order(reconciliations::id.desc())
         .limit(page.limit)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -87,7 +87,7 @@ pub fn running(tx: &mut Tx<'_>) -> Result<Vec<Reconciliation>> {
         .order(reconciliations::due_at.asc())
         .limit(100)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -96,7 +96,7 @@ pub fn failures_of_day(tx: &mut Tx<'_>, day: &str) -> Result<i64> {
     let failed = reconciliations::table
         .filter(reconciliations::day.eq(day))
         .filter(reconciliations::state.eq(RunState::Failed.as_str()));
-    Ok(failed.count().get_result(tx.db)?)
+    Ok(failed.count().get_result(tx.db())?)
 }
 
 /// Writes how far a run is, if it is still running and still ours: due at `held`. `false` when somebody else goes on with
@@ -105,7 +105,7 @@ pub fn update(tx: &mut Tx<'_>, run: &Reconciliation, held: Timestamp) -> Result<
     let changed = diesel::update(reconciliations::table.find(run.id.as_str()))
         .filter(reconciliations::due_at.eq(held.naive_utc()))
         .set(to_row(run))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -119,7 +119,7 @@ pub fn make_due(tx: &mut Tx<'_>, now: Timestamp, only_gap: bool) -> Result<usize
     } else {
         runs = runs.filter(reconciliations::purpose.ne(Purpose::Recheck.as_str()));
     }
-    Ok(runs.set(reconciliations::due_at.eq(Some(now.naive_utc()))).execute(tx.db)?)
+    Ok(runs.set(reconciliations::due_at.eq(Some(now.naive_utc()))).execute(tx.db())?)
 }
 
 /// Lets a run under way read its window anew, and up to `now`. Whoever holds its lease loses it.
@@ -134,7 +134,7 @@ pub fn begin_anew(tx: &mut Tx<'_>, id: &ReconciliationId, now: Timestamp) -> Res
             reconciliations::started_at.eq(now.naive_utc()),
             reconciliations::due_at.eq(Some(now.naive_utc())),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 
@@ -146,7 +146,7 @@ pub fn mark(tx: &mut Tx<'_>, id: &ReconciliationId, transaction_ids: &[i64]) -> 
             (register_marks::reconciliation_id.eq(id.as_str()), register_marks::transaction_id.eq(*transaction_id))
         })
         .collect();
-    on_each!(tx.db, |conn| diesel::insert_into(register_marks::table)
+    on_each!(tx.db(), |conn| diesel::insert_into(register_marks::table)
         .values(&rows)
         .on_conflict_do_nothing()
         .execute(conn))?;
@@ -160,11 +160,11 @@ pub fn sweep(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<bool> {
         .order(register_marks::transaction_id.asc())
         .offset(MARKS_AT_ONCE)
         .select(register_marks::transaction_id)
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     let of_run = register_marks::table.filter(register_marks::reconciliation_id.eq(id.as_str()));
     let up_to = register_marks::transaction_id.le(last.unwrap_or(i64::MAX));
-    Ok(diesel::delete(of_run.filter(up_to)).execute(tx.db)? > 0)
+    Ok(diesel::delete(of_run.filter(up_to)).execute(tx.db())? > 0)
 }
 
 /// Transactions with an outcome that we first heard of in the run's window and that it did not see, oldest first: the id
@@ -187,7 +187,7 @@ pub fn unseen(
         .order(transactions::id.asc())
         .limit(limit)
         .select((transactions::id, transactions::transaction_id))
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows)
 }
 
@@ -202,7 +202,7 @@ pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Res
         .order((payments::id.asc(), transactions::id.asc()))
         .limit(limit)
         .select((payments::id, transactions::transaction_id))
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows)
 }
 
@@ -214,43 +214,44 @@ pub fn last_change(tx: &mut Tx<'_>, before: Timestamp) -> Result<Option<Timestam
             .filter(payments::id.lt(PaymentId::first_at(before).as_str()))
             .select(payments::created_at)
             .order(payments::id.desc())
-            .first(tx.db)
+            .first(tx.db())
             .optional()?,
         operations::table
             .filter(operations::id.lt(OperationId::first_at(before).as_str()))
             .select(operations::started_at)
             .order(operations::id.desc())
-            .first(tx.db)
+            .first(tx.db())
             .optional()?,
         transactions::table
             .filter(transactions::id.lt(TransactionRecordId::first_at(before).as_str()))
             .select(transactions::created_at)
             .order(transactions::id.desc())
-            .first(tx.db)
+            .first(tx.db())
             .optional()?,
         notifications::table
             .filter(notifications::id.lt(NotificationId::first_at(before).as_str()))
             .select(notifications::received_at)
             .order(notifications::id.desc())
-            .first(tx.db)
+            .first(tx.db())
             .optional()?,
         api_keys::table
             .filter(api_keys::created_at.lt(before.naive_utc()))
             .select(diesel::dsl::max(api_keys::created_at))
-            .get_result(tx.db)?,
+            .get_result(tx.db())?,
         reconciliations::table
             .filter(reconciliations::state.eq(RunState::Completed.as_str()))
             .filter(reconciliations::purpose.eq(Purpose::Gap.as_str()))
             .filter(reconciliations::window_to.lt(before.naive_utc()))
             .select(diesel::dsl::max(reconciliations::window_to))
-            .get_result(tx.db)?,
+            .get_result(tx.db())?,
     ];
     Ok(newest.into_iter().flatten().max().map(moment))
 }
 
 /// The newest payment.
 pub fn newest_payment(tx: &mut Tx<'_>) -> Result<Option<PaymentId>> {
-    let id: Option<String> = payments::table.select(payments::id).order(payments::id.desc()).first(tx.db).optional()?;
+    let id: Option<String> =
+        payments::table.select(payments::id).order(payments::id.desc()).first(tx.db()).optional()?;
     Ok(id.map(PaymentId::from_stored))
 }
 

@@ -37,13 +37,13 @@ struct Row {
 /// Writes a new refund.
 pub fn insert(tx: &mut Tx<'_>, refund: &Refund) -> Result<()> {
     let row = to_row(tx, refund)?;
-    diesel::insert_into(refunds::table).values(row).execute(tx.db)?;
+    diesel::insert_into(refunds::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
 /// One refund.
 pub fn find(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<Refund>> {
-    let row: Option<Row> = refunds::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row: Option<Row> = refunds::table.find(id.as_str()).select(Row::as_select()).get_result(tx.db()).optional()?;
     row.map(|row| from_row(tx, row)).transpose()
 }
 
@@ -53,7 +53,7 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Refund>
         .filter(refunds::payment_id.eq(payment_id.as_str()))
         .order(refunds::id.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -64,7 +64,7 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, page: &Page<RefundId>) -> R
     if let Some(before) = &page.before {
         query = query.filter(refunds::id.lt(before.as_str().to_owned()));
     }
-    let rows: Vec<Row> = query.order(refunds::id.desc()).limit(page.limit).load(tx.db)?;
+    let rows: Vec<Row> = query.order(refunds::id.desc()).limit(page.limit).load(tx.db())?;
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
@@ -80,7 +80,7 @@ pub fn update_pending(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
             refunds::transaction_id.eq(refund.transaction_id),
             refunds::updated_at.eq(refund.updated_at.naive_utc()),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
@@ -97,14 +97,14 @@ pub fn complete(tx: &mut Tx<'_>, refund: &Refund) -> Result<bool> {
             refunds::transaction_id.eq(refund.transaction_id),
             refunds::updated_at.eq(refund.updated_at.naive_utc()),
         ))
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(changed == 1)
 }
 
 /// Puts reason and failure under the key of the payer: what was written before they were sealed, or while the payment had no
 /// key yet. Whether there was something to do.
 pub(super) fn seal_words(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
-    let row: Option<Row> = refunds::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row: Option<Row> = refunds::table.find(id).select(Row::as_select()).get_result(tx.db()).optional()?;
     let Some(row) = row else { return Ok(false) };
     let (refund_id, payment_id) = (RefundId::from_stored(row.id), PaymentId::from_stored(row.payment_id));
     let (reason, old) = (row.reason.as_deref(), row.sealed_reason.as_deref());
@@ -117,13 +117,13 @@ pub(super) fn seal_words(tx: &mut Tx<'_>, id: &str) -> Result<bool> {
         changed += diesel::update(refunds::table.find(id))
             .filter(refunds::reason.is_not_null().or(refunds::sealed_reason.is_not_null()))
             .set((refunds::reason.eq(None::<String>), refunds::sealed_reason.eq(reason)))
-            .execute(tx.db)?;
+            .execute(tx.db())?;
     }
     if failure.is_some() {
         changed += diesel::update(refunds::table.find(id))
             .filter(refunds::failure.is_not_null().or(refunds::sealed_failure.is_not_null()))
             .set((refunds::failure.eq(None::<String>), refunds::sealed_failure.eq(failure)))
-            .execute(tx.db)?;
+            .execute(tx.db())?;
     }
     Ok(changed > 0)
 }

@@ -92,45 +92,45 @@ pub fn step(tx: &mut Tx<'_>, part: Part, after: &Place, limit: i64) -> Result<St
     match part {
         Part::PayerKeys => {
             let ids = keys::table.filter(keys::wrapped_key.is_not_null()).filter(keys::id.gt(&after.0));
-            let ids: Vec<String> = ids.order(keys::id.asc()).limit(limit).select(keys::id).load(tx.db)?;
+            let ids: Vec<String> = ids.order(keys::id.asc()).limit(limit).select(keys::id).load(tx.db())?;
             each(tx, ids, payer_keys::rotate)
         }
         Part::Payments => {
             let ids = payments::table.filter(payments::payer_key_id.is_null()).filter(payments::id.gt(&after.0));
-            let ids: Vec<String> = ids.order(payments::id.asc()).limit(limit).select(payments::id).load(tx.db)?;
+            let ids: Vec<String> = ids.order(payments::id.asc()).limit(limit).select(payments::id).load(tx.db())?;
             each(tx, ids, pays::give_key)
         }
         Part::Refunds => {
             let reasoned = refunds::reason.is_not_null().or(refunds::sealed_reason.is_not_null());
             let failed = refunds::failure.is_not_null().or(refunds::sealed_failure.is_not_null());
             let ids = refunds::table.filter(reasoned.or(failed)).filter(refunds::id.gt(&after.0));
-            let ids: Vec<String> = ids.order(refunds::id.asc()).limit(limit).select(refunds::id).load(tx.db)?;
+            let ids: Vec<String> = ids.order(refunds::id.asc()).limit(limit).select(refunds::id).load(tx.db())?;
             each(tx, ids, backs::seal_words)
         }
         Part::Calls => {
             let ids = calls::table.filter(calls::sealed_words.is_not_null()).filter(calls::id.gt(&after.0));
-            let ids: Vec<String> = ids.order(calls::id.asc()).limit(limit).select(calls::id).load(tx.db)?;
+            let ids: Vec<String> = ids.order(calls::id.asc()).limit(limit).select(calls::id).load(tx.db())?;
             each(tx, ids, operations::seal_words)
         }
         Part::Discrepancies => {
             let reasoned = differing::close_reason.is_not_null().or(differing::sealed_reason.is_not_null());
             let ids = differing::table.filter(reasoned).filter(differing::id.gt(&after.0));
-            let ids: Vec<String> = ids.order(differing::id.asc()).limit(limit).select(differing::id).load(tx.db)?;
+            let ids: Vec<String> = ids.order(differing::id.asc()).limit(limit).select(differing::id).load(tx.db())?;
             each(tx, ids, discrepancies::rotate)
         }
         Part::Approvals => {
             let ids = asked::table.filter(asked::sealed_reason.is_not_null()).filter(asked::id.gt(&after.0));
-            let ids: Vec<String> = ids.order(asked::id.asc()).limit(limit).select(asked::id).load(tx.db)?;
+            let ids: Vec<String> = ids.order(asked::id.asc()).limit(limit).select(asked::id).load(tx.db())?;
             each(tx, ids, approvals::seal_reason)
         }
         Part::Notifications => {
             let ids = notifications::table.filter(notifications::id.gt(&after.0)).order(notifications::id.asc());
-            let ids: Vec<String> = ids.limit(limit).select(notifications::id).load(tx.db)?;
+            let ids: Vec<String> = ids.limit(limit).select(notifications::id).load(tx.db())?;
             each(tx, ids, notes::rotate)
         }
         Part::Quarantine => {
             let ids = quarantine::table.filter(quarantine::id.gt(&after.0)).order(quarantine::id.asc());
-            let ids: Vec<String> = ids.limit(limit).select(quarantine::id).load(tx.db)?;
+            let ids: Vec<String> = ids.limit(limit).select(quarantine::id).load(tx.db())?;
             each(tx, ids, notes::rotate_quarantined)
         }
         Part::Requests => requests(tx, after, limit),
@@ -153,7 +153,7 @@ fn requests(tx: &mut Tx<'_>, after: &Place, limit: i64) -> Result<Step> {
         .order((api_key_id.asc(), idempotency_key.asc()))
         .limit(limit)
         .select((api_key_id, idempotency_key))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let mut changed = 0;
     for place in &places {
         changed += usize::from(idempotency::rotate(tx, place)?);
@@ -164,9 +164,9 @@ fn requests(tx: &mut Tx<'_>, after: &Place, limit: i64) -> Result<Step> {
 /// The payment that a kept answer is about, by the id of what the request made: a payment or a refund of one.
 pub(super) fn payment_of(tx: &mut Tx<'_>, resource_id: &str) -> Result<Option<PaymentId>> {
     let of_refund: Option<String> =
-        refunds::table.find(resource_id).select(refunds::payment_id).get_result(tx.db).optional()?;
+        refunds::table.find(resource_id).select(refunds::payment_id).get_result(tx.db()).optional()?;
     let id = PaymentId::from_stored(of_refund.unwrap_or_else(|| resource_id.to_owned()));
-    let known: bool = diesel::select(exists(payments::table.find(id.as_str()))).get_result(tx.db)?;
+    let known: bool = diesel::select(exists(payments::table.find(id.as_str()))).get_result(tx.db())?;
     Ok(known.then_some(id))
 }
 

@@ -87,7 +87,7 @@ pub fn waiting(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
         .order((history_unsealed::payment_id, history_unsealed::sequence))
         .limit(rest)
         .select(RowColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     let Some(last) = rows.last() else { return Ok(records) };
     let mut told = waiting_told(tx, &last.payment_id, last.sequence)?;
     records.extend(rows.into_iter().map(|row| with_events(row, &mut told)));
@@ -106,7 +106,7 @@ fn waiting_events(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<Record>> {
         .order(history_unsealed::payment_id)
         .limit(limit)
         .select(EventColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows.into_iter().map(|row| Record::Event(history_event(row))).collect())
 }
 
@@ -123,14 +123,14 @@ fn waiting_told(tx: &mut Tx<'_>, payment_id: &str, sequence: i64) -> Result<Told
         .filter(up_to)
         .order((events::epoch, events::position))
         .select(EventColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(by_row(rows))
 }
 
 /// Notes where records are sealed.
 pub(super) fn insert(tx: &mut Tx<'_>, leaves: &[Leaf]) -> Result<()> {
     let rows: Vec<LeafColumns> = leaves.iter().map(leaf_columns).collect();
-    on_each!(tx.db, |conn| diesel::insert_into(history_leaves::table).values(&rows).execute(conn))?;
+    on_each!(tx.db(), |conn| diesel::insert_into(history_leaves::table).values(&rows).execute(conn))?;
     Ok(())
 }
 
@@ -141,7 +141,7 @@ pub fn leaves(tx: &mut Tx<'_>, seal: i64, limit: i64) -> Result<Vec<Leaf>> {
         .order(history_leaves::position.asc())
         .limit(limit)
         .select(LeafColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows.into_iter().map(leaf).collect())
 }
 
@@ -152,7 +152,7 @@ pub fn leaves_of_payment(tx: &mut Tx<'_>, payment_id: &str, limit: i64) -> Resul
         .order(history_leaves::sequence.asc())
         .limit(limit)
         .select(LeafColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows.into_iter().map(leaf).collect())
 }
 
@@ -166,7 +166,7 @@ pub fn records(tx: &mut Tx<'_>, seal: i64, limit: i64) -> Result<Vec<(Leaf, Opti
         .order(history_leaves::position.asc())
         .limit(limit)
         .select((LeafColumns::as_select(), Option::<RowColumns>::as_select()))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let mut told = told_of_seal(tx, seal)?;
     let mut loose = HashMap::new();
     if rows.iter().any(|(leaf, _)| leaf.sequence == Record::EVENT_SEQUENCE) {
@@ -194,7 +194,7 @@ fn told_of_seal(tx: &mut Tx<'_>, seal: i64) -> Result<Told> {
         .order((history_leaves::position, events::epoch, events::position))
         .limit(EVENT_LIMIT)
         .select(EventColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(by_row(rows))
 }
 
@@ -205,17 +205,17 @@ fn loose_of_seal(tx: &mut Tx<'_>, seal: i64) -> Result<HashMap<String, HistoryEv
         .filter(history_leaves::seal.eq(seal))
         .filter(history_leaves::sequence.eq(Record::EVENT_SEQUENCE))
         .select(EventColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows.into_iter().map(|row| (row.id.clone(), history_event(row))).collect())
 }
 
 /// What stands at one place.
 pub fn find(tx: &mut Tx<'_>, payment_id: &str, sequence: i64) -> Result<Option<Record>> {
     if sequence == Record::EVENT_SEQUENCE {
-        let found = events::table.find(payment_id).select(EventColumns::as_select()).first(tx.db).optional()?;
+        let found = events::table.find(payment_id).select(EventColumns::as_select()).first(tx.db()).optional()?;
         return Ok(found.map(|row| Record::Event(history_event(row))));
     }
-    let found = transitions::table.find((payment_id, sequence)).select(RowColumns::as_select()).first(tx.db);
+    let found = transitions::table.find((payment_id, sequence)).select(RowColumns::as_select()).first(tx.db());
     let Some(row) = found.optional()? else { return Ok(None) };
     let told: Vec<EventColumns> = events::table
         .filter(events::payment_id.eq(payment_id))
@@ -223,7 +223,7 @@ pub fn find(tx: &mut Tx<'_>, payment_id: &str, sequence: i64) -> Result<Option<R
         .order((events::epoch, events::position))
         .limit(EVENT_LIMIT)
         .select(EventColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(Some(with_events(row, &mut by_row(told))))
 }
 

@@ -41,8 +41,8 @@ impl Row {
 /// open.
 pub fn closed_at_places(tx: &mut Tx<'_>) -> Result<Option<String>> {
     let all = || payer_keys::table.filter(payer_keys::id.ge(PaymentId::PREFIX)).select(Row::as_select());
-    let newest: Vec<Row> = all().order(payer_keys::id.desc()).limit(NEIGHBOURS).load(tx.db)?;
-    let oldest: Vec<Row> = all().order(payer_keys::id.asc()).limit(NEIGHBOURS).load(tx.db)?;
+    let newest: Vec<Row> = all().order(payer_keys::id.desc()).limit(NEIGHBOURS).load(tx.db())?;
+    let oldest: Vec<Row> = all().order(payer_keys::id.asc()).limit(NEIGHBOURS).load(tx.db())?;
     let (Some(first), Some(last)) = (oldest.first(), newest.first()) else { return Ok(None) };
     let places = between(moment(first.created_at), moment(last.created_at));
     for near in [oldest, newest] {
@@ -55,7 +55,7 @@ pub fn closed_at_places(tx: &mut Tx<'_>) -> Result<Option<String>> {
             .filter(payer_keys::id.ge(place.as_str()))
             .order(payer_keys::id.asc())
             .limit(NEIGHBOURS)
-            .load(tx.db)?;
+            .load(tx.db())?;
         if let Some(closed) = near.iter().find(|row| row.is_living()).and_then(|row| row.closed(tx)) {
             return Ok(Some(closed));
         }
@@ -77,12 +77,12 @@ pub fn closed_behind(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<(Vec<St
 
 fn living_behind(tx: &mut Tx<'_>, after: &str, limit: i64) -> Result<Vec<Row>> {
     let living = payer_keys::table.filter(payer_keys::id.gt(after)).filter(payer_keys::wrapped_key.is_not_null());
-    Ok(living.order(payer_keys::id.asc()).limit(limit).select(Row::as_select()).load(tx.db)?)
+    Ok(living.order(payer_keys::id.asc()).limit(limit).select(Row::as_select()).load(tx.db())?)
 }
 
 /// Those of the keys that live and still do not open.
 pub fn still_closed(tx: &mut Tx<'_>, ids: &[String]) -> Result<Vec<String>> {
-    let rows: Vec<Row> = payer_keys::table.filter(payer_keys::id.eq_any(ids)).select(Row::as_select()).load(tx.db)?;
+    let rows: Vec<Row> = payer_keys::table.filter(payer_keys::id.eq_any(ids)).select(Row::as_select()).load(tx.db())?;
     Ok(rows.iter().filter_map(|row| row.closed(tx)).collect())
 }
 
@@ -101,7 +101,7 @@ pub enum Condition {
 
 /// How the key stands.
 pub fn condition(tx: &mut Tx<'_>, id: &str) -> Result<Condition> {
-    let row: Option<Row> = payer_keys::table.find(id).select(Row::as_select()).get_result(tx.db).optional()?;
+    let row: Option<Row> = payer_keys::table.find(id).select(Row::as_select()).get_result(tx.db()).optional()?;
     let Some(row) = row else { return Ok(Condition::Absent) };
     Ok(match row.is_living() {
         false => Condition::Erased,

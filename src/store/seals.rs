@@ -38,7 +38,7 @@ pub fn last(tx: &mut Tx<'_>) -> Result<Option<StoredSeal>> {
     let found = history_seals::table
         .order(history_seals::number.desc())
         .select(SealColumns::as_select())
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     Ok(found.map(stored_seal))
 }
@@ -49,14 +49,14 @@ pub fn last_before(tx: &mut Tx<'_>, moment: Timestamp) -> Result<Option<StoredSe
         .filter(history_seals::at.lt(moment.naive_utc()))
         .order((history_seals::at.desc(), history_seals::number.desc()))
         .select(SealColumns::as_select())
-        .first(tx.db)
+        .first(tx.db())
         .optional()?;
     Ok(found.map(stored_seal))
 }
 
 /// One seal.
 pub fn find(tx: &mut Tx<'_>, number: i64) -> Result<Option<StoredSeal>> {
-    let found = history_seals::table.find(number).select(SealColumns::as_select()).first(tx.db).optional()?;
+    let found = history_seals::table.find(number).select(SealColumns::as_select()).first(tx.db()).optional()?;
     Ok(found.map(stored_seal))
 }
 
@@ -67,7 +67,7 @@ pub fn list(tx: &mut Tx<'_>, after: i64, limit: i64) -> Result<Vec<StoredSeal>> 
         .order(history_seals::number.asc())
         .limit(limit)
         .select(SealColumns::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(rows.into_iter().map(stored_seal).collect())
 }
 
@@ -88,13 +88,13 @@ pub fn append(tx: &mut Tx<'_>, seal: &Seal, leaves: &[Leaf]) -> Result<bool> {
         skip: seal.skip.as_bytes().to_vec(),
         hash: seal.hash().as_bytes().to_vec(),
     };
-    diesel::insert_into(history_seals::table).values(columns).execute(tx.db)?;
+    diesel::insert_into(history_seals::table).values(columns).execute(tx.db())?;
     sealed::insert(tx, leaves)?;
     let taken = diesel::sql_query(
         "DELETE FROM history_unsealed WHERE (payment_id, sequence) IN \
          (SELECT payment_id, sequence FROM history_leaves WHERE seal = $1)",
     );
-    let count = on_each!(tx.db, |conn| taken.bind::<diesel::sql_types::BigInt, _>(seal.number).execute(conn))?;
+    let count = on_each!(tx.db(), |conn| taken.bind::<diesel::sql_types::BigInt, _>(seal.number).execute(conn))?;
     if count != leaves.len() {
         return Err(Error::internal(format!("seal {}: some of its rows do not wait for a seal", seal.number)));
     }

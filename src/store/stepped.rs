@@ -1,20 +1,16 @@
 //! A store without threads, for the simulation: its tasks wait until [`Stepper`] runs them, on a database in memory that
 //! fails on purpose. Everything between the queue and the answer is the code that serves in production.
 //!
-//! Statements fail one by one: triggers call [`simulated_fault`] for each row that is changed, and views in the place of
-//! the tables for each row that a reader finds. Reads of a transaction that writes do not fail by themselves: such a
-//! transaction has no effect, as with a failed `BEGIN`.
+//! Any statement can fail, of a transaction that reads or writes: for that one statement a connection that refuses all
+//! stands in the place of ours.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, bounded};
-use diesel::connection::SimpleConnection;
-use diesel::prelude::*;
-use diesel::serialize::{IsNull, Output, ToSql};
-use diesel::sql_types::{Integer, Text};
-use diesel::sqlite::Sqlite;
+use diesel::connection::{Connection, SimpleConnection};
+use diesel::sqlite::SqliteConnection;
 
 use super::Tx;
 use super::conn::{self, DbConn, Target};
@@ -24,33 +20,12 @@ use super::pool::Store;
 use crate::error::{Error, Result};
 use crate::vault::Vault;
 
-diesel::define_sql_function! {
-    /// Counts a row that is changed or read; an error where the armed fault strikes.
-    fn simulated_fault() -> Integer;
-}
-
-/// What [`simulated_fault`] gives: 0, or the error of the statement.
-#[derive(Debug)]
-struct AtRow(Option<&'static str>);
-
-impl ToSql<Integer, Sqlite> for AtRow {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> diesel::serialize::Result {
-        match self.0 {
-            Some(error) => Err(error.into()),
-            None => {
-                out.set_value(0);
-                Ok(IsNull::No)
-            }
-        }
-    }
-}
-
 /// What goes wrong with the next transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskFault {
     /// It cannot begin.
     Begin,
-    /// The statement that changes or reads the n-th row fails, from 1.
+    /// The n-th statement fails, from 1.
     Statement(u32),
     /// The same, with an error that no retry would mend.
     BrokenStatement(u32),
@@ -66,7 +41,7 @@ struct Plan {
     fault: Option<DiskFault>,
     /// How many more transactions it strikes.
     strikes: u32,
-    rows: u32,
+    statements: u32,
     struck: u64,
 }
 
@@ -81,7 +56,7 @@ impl Plan {
 
     fn at(&mut self, moment: Moment) -> Result<()> {
         if moment == Moment::Begin {
-            self.rows = 0;
+            self.statements = 0;
         }
         let strikes_now = matches!(
             (moment, self.fault),
@@ -96,113 +71,69 @@ impl Plan {
         Err(Error::database_unavailable("simulated: the database does not answer"))
     }
 
-    fn is_at_row(&self) -> bool {
-        matches!(self.fault, Some(DiskFault::Statement(_) | DiskFault::BrokenStatement(_)))
-    }
-
-    fn at_row(&mut self) -> AtRow {
-        self.rows = self.rows.saturating_add(1);
-        let (row, error) = match self.fault {
-            Some(DiskFault::Statement(row)) => (row, "disk I/O error"),
-            Some(DiskFault::BrokenStatement(row)) => (row, "database disk image is malformed"),
-            _ => return AtRow(None),
+    /// Whether the next statement fails; `true` inside when a retry may mend it.
+    fn at_statement(&mut self) -> Option<bool> {
+        self.statements = self.statements.saturating_add(1);
+        let (statement, in_passing) = match self.fault {
+            Some(DiskFault::Statement(statement)) => (statement, true),
+            Some(DiskFault::BrokenStatement(statement)) => (statement, false),
+            _ => return None,
         };
-        if row != self.rows {
-            return AtRow(None);
+        if statement != self.statements {
+            return None;
         }
         self.strike();
-        AtRow(Some(error))
+        Some(in_passing)
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Faults {
     plan: Arc<Mutex<Plan>>,
-    spare: Arc<Mutex<BTreeMap<Kind, DbConn>>>,
-}
-
-/// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
-    read_only: bool,
-    /// Whether its statements can fail at a row. The triggers and views for it cost time, so others go without.
-    spoiled: bool,
+    /// Connections that were given up, by whether they only read: what they had begun is undone, as it would be when they
+    /// broke. Opening a new one takes the time of a hundred transactions.
+    spare: Arc<Mutex<BTreeMap<bool, DbConn>>>,
+    /// The address of a database that somebody holds for ever.
+    locked: String,
 }
 
 impl Faults {
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        lock_plan(&self.plan)
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connections that were given up: what they had begun is undone, as it would be when they broke. Opening a new one
-    /// takes the time of a hundred transactions.
-    fn spare(&self) -> MutexGuard<'_, BTreeMap<Kind, DbConn>> {
+    fn spare(&self) -> MutexGuard<'_, BTreeMap<bool, DbConn>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn lock_plan(plan: &Mutex<Plan>) -> MutexGuard<'_, Plan> {
-    plan.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The trouble of connections of a kind.
 struct Troubled {
     faults: Faults,
-    kind: Kind,
-}
-
-#[derive(QueryableByName)]
-struct Table {
-    #[diesel(sql_type = Text)]
-    name: String,
+    read_only: bool,
 }
 
 impl Trouble for Troubled {
-    fn opened(&self, conn: &mut DbConn) -> Result<()> {
-        let (DbConn::Sqlite(conn), true) = (conn, self.kind.spoiled) else { return Ok(()) };
-        // The plan alone: the spare connections stand beside it, and one of them would keep itself for ever.
-        let plan = Arc::clone(&self.faults.plan);
-        simulated_fault_utils::register_nondeterministic_impl(conn, move || lock_plan(&plan).at_row())?;
-        let tables: Vec<Table> = diesel::sql_query(
-            "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '__diesel%'",
-        )
-        .load(conn)?;
-        let read_only = self.kind.read_only;
-        let spoiled = |table: &Table| if read_only { spoiled_view(&table.name) } else { spoiled_changes(&table.name) };
-        let sql: String = tables.iter().map(spoiled).collect();
-        // Views are made although the connection may not write.
-        let (before, after) =
-            if read_only { ("PRAGMA query_only = OFF;", "PRAGMA query_only = ON;") } else { ("", "") };
-        Ok(conn.batch_execute(&format!("{before}{sql}{after}"))?)
+    fn statement(&self) -> Option<DbConn> {
+        let in_passing = self.faults.plan().at_statement()?;
+        // An empty database has no such table, which no retry mends.
+        let address = if in_passing { self.faults.locked.as_str() } else { ":memory:" };
+        SqliteConnection::establish(address).ok().map(DbConn::Sqlite)
     }
 
     fn dropped(&self, mut conn: DbConn) {
         if conn::undo(&mut conn) {
-            self.faults.spare().insert(self.kind, conn);
+            self.faults.spare().insert(self.read_only, conn);
         }
     }
 
     fn spare(&self) -> Option<DbConn> {
-        self.faults.spare().remove(&self.kind)
+        self.faults.spare().remove(&self.read_only)
     }
 
     fn at(&self, moment: Moment) -> Result<()> {
         self.faults.plan().at(moment)
     }
-}
-
-fn spoiled_changes(table: &str) -> String {
-    let trigger = |change: &str| {
-        format!(
-            "CREATE TEMP TRIGGER fault_{table}_{change} BEFORE {change} ON main.{table} BEGIN SELECT simulated_fault(); END;\n"
-        )
-    };
-    ["INSERT", "UPDATE", "DELETE"].map(trigger).concat()
-}
-
-/// Stands before the table of the same name.
-fn spoiled_view(table: &str) -> String {
-    format!("CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} WHERE simulated_fault() = 0;\n")
 }
 
 /// Answers that are ready and not given yet: whoever waits for them gets them late, or never.
@@ -242,8 +173,8 @@ impl Task for Late {
 pub struct Disk {
     target: Target,
     faults: Faults,
-    /// Keeps the database: it lives as long as one connection is open.
-    _kept: DbConn,
+    /// Keep the databases: each lives as long as one connection to it is open.
+    _kept: [DbConn; 2],
 }
 
 impl Disk {
@@ -254,30 +185,32 @@ impl Disk {
     pub fn create() -> Result<Disk> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let url = format!("sqlite://file:/simulated-{}-{number}?vfs=memdb", std::process::id());
-        let target = Target::parse(&url).map_err(Error::internal)?;
+        let address = |name| format!("file:/{name}-{}-{number}?vfs=memdb", std::process::id());
+        let target = Target::parse(&format!("sqlite://{}", address("simulated"))).map_err(Error::internal)?;
         let mut kept = target.connect()?;
         migrate_connection(&mut kept)?;
-        Ok(Disk { target, faults: Faults::default(), _kept: kept })
+        let locked = address("locked");
+        let mut holder = Target::parse(&format!("sqlite://{locked}")).map_err(Error::internal)?.connect()?;
+        holder.batch_execute("BEGIN EXCLUSIVE")?;
+        let faults = Faults { plan: Arc::default(), spare: Arc::default(), locked };
+        Ok(Disk { target, faults, _kept: [kept, holder] })
     }
 
     /// What a process opens: the store, and what runs its tasks.
     pub fn open(&self, vault: &Arc<Vault>, batch_limit: usize, queue_limit: usize) -> (Store, Stepper) {
         let (writer, writes) = bounded(queue_limit);
         let (reader, reads) = bounded(queue_limit);
-        let door = |read_only: bool, spoiled: bool| {
-            let trouble = Troubled { faults: self.faults.clone(), kind: Kind { read_only, spoiled } };
-            let runner = Runner {
+        let lane = |read_only, tasks| SteppedLane {
+            runner: Runner {
                 target: self.target.clone(),
                 vault: Arc::clone(vault),
                 read_only,
                 batch_limit: if read_only { 1 } else { batch_limit.max(1) },
-                trouble: Some(Arc::new(trouble)),
-            };
-            Door { runner, connection: None }
+                trouble: Some(Arc::new(Troubled { faults: self.faults.clone(), read_only })),
+            },
+            connection: None,
+            tasks,
         };
-        let lane =
-            |read_only, tasks| SteppedLane { plain: door(read_only, false), spoiled: door(read_only, true), tasks };
         let (write, read) = (lane(false, writes), lane(true, reads));
         (
             Store { writers: Arc::new(vec![writer]), reader, target: self.target.clone() },
@@ -286,35 +219,29 @@ impl Disk {
     }
 }
 
-struct Door {
+struct SteppedLane {
     runner: Runner,
     connection: Option<DbConn>,
+    tasks: Receiver<Box<dyn Task>>,
 }
 
-impl Drop for Door {
+impl Drop for SteppedLane {
     fn drop(&mut self) {
         self.runner.give_up(&mut self.connection);
     }
 }
 
-struct SteppedLane {
-    plain: Door,
-    spoiled: Door,
-    tasks: Receiver<Box<dyn Task>>,
-}
-
 impl SteppedLane {
-    fn step(&mut self, spoiled: bool, late: bool) -> HeldBack {
+    fn step(&mut self, late: bool) -> HeldBack {
         let held = HeldBack::default();
         let Ok(first) = self.tasks.try_recv() else { return held };
-        let Door { runner, connection } = if spoiled { &mut self.spoiled } else { &mut self.plain };
-        let mut batch = runner.batch(first, &self.tasks);
+        let mut batch = self.runner.batch(first, &self.tasks);
         if late {
             let hold = |task| -> Box<dyn Task> { Box::new(Late(task, held.clone())) };
             batch = batch.into_iter().map(hold).collect();
         }
-        if !runner.serve(connection, batch) {
-            runner.give_up(connection);
+        if !self.runner.serve(&mut self.connection, batch) {
+            self.runner.give_up(&mut self.connection);
         }
         held
     }
@@ -340,14 +267,12 @@ impl Stepper {
 
     /// Runs the writes that wait, as one commit. With `late` their answers are held back, save for errors.
     pub fn write(&mut self, late: bool) -> HeldBack {
-        let spoiled = self.faults.plan().is_at_row();
-        self.write.step(spoiled, late)
+        self.write.step(late)
     }
 
     /// Runs one read; `late` as for writes.
     pub fn read(&mut self, late: bool) -> HeldBack {
-        let spoiled = self.faults.plan().is_at_row();
-        self.read.step(spoiled, late)
+        self.read.step(late)
     }
 
     /// Lets the database fail; what was armed before and did not strike is forgotten. Returns how often the last one
@@ -363,7 +288,7 @@ impl Stepper {
     /// # Errors
     /// What `work` returns.
     pub fn look<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        let mut db = self.read.plain.runner.target.connect_read_only()?;
-        work(&mut Tx::new(&mut db, &self.read.plain.runner.vault))
+        let mut db = self.read.runner.target.connect_read_only()?;
+        work(&mut Tx::new(&mut db, &self.read.runner.vault, None))
     }
 }

@@ -83,7 +83,7 @@ pub struct PublishedDay {
 pub fn lines(tx: &mut Tx<'_>, from: Timestamp, until: Timestamp) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for sql in [MOVED, ENDED] {
-        let sums: Vec<Sum> = on_each!(tx.db, |conn| sql_query(sql)
+        let sums: Vec<Sum> = on_each!(tx.db(), |conn| sql_query(sql)
             .bind::<SqlTimestamp, _>(from.naive_utc())
             .bind::<SqlTimestamp, _>(until.naive_utc())
             .load(conn))?;
@@ -116,12 +116,12 @@ pub fn published(tx: &mut Tx<'_>, from: BusinessDay, to: BusinessDay) -> Result<
         .filter(summary_days::day.between(from.to_string(), to.to_string()))
         .order(summary_days::day.asc())
         .select((summary_days::day, summary_days::published_at))
-        .load(tx.db)?;
+        .load(tx.db())?;
     let rows: Vec<Row> = summary_groups::table
         .filter(summary_groups::day.between(from.to_string(), to.to_string()))
         .limit(i64::try_from(MAX_GROUPS).unwrap_or(i64::MAX))
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     if rows.len() == MAX_GROUPS {
         return Err(Error::internal("a summary has more groups than are read"));
     }
@@ -169,7 +169,7 @@ pub fn publish(
         // Beyond so many the database takes no group of the day.
         summary_days::group_count.eq(i64::try_from(rows.len()).unwrap_or(i64::MAX)),
     );
-    let inserted = on_each!(tx.db, |conn| diesel::insert_into(summary_days::table)
+    let inserted = on_each!(tx.db(), |conn| diesel::insert_into(summary_days::table)
         .values(&row)
         .on_conflict_do_nothing()
         .execute(conn))?;
@@ -177,7 +177,7 @@ pub fn publish(
         return Ok(false);
     }
     for row in rows {
-        diesel::insert_into(summary_groups::table).values(row).execute(tx.db)?;
+        diesel::insert_into(summary_groups::table).values(row).execute(tx.db())?;
     }
     Ok(true)
 }

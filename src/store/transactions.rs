@@ -55,7 +55,7 @@ pub fn find(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Option<(PaymentId, T
     let row = transactions::table
         .filter(transactions::transaction_id.eq(transaction_id))
         .select(Row::as_select())
-        .get_result(tx.db)
+        .get_result(tx.db())
         .optional()?;
     row.map(|row| Ok((PaymentId::from_stored(row.payment_id.clone()), from_row(row)?))).transpose()
 }
@@ -66,7 +66,7 @@ pub fn held(tx: &mut Tx<'_>, transaction_ids: &[i64]) -> Result<Vec<Held>> {
         .inner_join(payments::table)
         .filter(transactions::transaction_id.eq_any(transaction_ids.to_vec()))
         .select((Row::as_select(), payments::currency, payments::amount))
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter()
         .map(|(row, code, minor)| {
             Ok(Held {
@@ -87,7 +87,7 @@ pub fn paid_more_than_once(tx: &mut Tx<'_>, payment_ids: &[String]) -> Result<Ve
         .group_by(transactions::payment_id)
         .having(diesel::dsl::count_star().gt(1))
         .select(transactions::payment_id)
-        .load(tx.db)?;
+        .load(tx.db())?;
     Ok(ids.into_iter().map(PaymentId::from_stored).collect())
 }
 
@@ -97,7 +97,7 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Transac
         .filter(transactions::payment_id.eq(payment_id.as_str()))
         .order(transactions::id.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(from_row).collect()
 }
 
@@ -110,7 +110,7 @@ pub fn numbers_of(tx: &mut Tx<'_>, payments: &[&PaymentId]) -> Result<Vec<i64>> 
     Ok(transactions::table
         .filter(transactions::payment_id.eq_any(ids))
         .select(transactions::transaction_id)
-        .load(tx.db)?)
+        .load(tx.db())?)
 }
 
 /// Attempts in the provider's window that were recorded from `since` on and have no outcome, or were refused by a bank that
@@ -130,13 +130,13 @@ pub fn in_window_since(
         .order(transactions::id.desc())
         .limit(limit)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     rows.into_iter().map(|row| Ok((PaymentId::from_stored(row.payment_id.clone()), from_row(row)?))).collect()
 }
 
 /// Writes a transaction we did not know.
 pub fn insert(tx: &mut Tx<'_>, payment_id: &PaymentId, transaction: &Transaction) -> Result<()> {
-    diesel::insert_into(transactions::table).values(to_row(payment_id, transaction)).execute(tx.db)?;
+    diesel::insert_into(transactions::table).values(to_row(payment_id, transaction)).execute(tx.db())?;
     Ok(())
 }
 
@@ -145,7 +145,7 @@ pub fn update(tx: &mut Tx<'_>, payment_id: &PaymentId, transaction: &Transaction
     let row = to_row(payment_id, transaction);
     diesel::update(transactions::table.filter(transactions::transaction_id.eq(transaction.transaction_id)))
         .set(row)
-        .execute(tx.db)?;
+        .execute(tx.db())?;
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub fn append(tx: &mut Tx<'_>, payment_id: &PaymentId, transition: &Transition) 
         detail: transition.detail.clone(),
         at: transition.at.naive_utc(),
     };
-    diesel::insert_into(transitions::table).values(row).execute(tx.db)?;
+    diesel::insert_into(transitions::table).values(row).execute(tx.db())?;
     Ok(())
 }
 
@@ -118,7 +118,7 @@ pub fn told(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Told>> {
         .filter(transitions::payment_id.eq(payment_id.as_str()))
         .order(transitions::sequence.asc())
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     let told = |row: Row| {
         let unreadable = |_| Error::internal(format!("a row of the history of {payment_id} cannot be read"));
         Ok(Told {
@@ -139,7 +139,7 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, after: i64, limit: i64) -> 
         .order(transitions::sequence.asc())
         .limit(limit)
         .select(Row::as_select())
-        .load(tx.db)?;
+        .load(tx.db())?;
     let told = |row: Row| {
         let transition = from_row(row)?;
         Ok(Transition { detail: opened(tx, payment_id, transition.detail)?, ..transition })
