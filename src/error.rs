@@ -243,6 +243,9 @@ pub enum Error {
         /// When to try again.
         retry_after_s: u64,
     },
+    /// The database does not answer, or failed in passing; what only we may know is with it.
+    #[error("the service cannot reach its database; repeat with the same Idempotency-Key")]
+    DatabaseUnavailable(String),
     /// A defect or a broken part of ours.
     #[error("an internal error; repeat with the same Idempotency-Key, or ask with the request id")]
     Internal(String),
@@ -264,11 +267,7 @@ impl Error {
 
     /// The database does not answer.
     pub fn database_unavailable(internal: impl Into<String>) -> Error {
-        Error::Unavailable {
-            detail: "the service cannot reach its database; repeat with the same Idempotency-Key".to_owned(),
-            internal: internal.into(),
-            retry_after_s: 1,
-        }
+        Error::DatabaseUnavailable(internal.into())
     }
 
     /// One faulty field.

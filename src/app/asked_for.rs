@@ -13,11 +13,21 @@ use crate::domain::refund::RefundStatus;
 use crate::domain::state::CauseType;
 use crate::error::{Conflict, Error, Result};
 use crate::store::transitions::{self, Told};
-use crate::store::{Tx, events, operations, payments, refunds};
+use crate::store::{Tx, discrepancies, events, operations, payments, refunds};
+
+/// What the books say of a call that is about to be repeated.
+enum Asked {
+    /// It was asked for, and somebody waits for it.
+    Waits,
+    /// It has ended meanwhile.
+    Over,
+    /// It is not to be repeated; a person is called with this code.
+    NotToRepeat(&'static str),
+}
 
 impl App {
     /// Whether a call that may be repeated was asked for with this sum, and is not over. Where the history knows no such request,
-    /// a person is called.
+    /// and where money was given back that no request accounts for, a person is called.
     pub(super) async fn is_asked_for(&self, operation: &Operation) -> bool {
         let code = match operation.kind {
             OperationKind::Refund => "refund_not_asked_for",
@@ -31,11 +41,23 @@ impl App {
             // One that has ended meanwhile is told as ended: nobody has to look.
             let is_open = operations::find(tx, &call.id)?
                 .is_some_and(|now| matches!(now.state, OperationState::Started | OperationState::Undetermined));
-            Ok((!is_open || is_told(tx, &call)?, is_open && waits(tx, &call)?))
+            if is_open && !is_told(tx, &call)? {
+                return Ok(Asked::NotToRepeat(code));
+            }
+            // A lost request gave money back: this database is older than it, and the call may have ended in what is lost. One
+            // without a name may be the call's own: the provider answers its repeat with that one, and gives nothing back.
+            if is_open && call.kind == OperationKind::Refund {
+                let unaccounted = discrepancies::unaccounted_refund(tx, &call.payment_id)?;
+                if unaccounted.is_some_and(|found| found.lost) {
+                    return Ok(Asked::NotToRepeat("refund_unclear"));
+                }
+            }
+            Ok(if is_open && waits(tx, &call)? { Asked::Waits } else { Asked::Over })
         };
         match self.parts.store.read(read).await {
-            Ok((true, waits)) => waits,
-            Ok((false, _)) => {
+            Ok(Asked::Waits) => true,
+            Ok(Asked::Over) => false,
+            Ok(Asked::NotToRepeat(code)) => {
                 self.call_for_a_person(&operation.payment_id, Attention::new(code, &operation.id)).await;
                 false
             }

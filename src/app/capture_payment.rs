@@ -79,7 +79,10 @@ impl App {
             may_be_paid(one) || (details.payment.method.is_hosted() && one.status == TransactionStatus::Declined)
         });
         // Beside the hold that is to be released there may be another one, of an attempt whose outcome we were not told.
-        let asks = matches!(details.payment.status, Status::AwaitingPayer | Status::Authorized);
+        let asks = matches!(
+            details.payment.status,
+            Status::AwaitingPayer | Status::AwaitingAuthentication | Status::Authorized
+        );
         if !asks || !may_have_paid {
             return Ok(());
         }

@@ -187,7 +187,9 @@ impl App {
 /// The run at the beginning of the phase that follows.
 fn next_phase(run: Reconciliation) -> Reconciliation {
     // A hold is taken or released days after the register showed it; a database that is too old may not know of it.
-    let looks_at_holds = run.purpose == Purpose::Daily || (run.purpose == Purpose::Gap && run.lost > 0);
+    // So is what waited at the payer's bank. A gap that found nothing lost lets money move first, and looks at them after it.
+    let looks_at_holds =
+        matches!(run.purpose, Purpose::Daily | Purpose::Recheck) || (run.purpose == Purpose::Gap && run.lost > 0);
     let phase = match run.phase {
         // What could not be read may be what we would miss.
         Phase::Register if run.purpose.looks_for_missing_there() && run.unreadable == 0 => Phase::Unseen,

@@ -25,7 +25,7 @@ pub const PROVIDER_MEMORY_S: i64 = 3600;
 /// Pauses between questions grow from 5 seconds to this.
 const LONGEST_PAUSE_S: i64 = 600;
 /// A register of more pages is not searched for one call.
-const MAX_PAGES: u32 = 500;
+const MAX_PAGES: u32 = 2_000;
 /// An answer that stays lost for a day calls a person; asking goes on.
 const FOR_A_PERSON_S: i64 = 86_400;
 /// While nothing is sent to the provider, seconds.
@@ -146,7 +146,8 @@ impl App {
                 facts.push(fact);
             }
         }
-        if facts.is_empty()
+        // The bank that took the money may be another one than the bank that we know of.
+        if !facts.iter().any(|fact| ours.pays(fact))
             && let Outcome::Answered(Some(fact)) = self.parts.provider.find(&invoice_id).await
             && ours.is(&fact)
         {

@@ -140,6 +140,7 @@ fn report(error: crate::error::Error) -> String {
     match error {
         Error::Internal(internal) | Error::KeyMissing(internal) => internal,
         Error::Unavailable { detail, internal, .. } => format!("{detail} ({internal})"),
+        Error::DatabaseUnavailable(ref internal) => format!("{error} ({internal})"),
         other => other.to_string(),
     }
 }

@@ -31,6 +31,8 @@ const fn row(code: &'static str, status: u16, title: &'static str) -> Row {
 
 /// An operator has to set a key and to start the service again.
 const RETRY_AFTER_KEY_S: u64 = 60;
+/// A database is back soon, or not for long.
+const RETRY_AFTER_DATABASE_S: u64 = 1;
 const INTERNAL: Row = row("internal_error", 500, "Something of ours is broken");
 
 /// Every code, the only place with status codes of errors.
@@ -274,6 +276,11 @@ impl From<Error> for Problem {
             },
             Error::Unavailable { internal, retry_after_s, .. } => Problem {
                 retry_after_s: Some(retry_after_s),
+                internal: Some(internal),
+                ..Problem::new("unavailable", detail)
+            },
+            Error::DatabaseUnavailable(internal) => Problem {
+                retry_after_s: Some(RETRY_AFTER_DATABASE_S),
                 internal: Some(internal),
                 ..Problem::new("unavailable", detail)
             },

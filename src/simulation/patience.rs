@@ -53,7 +53,11 @@ impl World {
                     return Told::Refused(error);
                 }
                 Ok(Err(
-                    Error::Unavailable { .. } | Error::GapUnread(_) | Error::IdempotencyInProgress | Error::Internal(_),
+                    Error::Unavailable { .. }
+                    | Error::DatabaseUnavailable(_)
+                    | Error::GapUnread(_)
+                    | Error::IdempotencyInProgress
+                    | Error::Internal(_),
                 ))
                 | Err(Lost) => {
                     if matches!(last, Told::Answer(_)) {

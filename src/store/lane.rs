@@ -56,7 +56,7 @@ impl<T: Send, F: Fn(&mut Tx<'_>) -> Result<T> + Send> Task for Job<T, F> {
         let result = (self.work)(tx);
         let verdict = match &result {
             Ok(_) => Verdict::Keep,
-            Err(Error::Unavailable { .. }) => Verdict::Retry,
+            Err(Error::DatabaseUnavailable(_)) => Verdict::Retry,
             Err(_) => Verdict::Undo,
         };
         self.result = Some(result);
@@ -260,7 +260,7 @@ impl Runner {
 
 fn fail_all(batch: Vec<Box<dyn Task>>, error: &Error) {
     let text = match error {
-        Error::Unavailable { internal, .. } | Error::Internal(internal) => internal.clone(),
+        Error::DatabaseUnavailable(internal) | Error::Internal(internal) => internal.clone(),
         other => other.to_string(),
     };
     tracing::error!(database.error = text, writes = batch.len(), "the database failed; its writes fail");

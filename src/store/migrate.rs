@@ -17,7 +17,7 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 /// Applies what is missing and returns the names of what was applied.
 ///
 /// # Errors
-/// [`Error::Unavailable`] without a database; [`Error::Internal`] when a migration fails.
+/// [`Error::DatabaseUnavailable`] without one; [`Error::Internal`] when a migration fails.
 pub fn migrate(target: &Target) -> Result<Vec<String>> {
     create_folder(target)?;
     migrate_connection(&mut target.connect()?)

@@ -83,7 +83,7 @@ impl Store {
     /// Runs `work` on one snapshot of the database.
     ///
     /// # Errors
-    /// What `work` returns; [`Error::Unavailable`] when the database does not answer or too many wait.
+    /// What `work` returns; [`Error::DatabaseUnavailable`], or [`Error::Unavailable`] when too many wait.
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -96,7 +96,7 @@ impl Store {
     /// database, where deleted bytes are overwritten, and emptied; PostgreSQL's table of keys is vacuumed.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database does not answer, or readers hold on to the log: try again.
+    /// [`Error::DatabaseUnavailable`], also when readers hold on to the log: try again.
     pub async fn forget_deleted(&self) -> Result<()> {
         let target = self.target.clone();
         tokio::task::spawn_blocking(move || target.connect()?.forget_deleted())
@@ -105,11 +105,11 @@ impl Store {
     }
 
     /// Runs `work` in a transaction. When this returns `Ok`, all that `work` wrote is durable; when it returns what
-    /// `work` returned as an error, nothing of it is. [`Error::Unavailable`] leaves open which, so `work` must be such
+    /// `work` returned as an error, nothing of it is. [`Error::DatabaseUnavailable`] leaves open which, so `work` must be such
     /// that the caller may repeat it.
     ///
     /// # Errors
-    /// What `work` returns; [`Error::Unavailable`] when the database does not answer or too many wait.
+    /// What `work` returns; [`Error::DatabaseUnavailable`], or [`Error::Unavailable`] when too many wait.
     pub async fn write<T, F>(&self, lane: Lane, work: F) -> Result<T>
     where
         T: Send + 'static,

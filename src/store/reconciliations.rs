@@ -191,13 +191,16 @@ pub fn unseen(
     Ok(rows)
 }
 
-/// Transactions that hold money since before `before`, oldest payment first: the payment's id and the provider's number.
+/// Transactions that hold money, or wait at the payer's bank, since before `before`, oldest payment first: the payment's id and
+/// the provider's number.
 pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Result<Vec<(String, i64)>> {
     let rows = payments::table
         .inner_join(transactions::table)
-        .filter(payments::status.eq(Status::Authorized.as_str()))
+        .filter(payments::status.eq_any([Status::Authorized, Status::AwaitingAuthentication].map(Status::as_str)))
         .filter(payments::id.gt(after))
-        .filter(transactions::status.eq(TransactionStatus::Authorized.as_str()))
+        .filter(transactions::status.eq_any(
+            [TransactionStatus::Authorized, TransactionStatus::AwaitingAuthentication].map(TransactionStatus::as_str),
+        ))
         .filter(transactions::created_at.lt(before.naive_utc()))
         .order((payments::id.asc(), transactions::id.asc()))
         .limit(limit)

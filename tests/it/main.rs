@@ -65,6 +65,7 @@ mod reconciliation;
 mod refunds;
 mod reserve_bank;
 mod restore;
+mod restored_work;
 mod rotated_keys;
 mod schema;
 mod second_role;

@@ -20,6 +20,7 @@ crate::on_both!(
     a_second_bank_behind_a_later_attempt_keeps_the_payment_from_expiring,
     a_second_bank_in_the_window_that_shows_late_is_found,
     a_second_bank_in_the_window_behind_a_refusal_is_found,
+    whoever_asks_hears_of_a_second_bank_in_the_window,
     a_second_bank_without_a_name_is_found,
     a_payment_is_not_withdrawn_beside_a_second_bank_without_a_name,
     a_second_bank_without_a_name_belongs_to_the_payment_of_its_sum,
@@ -229,6 +230,14 @@ async fn a_second_bank_in_the_window_that_shows_late_is_found(engine: Engine) {
     app.break_answer(FIND, ApiFaultKind::StatusAfter { status: 200, body: Some(not_yet) });
     assert_eq!(settled(&app, &payment, 40).await, expected("awaiting_payer", "proven"));
     assert_eq!(settled(&app, &payment, 90).await, expected("paid", "proven"));
+    app.finish().await;
+}
+
+async fn whoever_asks_hears_of_a_second_bank_in_the_window(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = paid_in_window(&app, &[NotificationKind::Pay]).await;
+    assert_eq!(seen(&app, &payment).await, expected("awaiting_payer", "proven"));
+    assert_eq!(app.sync(payment.id()).await.expect(200).text("/status"), "paid");
     app.finish().await;
 }
 

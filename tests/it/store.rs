@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -23,6 +24,7 @@ crate::on_both!(
     a_write_that_fails_fails_alone,
     a_commit_that_fails_fails_all_of_its_writes,
     a_full_queue_is_unavailable,
+    what_is_not_the_databases_fault_runs_once,
     reads_cannot_write,
     a_panic_is_survived,
     writes_of_a_lane_stay_in_order,
@@ -162,7 +164,7 @@ async fn a_write_that_fails_fails_alone(engine: Engine) {
         let expected = match number {
             7 => matches!(result, Err(Error::Conflict { why: Conflict::InvalidState, .. })),
             // Tried once more first: another process might have been faster with the same value.
-            12 => matches!(result, Err(Error::Unavailable { .. })),
+            12 => matches!(result, Err(Error::DatabaseUnavailable(_))),
             20 => matches!(result, Err(Error::NotFound("thing"))),
             _ => result.is_ok(),
         };
@@ -234,6 +236,26 @@ async fn a_full_queue_is_unavailable(engine: Engine) {
     assert_eq!(names(&store).await.len(), 3, "what was refused left nothing");
 }
 
+/// Only the database is asked twice: what else has nobody's time refuses at once, and the connection is none the worse.
+async fn what_is_not_the_databases_fault_runs_once(engine: Engine) {
+    let (database, _sql) = Sql::fresh(engine);
+    let store = store(&database, 100);
+    for passing in [false, true] {
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let work = move |_: &mut kmic_payments::store::Tx<'_>| -> Result<()> {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Err(if passing {
+                Error::database_unavailable("deadlock detected")
+            } else {
+                Error::Unavailable { detail: "later".to_owned(), internal: String::new(), retry_after_s: 1 }
+            })
+        };
+        assert!(store.write(Lane::of(LANE), work).await.is_err());
+        assert_eq!(runs.load(Ordering::Relaxed), if passing { 2 } else { 1 });
+    }
+}
+
 async fn reads_cannot_write(engine: Engine) {
     let (database, _sql) = Sql::fresh(engine);
     let store = store(&database, 100);
@@ -256,7 +278,7 @@ async fn a_panic_is_survived(engine: Engine) {
         panic!("on purpose");
     };
     let result = store.write(Lane::of(LANE), work).await;
-    assert!(matches!(result, Err(Error::Unavailable { .. })), "{result:?}");
+    assert!(matches!(result, Err(Error::DatabaseUnavailable(_))), "{result:?}");
     let kept = key("kept");
     store.write(Lane::of(LANE), move |tx| api_keys::insert(tx, &kept)).await.unwrap();
     assert_eq!(names(&store).await, ["kept"]);

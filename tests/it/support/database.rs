@@ -68,7 +68,8 @@ impl TestDatabase {
                 DatabaseCopy { folder: Some(copy), name: None }
             }
             (None, Some(name)) => {
-                let copy = format!("{name}_copy");
+                static COPIES: AtomicU32 = AtomicU32::new(0);
+                let copy = format!("{name}_copy_{}", COPIES.fetch_add(1, Ordering::Relaxed));
                 create_from(&copy, name);
                 DatabaseCopy { folder: None, name: Some(copy) }
             }
