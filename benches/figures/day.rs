@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use kmic_payments::clock::{Clock, SystemClock};
-use kmic_payments::domain::business_day::BusinessDay;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use crate::stub;
 
 /// A register that was read to its end.
 #[derive(Default)]
@@ -17,13 +17,9 @@ pub struct Read {
     pub whole_ms: f64,
 }
 
-/// The business day that it is.
-pub fn today() -> BusinessDay {
-    BusinessDay::of(SystemClock.now())
-}
-
-/// Reads the register of a day, `json` or `csv`, and counts its lines.
-pub async fn read(address: SocketAddr, key: &str, day: BusinessDay, format: &str) -> Result<Read, String> {
+/// Reads the register of the day that the stub tells of, `json` or `csv`, and counts its lines.
+pub async fn read(address: SocketAddr, key: &str, format: &str) -> Result<Read, String> {
+    let day = stub::DAY;
     let path = format!("/v1/reports/register?date={day}&format={format}");
     let broke = |error: std::io::Error| format!("GET {path}: {error}");
     let started = Instant::now();

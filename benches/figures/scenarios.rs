@@ -141,7 +141,6 @@ pub async fn with_report(engine: Engine, rows: u64, options: &Options, report: &
     let settings = settings(&database, &stub)?;
     let mut bench = Bench { engine, options, report, key: settings.create_key(SCOPES)? };
     let service = settings.start(&database.log()).await?;
-    let first_day = day::today();
     let plan = Plan { connections: MANY, warm_up: Duration::ZERO, measured: Duration::from_secs(1200), requests: rows };
     let figures = bench.load(&service, plan, bench.create("report", true, &Ids::default())).await?;
     bench.surprises("charges for the report", &figures);
@@ -152,12 +151,7 @@ pub async fn with_report(engine: Engine, rows: u64, options: &Options, report: &
         let service = settings.start(&database.log()).await?;
         tokio::time::sleep(REST).await;
         let (before, cpu_before) = (measure::memory_mb(service.pid(), "VmHWM")?, measure::cpu_ms(service.pid())?);
-        let mut read = day::read(service.address, &bench.key, day::today(), format).await?;
-        if first_day != day::today() {
-            // Midnight in Almaty came between.
-            let other = day::read(service.address, &bench.key, first_day, format).await?;
-            read.lines += other.lines;
-        }
+        let read = day::read(service.address, &bench.key, format).await?;
         let (after, cpu_after) = (measure::memory_mb(service.pid(), "VmHWM")?, measure::cpu_ms(service.pid())?);
         let what = |value: &str| format!("day of {rows} rows, {format}: {value}");
         bench.value(&what("memory, highest before"), before, "MB", Target::None);

@@ -14,6 +14,8 @@ use super::http::Connection;
 
 /// Numbers of transactions do not fit 32 bits.
 const FIRST_TRANSACTION_ID: u64 = 3_600_000_000;
+/// The business day of all money that it tells of, see [`model`].
+pub const DAY: &str = "2026-03-02";
 /// Items on a page of the register.
 const PAGE: usize = 100;
 
