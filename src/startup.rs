@@ -115,12 +115,17 @@ impl Running {
         Ok(Running { address, app, store, metrics, server: tokio::spawn(server), handle, admin, workers, _lock: lock })
     }
 
-    /// Waits until the server ends by itself, which it should not.
+    /// Waits until the service ends by itself, which it should not.
     ///
     /// # Errors
-    /// When it ended badly.
+    /// When the HTTP server ended badly, or the database server was replaced: then nothing more can be done here.
     pub async fn ended(&mut self) -> std::io::Result<()> {
-        (&mut self.server).await.map_err(std::io::Error::other)?
+        tokio::select! {
+            ended = &mut self.server => ended.map_err(std::io::Error::other)?,
+            () = self.store.replaced() => Err(std::io::Error::other(
+                "the database server was replaced (a standby took over, or a copy was put back); start the service again",
+            )),
+        }
     }
 
     /// Accepts nothing more, lets requests under way finish, then ends.

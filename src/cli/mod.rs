@@ -16,6 +16,7 @@ mod simulate;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -102,12 +103,19 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// How long a command that is done waits for threads that are not.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
 /// What a command ends with: nothing, or what the person at the terminal should read.
 type Outcome = Result<(), String>;
 
 fn on_runtime(work: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build();
-    runtime.map_err(|error| format!("the runtime does not start: {error}"))?.block_on(work)
+    let runtime = runtime.map_err(|error| format!("the runtime does not start: {error}"))?;
+    let outcome = runtime.block_on(work);
+    // Not for ever: a thread may wait for a database server that is gone.
+    runtime.shutdown_timeout(END_LIMIT);
+    outcome
 }
 
 fn load(file: &ConfigFile) -> Result<Raw, String> {

@@ -12,7 +12,7 @@ pub(super) async fn run(raw: Raw) -> Outcome {
     let mut running = Running::start(&settings, World::default()).await.map_err(report)?;
     tracing::info!(address = %running.address, "ready");
     tokio::select! {
-        ended = running.ended() => return ended.map_err(|error| format!("the server ended: {error}")),
+        ended = running.ended() => return ended.map_err(|error| format!("the service ended: {error}")),
         () = asked_to_end() => {}
     }
     tracing::info!("stopping: requests under way are finished first");

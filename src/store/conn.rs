@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Integer;
 use diesel::sqlite::SqliteConnection;
 
+use super::server::Server;
 use crate::error::{Error, Result};
 
 /// A connection to either database.
@@ -92,6 +93,8 @@ pub struct Target {
     /// Which database.
     pub engine: Engine,
     address: String,
+    /// The server met first, the same for all clones.
+    pub(super) server: Server,
 }
 
 impl fmt::Debug for Target {
@@ -110,10 +113,10 @@ impl Target {
             if path.is_empty() {
                 return Err("sqlite:// needs a file path, as in sqlite://data/kmic-payments.sqlite3".to_owned());
             }
-            return Ok(Target { engine: Engine::Sqlite, address: path.to_owned() });
+            return Ok(Target { engine: Engine::Sqlite, address: path.to_owned(), server: Server::default() });
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Target { engine: Engine::Postgres, address: url.to_owned() });
+            return Ok(Target { engine: Engine::Postgres, address: url.to_owned(), server: Server::default() });
         }
         Err("the address must begin with sqlite:// or postgres://".to_owned())
     }
@@ -126,9 +129,14 @@ impl Target {
     /// Opens a connection for writes.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database does not answer.
+    /// [`Error::DatabaseUnavailable`], also when another server answers than before.
     pub(super) fn connect(&self) -> Result<DbConn> {
-        self.open().map_err(|error| Error::database_unavailable(self.why(&error.to_string())))
+        self.server.is_ours()?;
+        let mut conn = self.open().map_err(|error| Error::database_unavailable(self.why(&error.to_string())))?;
+        if let DbConn::Postgres(inner) = &mut conn {
+            self.server.meet(inner)?;
+        }
+        Ok(conn)
     }
 
     /// Opens a connection that refuses to write.

@@ -29,6 +29,7 @@ pub mod schema;
 pub mod sealed;
 pub mod sealed_keys;
 pub mod seals;
+mod server;
 #[cfg(feature = "sandbox")]
 mod stepped;
 pub mod summary;

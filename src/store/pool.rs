@@ -80,6 +80,12 @@ impl Store {
         Ok(Store { writers: Arc::new(writers), reader, target: settings.target.clone() })
     }
 
+    /// Resolves when another PostgreSQL server answers than this process began with. It uses none but the first, so it
+    /// has to end: what the other one lacks is read back by a start.
+    pub async fn replaced(&self) {
+        self.target.server.replaced().await;
+    }
+
     /// Runs `work` on one snapshot of the database.
     ///
     /// # Errors

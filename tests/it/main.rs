@@ -36,6 +36,7 @@ mod doubtful_calls;
 mod doubtful_evidence;
 mod erasure_cut_off;
 mod event_tampering;
+mod failover;
 mod forged_rows;
 mod guards;
 mod hardening;

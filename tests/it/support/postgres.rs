@@ -220,6 +220,51 @@ impl PostgresServer {
         }
     }
 
+    /// Kills the server, keeps its data as they are at this moment for [`fail_over`](Self::fail_over), and starts it again.
+    pub fn keep_standby(&self) -> Result<(), String> {
+        self.kill();
+        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(self.standby()).status();
+        if !copied.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            return Err(format!("cannot copy {}: {copied:?}", self.data().display()));
+        }
+        self.restart()
+    }
+
+    /// Kills the server and lets a standby answer at its address: one that has all data, or only those that
+    /// [`keep_standby`](Self::keep_standby) kept. It is promoted, so it is on a new timeline. Needs a server that was
+    /// started with `fsync`: the others write too little of a log.
+    pub fn fail_over(&self) -> Result<(), String> {
+        self.kill();
+        self.become_standby().map_err(|error| format!("cannot prepare a promotion: {error}"))?;
+        self.restart()?;
+        // A standby accepts connections, too, until it is promoted.
+        let deadline = Instant::now() + START_LIMIT;
+        while self.query("postgres", "SELECT pg_is_in_recovery()")?.as_deref() != Some("f") {
+            if Instant::now() > deadline {
+                return Err("the standby is not promoted".to_owned());
+            }
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn become_standby(&self) -> std::io::Result<()> {
+        if self.standby().exists() {
+            fs::remove_dir_all(self.data())?;
+            fs::rename(self.standby(), self.data())?;
+        }
+        let mut settings = File::options().append(true).open(self.data().join("postgresql.auto.conf"))?;
+        // There is no archive, so recovery ends where the log does.
+        settings.write_all(b"restore_command = 'false'\n")?;
+        let signal = self.data().join("recovery.signal");
+        fs::write(&signal, "")?;
+        self.account.map_or(Ok(()), |account| std::os::unix::fs::chown(signal, Some(account.uid), Some(account.gid)))
+    }
+
+    fn standby(&self) -> PathBuf {
+        self.directory.path().join("standby")
+    }
+
     fn lock(&self) -> MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
