@@ -5,7 +5,8 @@ use kmic_payments::app::Gap;
 use serde_json::json;
 
 use crate::support::{
-    APPROVED, Body, Engine, Operator, Reply, Sql, TestApp, card, order, transaction_id, widget, with_at, with_quiet_runs,
+    APPROVED, Body, Engine, Operator, Reply, Sql, TestApp, card, order, transaction_id, widget, with_at,
+    with_quiet_runs,
 };
 
 crate::on_both!(
@@ -80,7 +81,8 @@ async fn a_closed_key_keeps_nobody_else_from_ending(engine: Engine) {
     app.running.app.expire_step().await.unwrap();
     assert_eq!(app.payment(unpaid[1].id()).await.text("/status"), "expired");
     let mut sql = Sql::open(&app.database.url);
-    let mut state = |asked: &Reply| sql.text(&format!("SELECT state AS value FROM approvals WHERE id = '{}'", asked.id()));
+    let mut state =
+        |asked: &Reply| sql.text(&format!("SELECT state AS value FROM approvals WHERE id = '{}'", asked.id()));
     assert_eq!((state(&asked[0]), state(&asked[1])), ("pending".to_owned(), "expired".to_owned()));
     app.get(&format!("/v1/payments/{}", unpaid[0].id())).await.expect_problem(503, "encryption_key_missing");
     // It was put off: it takes nobody's turn meanwhile.
@@ -112,8 +114,12 @@ async fn a_closed_key_stops_no_run(engine: Engine) {
         assert!(run.text("/reason").contains(hidden_key(&damaged)), "{}", run.json);
         assert_eq!(app.payment(other.id()).await.text("/status"), "paid");
         let open = app.get("/v1/discrepancies?status=open").await.expect(200);
-        let mut open: Vec<_> =
-            open.json["data"].as_array().unwrap().iter().map(|row| (row["kind"].clone(), row["payment_id"].clone())).collect();
+        let mut open: Vec<_> = open.json["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["kind"].clone(), row["payment_id"].clone()))
+            .collect();
         open.sort_by_key(|(kind, _)| kind.to_string());
         let expected = [(json!("missing_here"), json!(unheard.id())), (json!("status_mismatch"), json!(hidden.id()))];
         assert_eq!(open, expected);
