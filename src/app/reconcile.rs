@@ -285,3 +285,22 @@ fn day_of(moment: Timestamp) -> Option<(String, Timestamp)> {
     let from = Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))?;
     Some((day, from))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_booked_is_told_to_the_end() {
+        let told = format!("{NOT_BOOKED}; so it is of transaction 7");
+        let told = told.as_str();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(with_not_booked(None, None), None);
+        assert_eq!(with_not_booked(None, Some("no answer")), None);
+        assert_eq!(with_not_booked(None, Some(told)), text(told));
+        let both = format!("no answer; {told}");
+        assert_eq!(with_not_booked(text("no answer"), Some(told)), text(&both));
+        assert_eq!(with_not_booked(None, Some(&both)), text(told));
+        assert_eq!(with_not_booked(text(told), Some(&both)), text(told));
+    }
+}
