@@ -10,6 +10,7 @@ use crate::domain::evidence::{Transaction, TransactionKind, TransactionStatus};
 use crate::domain::payment::Payment;
 use crate::domain::state::Status;
 use crate::error::Result;
+use crate::store::outlines::Outline;
 use crate::store::{Tx, discrepancies, payments, transactions};
 
 /// Codes of the answer to Check (contract section 8.2).
@@ -29,7 +30,7 @@ pub(super) fn answer_check(tx: &mut Tx<'_>, recorder: &Recorder, content: Option
     };
     // A transaction that we know does not stand for a bill that we do not.
     let same_bill =
-        |payment: &Payment| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
+        |payment: &Outline| content.invoice_id.as_ref().is_none_or(|invoice_id| *invoice_id == payment.invoice_id);
     let Some(payment) = resolve(tx, content, NotificationFact::Check, recorder.at)?.filter(same_bill) else {
         return Ok(Applied { reply: code::UNKNOWN_INVOICE, ..Applied::nowhere("refused") });
     };

@@ -199,21 +199,31 @@ impl App {
             .await
     }
 
-    /// Writes down that nobody decided in time. Returns how many approvals were due.
+    /// Writes down that nobody decided in time. Returns how many approvals ended.
     pub(super) async fn expire_approvals(&self) -> Result<usize> {
-        let now = self.now();
-        let due = self.parts.store.read(move |tx| approvals::due(tx, now, STEP_LIMIT)).await?;
-        let count = due.len();
-        for (id, payment_id) in due {
-            let recorder = self.recorder(CauseType::Expiry, None, WORKER);
-            self.write_payment(&payment_id.clone(), move |tx| {
-                let payment = payments::hold(tx, &payment_id)?;
-                let approval = approvals::get(tx, &id)?;
-                end(tx, &recorder, payment, &approval).map(drop)
-            })
-            .await?;
+        let (now, mut after, mut ended) = (self.now(), String::new(), 0);
+        loop {
+            let behind = after.clone();
+            let due = self.parts.store.read(move |tx| approvals::due(tx, now, &behind, STEP_LIMIT)).await?;
+            let Some((last, _)) = due.last() else { return Ok(ended) };
+            after = last.to_string();
+            for (id, payment_id) in due {
+                let (approval, recorder) = (id.clone(), self.recorder(CauseType::Expiry, None, WORKER));
+                let about = payment_id.clone();
+                let write = move |tx: &mut Tx<'_>| {
+                    let payment = payments::hold(tx, &payment_id)?;
+                    let approval = approvals::get(tx, &id)?;
+                    end(tx, &recorder, payment, &approval).map(drop)
+                };
+                match self.write_payment(&about, write).await {
+                    Ok(()) => ended += 1,
+                    // One that cannot be ended must not keep the others from it.
+                    Err(error) => {
+                        tracing::error!(approval.id = approval.as_str(), %error, ?error, "an approval could not be ended");
+                    }
+                }
+            }
         }
-        Ok(count)
     }
 }
 

@@ -70,7 +70,8 @@ impl App {
 }
 
 /// Whether the history asks for the call, and tells no end of it since: what was refused, or ended by operators, is not done
-/// because somebody put another call for it into the books.
+/// because somebody put another call for it into the books. Nor is a refund that another call is for: that one may have
+/// given the money back, whatever was made of it since.
 fn is_told(tx: &mut Tx<'_>, call: &Operation) -> Result<bool> {
     let currency = payments::get(tx, &call.payment_id)?.currency();
     let mut asked = false;
@@ -79,7 +80,8 @@ fn is_told(tx: &mut Tx<'_>, call: &Operation) -> Result<bool> {
     }
     match &call.refund_id {
         // A refund that failed is never tried again; a new one is asked for.
-        Some(refund_id) if asked => Ok(!events::tell_of_refund(tx, &call.payment_id, "refund.failed", refund_id)?),
+        Some(refund_id) if asked => Ok(!events::tell_of_refund(tx, &call.payment_id, "refund.failed", refund_id)?
+            && !operations::is_another_for(tx, call, refund_id)?),
         _ => Ok(asked),
     }
 }

@@ -121,7 +121,11 @@ impl App {
                 let open = known.filter(|known| known.status <= TransactionStatus::Declined);
                 turns -= usize::from(open.is_some());
                 let over = match open {
-                    Some(known) => self.ask_about_attempt(known, &question).await?,
+                    // One that cannot be asked about must not keep the others from it.
+                    Some(known) => self.ask_about_attempt(known, &question).await.unwrap_or_else(|error| {
+                        tracing::error!(transaction.id = transaction_id, %error, ?error, "an attempt could not be asked about");
+                        false
+                    }),
                     None => true,
                 };
                 if over {

@@ -1,14 +1,14 @@
 //! Payments that the payer's bank takes back: read from the provider's list, kept, and told of once.
 
 use super::App;
-use super::reconcile::{Step, WORKER, without_answer};
+use super::reconcile::{Step, WORKER, with_not_booked, without_answer};
 use super::record::{Note, Recorder};
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::Attention;
 use crate::domain::id::{ChargebackId, PaymentId};
 use crate::domain::register::{Chargeback, Claim, Reconciliation};
 use crate::domain::state::CauseType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{Lane, Tx, chargebacks, payments, reconciliations, transactions};
 
 /// Chargebacks that were raised so long before a run's window are read again, seconds: the list of some weeks is short, and
@@ -27,6 +27,7 @@ impl App {
             Outcome::Refused { .. } => {
                 tracing::error!("CloudPayments refuses to list chargebacks");
                 let reason = Some("CloudPayments refused to list chargebacks".to_owned());
+                let reason = with_not_booked(reason, run.reason.as_deref());
                 return self.finish_run(Reconciliation { reason, ..run }).await;
             }
             other => return Ok(Step::nothing(run, without_answer(&other))),
@@ -47,7 +48,8 @@ impl App {
             return self.finish_run(run).await;
         }
         let Some(held) = run.due_at else { return Ok(Step::Forward) };
-        let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason: None, ..run };
+        let reason = with_not_booked(None, run.reason.as_deref());
+        let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason, ..run };
         self.write_run(next, move |tx, run| reconciliations::update(tx, run, held)).await?;
         Ok(Step::Forward)
     }
@@ -79,18 +81,25 @@ impl App {
             payment.id = payment_id.as_ref().map_or("", PaymentId::as_str),
             "a chargeback"
         );
+        let alone = Chargeback { payment_id: None, ..chargeback.clone() };
+        let alone = move |tx: &mut Tx<'_>| chargebacks::insert(tx, &alone);
         let Some(payment_id) = payment_id else {
-            return self.parts.store.write(Lane::of(WORKER), move |tx| chargebacks::insert(tx, &chargeback)).await;
+            return self.parts.store.write(Lane::of(WORKER), alone).await;
         };
         let recorder = self.recorder(CauseType::Reconciliation, Some(run.id.to_string()), WORKER);
-        self.write_payment(&payment_id.clone(), move |tx| {
+        let about = payment_id.clone();
+        let keep = move |tx: &mut Tx<'_>| {
             let is_new = chargebacks::insert(tx, &chargeback)?;
             if is_new {
                 tell(tx, &recorder, &payment_id, &chargeback)?;
             }
             Ok(is_new)
-        })
-        .await
+        };
+        match self.write_payment(&about, keep).await {
+            // Tied to its payment by a later run, when the key of its payer opens.
+            Err(Error::KeyMissing(_)) => self.parts.store.write(Lane::of(WORKER), alone).await,
+            kept => kept,
+        }
     }
 
     /// Ties chargebacks that came before their transaction was known to its payment.
@@ -98,13 +107,17 @@ impl App {
         let resolvable = self.parts.store.read(|tx| chargebacks::resolvable(tx, RESOLVED_AT_ONCE)).await?;
         for (payment_id, chargeback) in resolvable {
             let recorder = self.recorder(CauseType::Reconciliation, Some(run.id.to_string()), WORKER);
-            self.write_payment(&payment_id.clone(), move |tx| {
+            let about = payment_id.clone();
+            let tie = move |tx: &mut Tx<'_>| {
                 if chargebacks::resolve(tx, &chargeback.id, &payment_id)? {
                     tell(tx, &recorder, &payment_id, &chargeback)?;
                 }
                 Ok(())
-            })
-            .await?;
+            };
+            match self.write_payment(&about, tie).await {
+                Err(Error::KeyMissing(why)) => tracing::error!(why, "a chargeback could not be tied to its payment"),
+                tied => tied?,
+            }
         }
         Ok(())
     }

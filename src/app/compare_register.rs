@@ -18,7 +18,7 @@ use crate::domain::register::{DiscrepancyKind, Reconciliation, disagreement, is_
 use crate::domain::state::CauseType;
 use crate::error::Result;
 use crate::store::transactions::Held;
-use crate::store::{Tx, discrepancies, payments, refunds, transactions};
+use crate::store::{Tx, discrepancies, outlines, payments, refunds, transactions};
 
 /// What became of a transaction that we did not hold.
 enum Missing {
@@ -45,14 +45,22 @@ impl App {
         for fact in &facts {
             match held.get(&fact.transaction_id) {
                 Some(known) if brings_something(known, fact, asked_at) => {
-                    self.book_news(run, known.payment_id.clone(), fact.clone()).await?;
-                    changed = true;
+                    let booked = self.book_news(run, known.payment_id.clone(), fact.clone()).await;
+                    match compared.unless_closed(fact.transaction_id, booked)? {
+                        Some(()) => changed = true,
+                        // Nothing is lost of it: it is told until it can be booked.
+                        None if fact.status > known.transaction.status => {
+                            compared.findings.push(Finding::between(DiscrepancyKind::StatusMismatch, known, fact));
+                        }
+                        None => {}
+                    }
                 }
                 Some(known) if is_news_for_the_accountant(&known.transaction, fact) => {
-                    self.book_settlement(run, known.payment_id.clone(), fact.clone()).await?;
+                    let booked = self.book_settlement(run, known.payment_id.clone(), fact.clone()).await;
+                    compared.unless_closed(fact.transaction_id, booked)?;
                 }
                 Some(_) => {}
-                None => match self.book_missing(run, fact).await? {
+                None => match self.book_missing(run, fact, &mut compared).await? {
                     Missing::Booked => changed = true,
                     Missing::Open(finding) => compared.findings.push(*finding),
                     Missing::Foreign => {}
@@ -70,7 +78,7 @@ impl App {
         }
         compared.findings.extend(self.refunds_told_of(run, &facts, &held).await?);
         compared.findings.extend(self.duplicates(&facts, &held).await?);
-        self.announce_findings(run, &compared).await?;
+        self.announce_findings(run, &mut compared).await?;
         Ok(compared)
     }
 
@@ -98,7 +106,7 @@ impl App {
             })
             .await?;
         compared.findings.extend(lost);
-        self.announce_findings(run, &compared).await?;
+        self.announce_findings(run, &mut compared).await?;
         Ok(compared)
     }
 
@@ -111,7 +119,7 @@ impl App {
     ) -> Result<Compared> {
         let held = self.held(missing.clone()).await?;
         compared.findings.extend(missing.iter().filter_map(|id| held.get(id)).map(Finding::missing_there));
-        self.announce_findings(run, &compared).await?;
+        self.announce_findings(run, &mut compared).await?;
         Ok(compared)
     }
 
@@ -162,7 +170,7 @@ impl App {
     }
 
     /// Books a transaction that we did not hold, where it is clear whose it is.
-    async fn book_missing(&self, run: &Reconciliation, fact: &Fact) -> Result<Missing> {
+    async fn book_missing(&self, run: &Reconciliation, fact: &Fact, compared: &mut Compared) -> Result<Missing> {
         let asked = Arc::new(fact.clone());
         let looked = Arc::clone(&asked);
         let (lost, payment) = self
@@ -173,11 +181,12 @@ impl App {
                 Ok((lost, payment_of(tx, &Traces::of_fact(&looked))?))
             })
             .await?;
-        let Some(payment_id) = payment.map(|payment| payment.id) else {
+        let open = |payment_id: Option<PaymentId>| {
             let money = fact.status >= TransactionStatus::Authorized;
-            let finding = Finding::missing_here(fact, None, lost);
-            return Ok(if money || lost { Missing::Open(Box::new(finding)) } else { Missing::Foreign });
+            let finding = Finding::missing_here(fact, payment_id, lost);
+            if money || lost { Missing::Open(Box::new(finding)) } else { Missing::Foreign }
         };
+        let Some(payment_id) = payment.map(|payment| payment.id) else { return Ok(open(None)) };
         let (recorder, run_id) = (self.run_recorder(run), run.id.clone());
         let id = payment_id.clone();
         let booked = self
@@ -197,9 +206,12 @@ impl App {
                 note_booked(tx, &recorder, &run_id, Finding::missing_here(&fact, Some(id.clone()), lost))?;
                 Ok(true)
             })
-            .await?;
-        let finding = || Finding::missing_here(fact, Some(payment_id.clone()), lost);
-        Ok(if booked { Missing::Booked } else { Missing::Open(Box::new(finding())) })
+            .await;
+        Ok(match compared.unless_closed(fact.transaction_id, booked)? {
+            Some(true) => Missing::Booked,
+            Some(false) => Missing::Open(Box::new(Finding::missing_here(fact, Some(payment_id), lost))),
+            None => open(Some(payment_id)),
+        })
     }
 
     /// Refunds on the page that are booked with no refund of ours behind them, and whose request is lost, or may be: a
@@ -249,9 +261,9 @@ impl App {
             .read(move |tx| {
                 let mut seconds = Vec::new();
                 for payment_id in transactions::paid_more_than_once(tx, &owners)? {
-                    let payment = payments::get(tx, &payment_id)?;
-                    let counted = super::record::counted_transaction(tx, &payment)?;
+                    let Some(payment) = outlines::find(tx, &payment_id)? else { continue };
                     let all = transactions::of_payment(tx, &payment_id)?;
+                    let counted = super::record::counted_of(&payment, &all);
                     let second = |one: &&Transaction| Some(one.transaction_id) != counted && holds_money(one, &all);
                     seconds.extend(all.iter().filter(second).map(|one| one.transaction_id));
                 }
@@ -268,13 +280,14 @@ impl App {
 
     /// Payments that a new discrepancy is about show it, and the site is told. Written before the discrepancy: a process
     /// that is killed in between tells again, which changes nothing.
-    async fn announce_findings(&self, run: &Reconciliation, compared: &Compared) -> Result<()> {
+    async fn announce_findings(&self, run: &Reconciliation, compared: &mut Compared) -> Result<()> {
         let subjects: Vec<i64> = compared.findings.iter().map(|finding| finding.transaction_id).collect();
         if subjects.is_empty() {
             return Ok(());
         }
         let recorded = self.parts.store.read(move |tx| discrepancies::of_transactions(tx, &subjects)).await?;
-        for finding in compared.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
+        let found = compared.findings.clone();
+        for finding in found.iter().filter(|finding| !finding.is_known(&recorded)) {
             self.parts.metrics.discrepancy(finding.kind.as_str());
             tracing::error!(
                 reconciliation.id = run.id.as_str(),
@@ -291,7 +304,8 @@ impl App {
             let sum = finding.theirs.as_ref().and_then(|side| side.amount).map(|amount| amount.to_string());
             let evidence = format!("{transaction_id}/{says}/{}", sum.unwrap_or_default());
             let attention = Attention::new(finding.kind.as_str(), evidence);
-            self.write_payment(&id.clone(), move |tx| {
+            let about = id.clone();
+            let tell = move |tx: &mut Tx<'_>| {
                 let payment = payments::hold(tx, &id)?;
                 if payment.attention.is_some() {
                     // A person is called already and finds the disagreement beside what called them.
@@ -299,8 +313,9 @@ impl App {
                 }
                 let attention = Some(attention.clone());
                 recorder.settle(tx, payment, Note { attention, ..Note::about(transaction_id) }).map(drop)
-            })
-            .await?;
+            };
+            let told = self.write_payment(&about, tell).await;
+            compared.unless_closed(transaction_id, told)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::App;
 use super::capture_payment::is_paying;
 use super::record::Note;
 use super::resolve::Ours;
+use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::id::PaymentId;
@@ -37,14 +38,14 @@ impl App {
             Some(_) => Vec::new(),
             None => self.parts.store.read(move |tx| payments::due_to_expire(tx, now, STEP_LIMIT)).await?,
         };
-        for payment in &due {
-            let ended = self.expire(payment).await.unwrap_or_else(|error| {
-                tracing::error!(payment.id = payment.id.as_str(), %error, ?error, "an unpaid payment could not be ended");
+        for (id, expires_at) in &due {
+            let ended = self.expire(id).await.unwrap_or_else(|error| {
+                tracing::error!(payment.id = id.as_str(), %error, ?error, "an unpaid payment could not be ended");
                 false
             });
             // One that cannot be looked at must not keep the others from it, in this step or in the next ones.
-            if !ended && let Err(error) = self.put_off_expiry(payment).await {
-                tracing::error!(payment.id = payment.id.as_str(), %error, ?error, "an unpaid payment could not be put off");
+            if !ended && let Err(error) = self.put_off_expiry(id, *expires_at).await {
+                tracing::error!(payment.id = id.as_str(), %error, ?error, "an unpaid payment could not be put off");
             }
         }
         let approvals = self.expire_approvals().await?;
@@ -54,8 +55,10 @@ impl App {
 
     /// Without an answer of the provider the payment stays: an unpaid one costs nothing, a paid one must not be ended.
     /// Whether it ended.
-    async fn expire(&self, payment: &Payment) -> Result<bool> {
-        let Some(LastLook { facts, money_may_move }) = self.last_look(payment).await? else { return Ok(false) };
+    async fn expire(&self, id: &PaymentId) -> Result<bool> {
+        let wanted = id.clone();
+        let payment = self.parts.store.read(move |tx| payments::get(tx, &wanted)).await?;
+        let Some(LastLook { facts, money_may_move }) = self.last_look(&payment).await? else { return Ok(false) };
         for fact in facts {
             self.book_lookup(&payment.id, WORKER, fact).await?;
         }
@@ -63,11 +66,11 @@ impl App {
     }
 
     /// Each pause is as long as the payment is overdue by then, within bounds: so pauses grow without being counted.
-    async fn put_off_expiry(&self, payment: &Payment) -> Result<()> {
+    async fn put_off_expiry(&self, id: &PaymentId, expires_at: Timestamp) -> Result<()> {
         let now = self.now();
-        let pause_s = now.seconds_since(payment.expires_at).clamp(SHORTEST_PAUSE_S, LONGEST_PAUSE_S);
-        let (id, until) = (payment.id.clone(), now.plus_seconds(pause_s));
-        let lane = Lane::of(payment.id.as_str());
+        let pause_s = now.seconds_since(expires_at).clamp(SHORTEST_PAUSE_S, LONGEST_PAUSE_S);
+        let (id, until) = (id.clone(), now.plus_seconds(pause_s));
+        let lane = Lane::of(id.as_str());
         self.parts.store.write(lane, move |tx| payments::put_off_expiry(tx, &id, until)).await
     }
 

@@ -1,12 +1,13 @@
 //! What the two books do not agree about, from being found to being written.
 
+use super::reconcile::NOT_BOOKED;
 use super::record::Recorder;
 use crate::cloudpayments::Unreadable;
 use crate::domain::card_data::contains_card_number;
 use crate::domain::evidence::{Fact, TransactionKind, TransactionStatus};
 use crate::domain::id::{DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Resolution, Side};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::transactions::Held;
 use crate::store::{Tx, discrepancies, reconciliations, transactions};
 
@@ -164,9 +165,27 @@ fn kept_invoice(text: &str) -> Option<String> {
 pub(super) struct Compared {
     pub(super) seen: Vec<i64>,
     pub(super) findings: Vec<Finding>,
+    /// What could not be written, of one transaction of those where that is so.
+    pub(super) not_booked: Option<String>,
 }
 
 impl Compared {
+    /// What was written of a transaction; `None` where the key of its payer does not open: the run tells of it, and goes on
+    /// with what is of others.
+    pub(super) fn unless_closed<T>(&mut self, transaction_id: i64, written: Result<T>) -> Result<Option<T>> {
+        match written {
+            Err(Error::KeyMissing(why)) => {
+                tracing::error!(transaction.id = transaction_id, why, "what the register tells could not be booked");
+                self.not_booked = Some(format!(
+                    "{NOT_BOOKED}; so it is of transaction {transaction_id} ({why}); look at GET /v1/discrepancies?status=open and, \
+                     when the key opens, compare this time once more"
+                ));
+                Ok(None)
+            }
+            written => written.map(Some),
+        }
+    }
+
     /// How many transactions were compared.
     pub(super) fn count(&self) -> i64 {
         i64::try_from(self.seen.len()).unwrap_or(i64::MAX)
@@ -190,9 +209,7 @@ impl Compared {
                 None if is_for_a_person(tx, open)? => continue,
                 None => Resolution::Agrees,
             };
-            // The words of who proposed to close it are kept.
-            let reason = open.proposal.as_ref().and_then(|proposal| proposal.reason.clone());
-            discrepancies::close(tx, open, &Closing { reason, ..closing(recorder, run, resolution) })?;
+            discrepancies::end(tx, open, &closing(recorder, run, resolution))?;
         }
         for finding in self.findings.iter().filter(|finding| !finding.is_known(&recorded)) {
             // What was proposed about the old one is not said of this: a loss that changed takes two keys anew.
@@ -255,7 +272,7 @@ pub(super) fn note_booked(
     }
     match open {
         Some(open) if is_for_a_person(tx, open)? => Ok(()),
-        Some(open) => discrepancies::close(tx, open, &closing).map(drop),
+        Some(open) => discrepancies::end(tx, open, &closing).map(drop),
         None => discrepancies::insert(tx, &finding.into_discrepancy(recorder, run, Some(closing))),
     }
 }

@@ -12,7 +12,9 @@ use crate::domain::id::{AccessId, ErasureId, PaymentId};
 use crate::domain::payment::Payment;
 use crate::error::{Conflict, Error, Result};
 use crate::store::personal_data::{ErasedBy, PayerOf};
-use crate::store::{Lane, Tx, discrepancies, idempotency, notifications, operations, payments, personal_data, refunds};
+use crate::store::{
+    Lane, Tx, discrepancies, idempotency, notifications, operations, payments, personal_data, refunds, transitions,
+};
 
 /// Payments from which an erased payer is removed in one transaction.
 const CLEAN_BATCH: i64 = 100;
@@ -228,7 +230,8 @@ fn record_of(tx: &mut Tx<'_>, payment: Payment, now: Timestamp) -> Result<PayerR
     let approvals = super::approvals::of_payment(tx, &payment.id, now)?;
     let notifications = notifications::of_payment(tx, &payment.id)?;
     let provider_messages = operations::words_of_payment(tx, &payment.id)?;
+    let resolutions = transitions::words_of_payment(tx, &payment.id)?;
     let discrepancies = discrepancies::of_payment(tx, &payment.id)?;
     let details = super::read::with_transactions(tx, payment)?;
-    Ok(PayerRecord { details, refunds, approvals, notifications, provider_messages, discrepancies })
+    Ok(PayerRecord { details, refunds, approvals, notifications, provider_messages, resolutions, discrepancies })
 }

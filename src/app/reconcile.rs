@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::ReconciliationId;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{Lane, Tx, reconciliations};
 
 /// Who acts when a run does.
@@ -28,6 +28,11 @@ const LONGEST_PAUSE_S: i64 = 600;
 /// Added to the time limit of one call: how long a step may take before another process goes on with its run.
 const LEASE_MARGIN_S: i64 = 120;
 const DAY_S: i64 = 86_400;
+
+/// What a run could not write is told by it to its end.
+pub(super) const NOT_BOOKED: &str = "not all that the register tells was booked: the key of a payer does not open";
+/// Why a run stands still that the service itself cannot go on with.
+const STANDS_STILL: &str = "the service cannot go on with this run, whatever CloudPayments answers; the log tells why";
 
 /// How the register is compared.
 #[derive(Debug, Clone)]
@@ -103,10 +108,19 @@ impl App {
         // Everybody waits for those of the gap.
         let Some(run) = due.min_by_key(|run| (run.purpose != Purpose::Gap, run.due_at)) else { return Ok(0) };
         let Some(run) = self.claim_run(run).await? else { return Ok(0) };
+        let claimed = run.clone();
         let step = match run.phase {
-            Phase::Register => self.read_page(run).await?,
-            Phase::Unseen | Phase::Holds => self.ask_one_by_one(run).await?,
-            Phase::Chargebacks => self.read_chargebacks(run).await?,
+            Phase::Register => self.read_page(run).await,
+            Phase::Unseen | Phase::Holds => self.ask_one_by_one(run).await,
+            Phase::Chargebacks => self.read_chargebacks(run).await,
+        };
+        let step = match step {
+            // Not by itself better the next time: whoever waits for the run is told.
+            Err(error @ (Error::Internal(_) | Error::KeyMissing(_))) => {
+                tracing::error!(reconciliation.id = claimed.id.as_str(), %error, ?error, "a reconciliation cannot go on");
+                Step::nothing(claimed, STANDS_STILL.to_owned())
+            }
+            step => step?,
         };
         match step {
             Step::Forward => {}
@@ -216,14 +230,16 @@ impl App {
             return self.give_up(Reconciliation { failures, ..run }, reason).await;
         }
         let due_at = Some(now.plus_seconds(pause_s.min(longest_s)));
-        self.close_or_keep(Reconciliation { failures, reason: Some(reason), due_at, ..run }, held).await
+        let reason = with_not_booked(Some(reason), run.reason.as_deref());
+        self.close_or_keep(Reconciliation { failures, reason, due_at, ..run }, held).await
     }
 
     async fn give_up(&self, run: Reconciliation, reason: String) -> Result<()> {
         let Some(held) = run.due_at else { return Ok(()) };
         tracing::error!(reconciliation.id = run.id.as_str(), reason, "a reconciliation was given up");
         let (state, finished_at) = (RunState::Failed, Some(self.now()));
-        let failed = Reconciliation { state, reason: Some(reason), due_at: None, finished_at, ..run };
+        let reason = with_not_booked(Some(reason), run.reason.as_deref());
+        let failed = Reconciliation { state, reason, due_at: None, finished_at, ..run };
         self.close_or_keep(failed, held).await
     }
 
@@ -254,9 +270,37 @@ pub(super) fn without_answer<T>(outcome: &Outcome<T>) -> String {
     }
 }
 
+/// A reason of now, and what of the reason of before is told to the end.
+pub(super) fn with_not_booked(now: Option<String>, before: Option<&str>) -> Option<String> {
+    let kept = before.and_then(|before| before.get(before.find(NOT_BOOKED)?..));
+    match (now, kept) {
+        (Some(now), Some(kept)) if !now.contains(NOT_BOOKED) => Some(format!("{now}; {kept}")),
+        (now, kept) => now.or_else(|| kept.map(str::to_owned)),
+    }
+}
+
 /// The UTC day of a moment, as text and by its beginning.
 fn day_of(moment: Timestamp) -> Option<(String, Timestamp)> {
     let day = moment.to_string().get(..10)?.to_owned();
     let from = Timestamp::parse_rfc3339(&format!("{day}T00:00:00Z"))?;
     Some((day, from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_booked_is_told_to_the_end() {
+        let told = format!("{NOT_BOOKED}; so it is of transaction 7");
+        let told = told.as_str();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(with_not_booked(None, None), None);
+        assert_eq!(with_not_booked(None, Some("no answer")), None);
+        assert_eq!(with_not_booked(None, Some(told)), text(told));
+        let both = format!("no answer; {told}");
+        assert_eq!(with_not_booked(text("no answer"), Some(told)), text(&both));
+        assert_eq!(with_not_booked(None, Some(&both)), text(told));
+        assert_eq!(with_not_booked(text(told), Some(&both)), text(told));
+    }
 }

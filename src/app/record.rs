@@ -22,6 +22,7 @@ use crate::domain::refund::{Refund, RefundStatus};
 use crate::domain::state::{Cause, CauseType, Certainty, Status};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
+use crate::store::outlines::Outline;
 use crate::store::{Tx, events, operations, payments, refunds, transactions, transitions};
 
 /// At most so many marks of evidence are remembered; what is older may call once more.
@@ -416,16 +417,21 @@ impl Recorder {
 /// The transaction that carries the payment's money.
 pub(super) fn counted_transaction(tx: &mut Tx<'_>, payment: &Payment) -> Result<Option<i64>> {
     let transactions = transactions::of_payment(tx, &payment.id)?;
+    Ok(counted_of(&Outline::from(payment), &transactions))
+}
+
+/// The same, of what needs no key of the payer.
+pub(super) fn counted_of(payment: &Outline, transactions: &[Transaction]) -> Option<i64> {
     let known = Known {
         status: payment.status,
         amount: payment.amount,
         capture: payment.capture,
         hosted: payment.method.is_hosted(),
-        transactions: &transactions,
+        transactions,
         refunds: &[],
         open_operation: None,
     };
-    Ok(derive(&known).counted)
+    derive(&known).counted
 }
 
 /// A fact as it is kept of an erased payer: no card comes back with a late one.

@@ -7,6 +7,7 @@ use crate::domain::id::{PaymentId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CLOCKS_DIFFER_S, Payment};
 use crate::error::Result;
+use crate::store::outlines::{self, Outline};
 use crate::store::{Tx, payments, refunds, transactions};
 
 /// What a notification or a record of the register says of where it belongs.
@@ -39,7 +40,7 @@ enum Made {
 impl Made {
     /// Whether a transaction without our name may be this payment's: the bill may have been paid before there was the payment,
     /// by somebody else's software or in the cabinet.
-    fn may_be_of(self, payment: &Payment) -> bool {
+    fn may_be_of(self, payment: &Outline) -> bool {
         let since = payment.created_at.plus_seconds(-CLOCKS_DIFFER_S);
         match self {
             Made::Untold => true,
@@ -99,9 +100,9 @@ impl<'a> Traces<'a> {
 
 /// The payment that the traces lead to: by our own id, by a transaction that we know, by a refund of ours, or by the bill
 /// where that is not ambiguous.
-pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<Payment>> {
+pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<Outline>> {
     if let Some(id) = traces.payment_id.and_then(PaymentId::parse) {
-        match payments::find(tx, &id)? {
+        match outlines::find(tx, &id)? {
             // Our id travels through the payer's browser; the bill must be the payment's, too.
             Some(payment) if traces.invoice_id.is_none_or(|invoice| invoice == payment.invoice_id) => {
                 return Ok(Some(payment));
@@ -113,16 +114,16 @@ pub(super) fn payment_of(tx: &mut Tx<'_>, traces: &Traces<'_>) -> Result<Option<
     }
     for transaction_id in traces.transaction_ids.into_iter().flatten() {
         if let Some((id, _)) = transactions::find(tx, transaction_id)? {
-            return payments::find(tx, &id);
+            return outlines::find(tx, &id);
         }
     }
     if let Some(id) = traces.refund_id.and_then(RefundId::parse)
-        && let Some(refund) = refunds::find(tx, &id)?
+        && let Some(payment_id) = refunds::payment_of(tx, &id)?
     {
-        return payments::find(tx, &refund.payment_id);
+        return outlines::find(tx, &payment_id);
     }
     match traces.invoice_id.filter(|_| traces.goes_by_bill) {
-        Some(invoice_id) => Ok(only_one(&payments::of_invoice(tx, invoice_id)?, traces.sum, traces.made).cloned()),
+        Some(invoice_id) => Ok(only_one(&outlines::of_invoice(tx, invoice_id)?, traces.sum, traces.made).cloned()),
         None => Ok(None),
     }
 }
@@ -136,7 +137,7 @@ pub(super) fn is_lost(tx: &mut Tx<'_>, payment_id: Option<&str>, refund_id: Opti
         return Ok(true);
     }
     match refund_id.and_then(RefundId::parse) {
-        Some(id) => Ok(refunds::find(tx, &id)?.is_none()),
+        Some(id) => Ok(refunds::payment_of(tx, &id)?.is_none()),
         None => Ok(false),
     }
 }
@@ -147,7 +148,7 @@ pub(super) struct Ours {
     amount: Money,
     invoice_id: String,
     /// All payments of the bill.
-    of_bill: Vec<Payment>,
+    of_bill: Vec<Outline>,
     /// The transactions that are recorded with the other ones of them.
     of_others: Vec<i64>,
 }
@@ -155,7 +156,7 @@ pub(super) struct Ours {
 impl Ours {
     /// What belongs to `payment`.
     pub(super) fn of(tx: &mut Tx<'_>, payment: &Payment) -> Result<Ours> {
-        let of_bill = payments::of_invoice(tx, &payment.invoice_id)?;
+        let of_bill = outlines::of_invoice(tx, &payment.invoice_id)?;
         let others: Vec<&PaymentId> = of_bill.iter().map(|other| &other.id).filter(|id| **id != payment.id).collect();
         let of_others = transactions::numbers_of(tx, &others)?;
         Ok(Ours {
@@ -216,8 +217,8 @@ impl Ours {
 }
 
 /// One of several payments of a bill: the only one, the only one of that sum, or of those the only one still open.
-fn only_one(of_bill: &[Payment], sum: Option<Money>, made: Made) -> Option<&Payment> {
-    let mut candidates: Vec<&Payment> = of_bill.iter().filter(|payment| made.may_be_of(payment)).collect();
+fn only_one(of_bill: &[Outline], sum: Option<Money>, made: Made) -> Option<&Outline> {
+    let mut candidates: Vec<&Outline> = of_bill.iter().filter(|payment| made.may_be_of(payment)).collect();
     if candidates.len() > 1 {
         candidates.retain(|payment| sum.is_none_or(|sum| sum == payment.amount));
     }

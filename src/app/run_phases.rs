@@ -2,7 +2,7 @@
 
 use super::App;
 use super::findings::Compared;
-use super::reconcile::{Step, WORKER, without_answer};
+use super::reconcile::{Step, WORKER, with_not_booked, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::TransactionRecordId;
@@ -134,7 +134,8 @@ impl App {
         let Some(held) = run.due_at else { return Ok(Step::Forward) };
         let recorder = self.recorder(CauseType::Reconciliation, Some(run.id.to_string()), WORKER);
         // Due at once: the next step goes on with it.
-        let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason: None, ..next };
+        let reason = with_not_booked(compared.not_booked.clone(), run.reason.as_deref());
+        let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason, ..next };
         let with_marks = run.phase == Phase::Register && run.purpose.looks_for_missing_there();
         let kept = self
             .write_run(next, move |tx, run| {

@@ -18,6 +18,7 @@ use crate::domain::payment::Payment;
 use crate::domain::state::CauseType;
 use crate::error::{Conflict, Error, Result};
 use crate::store::notifications::{self, Signed};
+use crate::store::outlines::Outline;
 use crate::store::{Lane, Tx, payments, transactions};
 
 /// At most so many forged notifications are stored in a second; the rest is only counted in the log.
@@ -362,7 +363,7 @@ pub(super) fn resolve(
     content: &Notification,
     kind: NotificationFact,
     received_at: Timestamp,
-) -> Result<Option<Payment>> {
+) -> Result<Option<Outline>> {
     payment_of(tx, &Traces::of_notification(content, kind, received_at))
 }
 

@@ -130,6 +130,8 @@ pub struct PayerRecord {
     pub notifications: Vec<StoredNotification>,
     /// What the provider said when it refused calls, oldest first.
     pub provider_messages: Vec<String>,
+    /// Why operators resolved what called for attention, oldest first.
+    pub resolutions: Vec<String>,
     /// What our books and the provider's register did not agree about, oldest first.
     pub discrepancies: Vec<Discrepancy>,
 }

@@ -453,6 +453,7 @@ pub(super) fn personal_data() -> Value {
     });
     let record = json!({
         "payment": paid_payment(), "refunds": [refund()], "approvals": [], "notifications": [told], "provider_messages": [],
+        "resolutions": [],
         "discrepancies": [],
     });
     json!({"data": [record], "unmatched_notifications": [], "next_cursor": null})

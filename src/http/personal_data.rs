@@ -76,6 +76,8 @@ pub(super) struct PayerRecordView<'a> {
     pub notifications: Vec<ToldNotificationView<'a>>,
     /// What the provider said when it refused calls, oldest first.
     pub provider_messages: &'a [String],
+    /// Why operators resolved what called for attention (`attention/resolve`), oldest first.
+    pub resolutions: &'a [String],
     /// What our books and the provider's register did not agree about, oldest first.
     pub discrepancies: Vec<DiscrepancyView<'a>>,
 }
@@ -218,6 +220,7 @@ fn record_view<'a>(presenter: &'a Presenter, record: &'a PayerRecord) -> PayerRe
         approvals: record.approvals.iter().map(approval_view).collect(),
         notifications: record.notifications.iter().map(told_view).collect(),
         provider_messages: &record.provider_messages,
+        resolutions: &record.resolutions,
         discrepancies: record.discrepancies.iter().map(discrepancy_view).collect(),
     }
 }

@@ -94,12 +94,13 @@ pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Approva
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
-/// Those whose time is over and that are still written as pending: id and payment, at most `limit`.
-pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<(ApprovalId, PaymentId)>> {
+/// Those behind `after` whose time is over and that are still written as pending: id and payment, at most `limit`.
+pub fn due(tx: &mut Tx<'_>, now: Timestamp, after: &str, limit: i64) -> Result<Vec<(ApprovalId, PaymentId)>> {
     let rows: Vec<(String, String)> = approvals::table
         .filter(approvals::state.eq(ApprovalState::Pending.as_str()))
         .filter(approvals::expires_at.le(now.naive_utc()))
-        .order(approvals::expires_at.asc())
+        .filter(approvals::id.gt(after))
+        .order(approvals::id.asc())
         .limit(limit)
         .select((approvals::id, approvals::payment_id))
         .load(tx.db())?;

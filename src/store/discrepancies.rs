@@ -96,7 +96,8 @@ pub fn list(tx: &mut Tx<'_>, filter: &DiscrepancyFilter, page: &Page<Discrepancy
     rows.into_iter().map(|row| from_row(tx, row)).collect()
 }
 
-/// All discrepancies of these transactions, closed ones too, newest first.
+/// All discrepancies of these transactions, closed ones too, newest first. Without what operators wrote: the books are
+/// compared without it, also while the key of a payer does not open.
 pub fn of_transactions(tx: &mut Tx<'_>, transaction_ids: &[i64]) -> Result<Vec<Discrepancy>> {
     let rows: Vec<Row> = discrepancies::table
         .filter(discrepancies::transaction_id.eq_any(transaction_ids.to_vec()))
@@ -104,7 +105,7 @@ pub fn of_transactions(tx: &mut Tx<'_>, transaction_ids: &[i64]) -> Result<Vec<D
         .limit(1000)
         .select(Row::as_select())
         .load(tx.db())?;
-    rows.into_iter().map(|row| from_row(tx, row)).collect()
+    rows.into_iter().map(|row| from_row(tx, Row { sealed_reason: None, ..row })).collect()
 }
 
 /// All discrepancies of a payment, oldest first.
@@ -146,6 +147,19 @@ pub fn close(tx: &mut Tx<'_>, discrepancy: &Discrepancy, closing: &Closing) -> R
             discrepancies::resolution.eq(Some(closing.resolution.as_str())),
             discrepancies::closed_by.eq(Some(closing.by.as_str())),
             discrepancies::sealed_reason.eq(sealed_reason),
+            discrepancies::closed_at.eq(Some(closing.at.naive_utc())),
+        ))
+        .execute(tx.db())?;
+    Ok(changed == 1)
+}
+
+/// Ends one that is open by what a run found; `false` when it no longer is. The words of who proposed to close it are kept.
+pub fn end(tx: &mut Tx<'_>, discrepancy: &Discrepancy, closing: &Closing) -> Result<bool> {
+    let changed = diesel::update(discrepancies::table.find(discrepancy.id.as_str()))
+        .filter(discrepancies::closed_at.is_null())
+        .set((
+            discrepancies::resolution.eq(Some(closing.resolution.as_str())),
+            discrepancies::closed_by.eq(Some(closing.by.as_str())),
             discrepancies::closed_at.eq(Some(closing.at.naive_utc())),
         ))
         .execute(tx.db())?;

@@ -53,12 +53,14 @@ pub enum Root {
     IdempotencyKeys,
     /// By id.
     Discrepancies,
+    /// By id.
+    ApiKeys,
 }
 
 impl Root {
     /// In the order in which they are read.
-    pub const ALL: [Root; 5] =
-        [Root::Payments, Root::Events, Root::Notifications, Root::IdempotencyKeys, Root::Discrepancies];
+    pub const ALL: [Root; 6] =
+        [Root::Payments, Root::Events, Root::Notifications, Root::IdempotencyKeys, Root::Discrepancies, Root::ApiKeys];
 
     /// The name of the table.
     pub fn as_str(self) -> &'static str {
@@ -68,6 +70,7 @@ impl Root {
             Root::Notifications => "notifications",
             Root::IdempotencyKeys => "idempotency_keys",
             Root::Discrepancies => "discrepancies",
+            Root::ApiKeys => "api_keys",
         }
     }
 

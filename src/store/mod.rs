@@ -18,6 +18,7 @@ mod lane;
 pub mod migrate;
 pub mod notifications;
 pub mod operations;
+pub mod outlines;
 mod payer_keys;
 pub mod payments;
 pub mod personal_data;

@@ -53,6 +53,15 @@ pub fn find(tx: &mut Tx<'_>, id: &OperationId) -> Result<Option<Operation>> {
     row.map(from_row).transpose()
 }
 
+/// Whether there is another call for a refund, in whatever state.
+pub fn is_another_for(tx: &mut Tx<'_>, call: &Operation, refund_id: &RefundId) -> Result<bool> {
+    let others = operations::table
+        .filter(operations::payment_id.eq(call.payment_id.as_str()))
+        .filter(operations::refund_id.eq(refund_id.as_str()))
+        .filter(operations::id.ne(call.id.as_str()));
+    Ok(diesel::select(diesel::dsl::exists(others)).get_result(tx.db())?)
+}
+
 /// The operations of a payment whose effect may still come.
 pub fn open_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Operation>> {
     let rows = operations::table

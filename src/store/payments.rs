@@ -145,17 +145,6 @@ pub fn update(tx: &mut Tx<'_>, payment: &Payment, from_sequence: i64) -> Result<
     Ok(changed == 1)
 }
 
-/// Payments of one bill, newest first; at most 50.
-pub fn of_invoice(tx: &mut Tx<'_>, invoice_id: &str) -> Result<Vec<Payment>> {
-    let rows = payments::table
-        .filter(payments::invoice_id.eq(invoice_id))
-        .order(payments::id.desc())
-        .limit(50)
-        .select(with_key!())
-        .load::<Found>(tx.db())?;
-    rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
-}
-
 /// Payments that fit the filter, newest first.
 pub fn list(tx: &mut Tx<'_>, filter: &PaymentFilter, page: &Page<PaymentId>) -> Result<Vec<Payment>> {
     let Some(account_id) = &filter.account_id else { return select(tx, filter, page, None) };
@@ -238,9 +227,10 @@ fn select(
     rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
 }
 
-/// Payments that nobody paid until `now`, longest waiting first; those that were put off wait from their new moment on.
-pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Payment>> {
-    let rows = payments::table
+/// Payments that nobody paid until `now`, longest waiting first, and until when they could be paid; those that were put off
+/// wait from their new moment on. Only their ids: a key that does not open is no reason to end none of the others.
+pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<(PaymentId, Timestamp)>> {
+    let rows: Vec<(String, NaiveDateTime)> = payments::table
         // Word for word the condition of the index payments_open.
         .filter(diesel::dsl::sql::<Bool>("status IN ('awaiting_payer', 'awaiting_authentication')"))
         // One with money that does not fit waits for a person, not for the clock.
@@ -249,9 +239,9 @@ pub fn due_to_expire(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<
         .filter(payments::expiry_due_at.is_null().or(payments::expiry_due_at.le(now.naive_utc())))
         .order(diesel::dsl::sql::<diesel::sql_types::Timestamp>("coalesce(expiry_due_at, expires_at)"))
         .limit(limit)
-        .select(with_key!())
-        .load::<Found>(tx.db())?;
-    rows.into_iter().map(|found| from_row(found, tx.vault)).collect()
+        .select((payments::id, payments::expires_at))
+        .load(tx.db())?;
+    Ok(rows.into_iter().map(|(id, expires_at)| (PaymentId::from_stored(id), moment(expires_at))).collect())
 }
 
 /// Nobody looks before `until` whether the payment is to be ended. Says when to work, and nothing about the payment itself,

@@ -47,6 +47,13 @@ pub fn find(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<Refund>> {
     row.map(|row| from_row(tx, row)).transpose()
 }
 
+/// The payment of a refund, if there is such a one. Needs no key of the payer.
+pub fn payment_of(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<PaymentId>> {
+    let found: Option<String> =
+        refunds::table.find(id.as_str()).select(refunds::payment_id).get_result(tx.db()).optional()?;
+    Ok(found.map(PaymentId::from_stored))
+}
+
 /// All refunds of a payment, oldest first. Each takes at least one minor unit, and the API limits how many there are.
 pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Refund>> {
     let rows: Vec<Row> = refunds::table

@@ -147,6 +147,23 @@ pub fn list(tx: &mut Tx<'_>, payment_id: &PaymentId, after: i64, limit: i64) -> 
     rows.into_iter().map(told).collect()
 }
 
+/// The words of operators in the history of a payment, oldest first.
+pub fn words_of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<String>> {
+    let details: Vec<String> = transitions::table
+        .filter(transitions::payment_id.eq(payment_id.as_str()))
+        .filter(transitions::detail.like(format!("%{SEALED_REASON}%")))
+        .order(transitions::sequence.asc())
+        .select(transitions::detail)
+        .load(tx.db())?;
+    let mut words = Vec::new();
+    for detail in details {
+        let shown: Map<String, Value> = serde_json::from_str(&opened(tx, payment_id, detail)?)
+            .map_err(|_| Error::internal(format!("a row of the history of {payment_id} cannot be read")))?;
+        words.extend(shown.get(REASON).and_then(Value::as_str).map(str::to_owned));
+    }
+    Ok(words)
+}
+
 /// Whether the row shows words of an operator.
 pub fn holds_words(transition: &Transition) -> bool {
     transition.detail.contains(&format!("\"{REASON}\":"))

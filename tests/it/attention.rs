@@ -65,6 +65,10 @@ async fn an_operators_words_go_with_the_payer(engine: Engine) {
         assert_eq!(sql.number(readings), recorded, "{scope:?}");
     }
 
+    // Whoever asks what is held is shown it, too.
+    let export = app.get("/v1/payers/user-42/personal-data").await.expect(200);
+    assert_eq!(export.json["data"][0]["resolutions"], json!(["talked to Plantedname at home"]));
+
     let erase = app.request(reqwest::Method::DELETE, "/v1/payers/user-42/personal-data");
     Reply::receive(erase.header("Idempotency-Key", "erase-1")).await.expect(200);
     let row = app.rows(payment.id()).await.pop().unwrap();

@@ -21,6 +21,7 @@ crate::on_both!(
     sums_other_than_asked_for_are_found,
     a_refund_that_failed_is_not_sent,
     a_refund_that_operators_ended_is_not_sent,
+    a_lost_refund_is_not_sent_by_another_call,
     a_capture_or_void_that_ended_is_not_sent_again,
     what_has_ended_is_not_opened_again,
     a_closing_that_nobody_recorded_is_found,
@@ -261,6 +262,35 @@ async fn a_refund_that_operators_ended_is_not_sent(engine: Engine) {
     other.decide(&app, &asked, "approve").await.expect(200);
     app.sandbox.clear_faults();
     expect_not_sent_when_opened_again(app, &payment, refund.id()).await;
+}
+
+/// The money was given back and the answer lost; under another `X-Request-ID` it would be given back once more.
+async fn a_lost_refund_is_not_sent_by_another_call(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    app.break_answer("/payments/refund", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Refund);
+    let refund = app.refund(payment.id(), "100.00").await.expect(202).id().to_owned();
+    let mut sql = Sql::open(&app.database.url);
+    let end = format!("UPDATE operations SET state = 'settled', due_at = NULL WHERE refund_id = '{refund}'");
+    assert_eq!(sql.run(&end), Ok(1));
+    let (call, at) = ("op_zzkaq0m5c3v7b1n6m2x8z4c9q2", app.clock.now().naive_utc());
+    let copy = format!(
+        "INSERT INTO operations (id, payment_id, refund_id, kind, transaction_id, amount, state, started_at, due_at, lookups) \
+         SELECT '{call}', payment_id, refund_id, kind, transaction_id, amount, 'started', '{at}', '{at}', 0 FROM operations \
+         WHERE refund_id = '{refund}'"
+    );
+    assert_eq!(sql.run(&copy), Ok(1));
+    app.advance(10);
+    assert_eq!(app.running.app.settle_step().await.unwrap(), 1);
+    assert_eq!((app.refunds(), app.payment(payment.id()).await.text("/attention")), (1, "refund_not_asked_for"));
+    // The register shows it, under its own name.
+    app.advance(3_700);
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!((app.refunds(), app.get(&format!("/v1/refunds/{refund}")).await.text("/status")), (1, "succeeded"));
+    expect_found(&app, "call_has_its_request", call).await;
+    app.stop_with_broken_books().await;
 }
 
 async fn expect_not_sent_when_opened_again(app: TestApp, payment: &Reply, refund: &str) {

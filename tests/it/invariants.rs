@@ -241,6 +241,18 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
             ],
             "dis_x".to_owned(),
         ),
+        (
+            "api_key_is_told",
+            vec![
+                "INSERT INTO events (id, epoch, position, kind, at, subject_id, actor) VALUES ('evt_x', 1, 999999, 'api_key.created', \
+                 '2030-01-01 00:00:00', 'key_y', 'cli')"
+                    .to_owned(),
+                "INSERT INTO api_keys (id, name, secret_hash, scopes, created_at) SELECT 'key_x', name, secret_hash, scopes, \
+                 '2030-01-01 00:00:00' FROM api_keys LIMIT 1"
+                    .to_owned(),
+            ],
+            "key_x".to_owned(),
+        ),
         ("event_has_its_history", vec![format!("UPDATE events SET sequence = 99 WHERE id = '{event}'")], event),
         (
             "notification_is_booked",

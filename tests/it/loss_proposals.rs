@@ -17,7 +17,7 @@ async fn with_a_loss(engine: Engine) -> (TestApp, String, [Operator; 2]) {
     let app = with_quiet_runs(engine).await;
     app.reconcile().await;
     let id = put_in_a_loss(&mut Sql::open(&app.database.url));
-    let operators = [Operator::with_all(&app).await, Operator::with_all(&app).await];
+    let operators = [Operator::told(&app).await, Operator::told(&app).await];
     (app, format!("/v1/discrepancies/{id}"), operators)
 }
 
@@ -50,7 +50,7 @@ async fn a_proposal_ends_with_its_key(engine: Engine) {
     let proposed = close(&app, &path, &other, "by one who stayed").await.expect(202);
     assert_eq!((proposed.text("/proposed/by"), proposed.text("/proposed/reason")), (&*other.id, "by one who stayed"));
     close(&app, &path, &other, "once more").await.expect_problem(409, "second_operator_required");
-    let third = Operator::with_all(&app).await;
+    let third = Operator::told(&app).await;
     let closed = close(&app, &path, &third, "seen").await.expect(200);
     assert_eq!(closed.text("/closing/reason"), "by one who stayed\nseen");
     assert_eq!(

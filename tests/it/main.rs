@@ -26,6 +26,7 @@ mod card_data;
 mod cards;
 mod chargebacks;
 mod cli;
+mod closed_keys;
 mod conventions;
 mod corrections;
 mod cut_off;

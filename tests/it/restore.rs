@@ -473,7 +473,7 @@ async fn two_operators_close(app: &TestApp, close: &str, successor: &Operator) {
     let refused = successor.post(app, close, &format!("{close}-2"), json!({ "reason": "My new key" })).await;
     refused.expect_problem(409, "second_operator_required");
     assert!(app.get(path).await.json.get("closing").is_none());
-    let other = Operator::with_all(app).await;
+    let other = Operator::told(app).await;
     let closed = other.post(app, close, &format!("{close}-3"), json!({ "reason": "Seen in the cabinet" })).await;
     let closed = closed.expect(200);
     assert_eq!(closed.text("/closing/by"), other.id);

@@ -65,7 +65,7 @@ async fn get(app: &TestApp, secret: &str, path: &str) -> Reply {
 
 async fn a_rotation_in_the_middle_of_a_retry_charges_once(engine: Engine) {
     let app = TestApp::start(engine).await;
-    let first = app.new_key(&Scope::ALL).await;
+    let (first, stranger) = (app.new_key(&Scope::ALL).await, app.new_key(&Scope::ALL).await);
     let order = card("KM-1", APPROVED);
     // The site never reads this answer.
     let lost = post(&app, &first, "/v1/payments", "the-charge", &order).await.expect(201);
@@ -91,7 +91,6 @@ async fn a_rotation_in_the_middle_of_a_retry_charges_once(engine: Engine) {
     assert_eq!(app.refunds(), 1, "one refund");
 
     // The key of somebody else is another caller.
-    let stranger = app.new_key(&Scope::ALL).await;
     let own = post(&app, &stranger, "/v1/payments", "the-charge", &card("KM-3", APPROVED)).await.expect(201);
     assert_ne!(own.id(), lost.id());
     app.finish().await;
@@ -134,9 +133,9 @@ async fn a_charge_under_way_is_not_made_again_with_the_new_key(engine: Engine) {
 async fn all_keys_of_a_line_are_one_caller(engine: Engine) {
     let app = TestApp::start(engine).await;
     let first = app.new_key(&[Scope::PaymentsRead, Scope::PaymentsWrite]).await;
+    let stranger = app.new_key(&[Scope::PaymentsRead, Scope::PaymentsWrite]).await;
     let second = rotate(&app, &first, "7d");
     let third = rotate(&app, &second, "7d");
-    let stranger = app.new_key(&[Scope::PaymentsRead, Scope::PaymentsWrite]).await;
     for (number, maker) in [&first, &second, &third].into_iter().enumerate() {
         let made = post(&app, maker, "/v1/payments", &format!("make-{number}"), &widget("KM-1")).await.expect(201);
         let path = format!("/v1/payments/{}", made.id());

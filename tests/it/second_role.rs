@@ -33,11 +33,11 @@ async fn a_service_that_owns_no_table_works_and_is_bound() {
         // Money need not wait for the register here.
         raw.with("reconciliation.check_at_start", "false")
     };
+    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
     let app = app.restart_with(settings).await;
 
     let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
     app.refund(payment.id(), "500.00").await.expect(201);
-    let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
     let asked = one.ask_refund(&app, payment.id(), "500.00").await.expect(201);
     other.decide(&app, &asked, "approve").await.expect(200);
     app.sandbox.flush_notifications().await;
@@ -50,10 +50,16 @@ async fn a_service_that_owns_no_table_works_and_is_bound() {
     let erased = app.request(reqwest::Method::DELETE, &path).header("Idempotency-Key", "erase-1").send().await.unwrap();
     assert_eq!(erased.status(), 200);
     let folder = tempfile::tempdir().unwrap();
-    let mut command = program(folder.path(), &["keys", "create", "--name", "site", "--scopes", "payments:read"]);
+    for (url, may_make_keys) in [(role_url.as_str(), false), (app.database.url.as_str(), true)] {
+        let mut command = program(folder.path(), &["keys", "create", "--name", "site", "--scopes", "payments:read"]);
+        set(&mut command, "database.url", url);
+        let made = command.output().unwrap();
+        assert_eq!(made.status.success(), may_make_keys, "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    let mut command = program(folder.path(), &["keys", "revoke", &one.id]);
     set(&mut command, "database.url", &role_url);
-    let made = command.output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let revoked = command.output().unwrap();
+    assert!(revoked.status.success(), "{}", String::from_utf8_lossy(&revoked.stderr));
 
     let mut service = Sql::open(&role_url);
     for attack in [
@@ -69,6 +75,7 @@ async fn a_service_that_owns_no_table_works_and_is_bound() {
         "DELETE FROM transitions",
         "INSERT INTO transition_edges SELECT * FROM transition_edges",
         "DELETE FROM __diesel_schema_migrations",
+        "INSERT INTO api_keys (id, name, secret_hash, scopes, created_at) SELECT 'key_x', name, 'x', scopes, created_at FROM api_keys LIMIT 1",
     ] {
         service.run(attack).expect_err(attack);
     }

@@ -267,4 +267,14 @@ pub const LAWS: &[Law] = &[
               AND replace(h.detail, '\"proposed_closing_discrepancy\":\"' || d.id || '\"', '') <> h.detail) AND NOT EXISTS (SELECT 1 FROM events e \
               WHERE e.subject_id = d.id AND e.kind = 'discrepancy.closing_proposed' AND e.actor = d.proposed_by AND e.at = d.proposed_at)))",
     },
+    Law {
+        name: "api_key_is_told",
+        law: "Each API key that is not older than the first event of one was made, rotated or revoked by an event that names it (since migration 000013).",
+        root: Root::ApiKeys,
+        takes_moment: false,
+        sql: "SELECT k.id AS subject FROM api_keys k WHERE k.id > $1 AND k.id <= $2 AND k.created_at >= (SELECT MIN(f.at) FROM events f \
+              WHERE f.subject_id IS NOT NULL AND f.kind IN ('api_key.created', 'api_key.rotated', 'api_key.revoked')) \
+              AND NOT EXISTS (SELECT 1 FROM events e WHERE e.subject_id = k.id \
+              AND e.kind IN ('api_key.created', 'api_key.rotated', 'api_key.revoked'))",
+    },
 ];

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cloudpayments_sandbox::{Sandbox, SandboxConfig, cryptogram};
-use kmic_payments::app::create_api_key;
+use kmic_payments::app::{create_api_key, keep_api_key};
 use kmic_payments::clock::{Clock, ShiftedClock, SystemIds};
 use kmic_payments::config::{Raw, Settings};
 use kmic_payments::domain::scope::Scope;
@@ -188,6 +188,13 @@ impl TestApp {
         mend(&why, &self.database);
         let running = run(&self.settings, &self.clock).await;
         TestApp { running, ..self }
+    }
+
+    /// The secret of a new key, told of by an event: for books in which events tell of keys.
+    pub async fn new_told_key(&self, scopes: &[Scope]) -> String {
+        let new = create_api_key("test", scopes.to_vec(), self.clock.now(), None, &SystemIds);
+        keep_api_key(&self.running.store, new.key, &SystemIds).await.unwrap();
+        new.secret
     }
 
     /// The secret of a new key.

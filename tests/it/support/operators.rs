@@ -29,6 +29,11 @@ impl Operator {
         Operator::new(app, &[Scope::PaymentsRead, Scope::RefundsWrite, Scope::OpsWrite]).await
     }
 
+    /// The same, where events tell of keys.
+    pub async fn told(app: &TestApp) -> Operator {
+        Operator::of(app.new_told_key(&[Scope::PaymentsRead, Scope::RefundsWrite, Scope::OpsWrite]).await)
+    }
+
     pub async fn post(&self, app: &TestApp, path: &str, idempotency_key: &str, body: Body) -> Reply {
         let request = app.http.post(format!("{}{path}", app.url)).bearer_auth(&self.key);
         let request = request.header("Idempotency-Key", idempotency_key).header("Content-Type", "application/json");
