@@ -87,12 +87,15 @@ impl Server {
                     Known::Unnamed
                 }
                 Known::Nothing | Known::Unnamed if !name.is_empty() => Known::Named(name.to_owned()),
-                Known::Named(ours) if name.is_empty() => {
+                // The same, or with the system that it did not tell before.
+                Known::Named(ours) if name.starts_with(ours.as_str()) => Known::Named(name.to_owned()),
+                // It tells less than before: nothing, or its timeline alone.
+                Known::Named(ours) if ours.starts_with(name) => {
                     verdict =
                         Err(Error::database_unavailable(format!("the server does not tell whether it is {ours}")));
                     return false;
                 }
-                Known::Named(ours) if ours != name => {
+                Known::Named(ours) => {
                     tracing::error!(
                         ours,
                         found = name,
@@ -146,6 +149,10 @@ mod tests {
         server.compare("").unwrap_err();
         server.is_ours().unwrap();
         server.compare("one").unwrap();
+        server.compare("one of many").unwrap();
+        server.compare("one").unwrap_err();
+        server.is_ours().unwrap();
+        server.compare("one of many").unwrap();
         server.clone().compare("two").unwrap_err();
         server.is_ours().unwrap_err();
         server.compare("one").unwrap_err();
