@@ -19,7 +19,7 @@ use crate::domain::id::PaymentId;
 use crate::domain::payment::CLOCKS_DIFFER_S;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
 use crate::error::{Error, GapWait, Result};
-use crate::store::{Lane, payments, reconciliations};
+use crate::store::{Lane, Tx, payments, reconciliations};
 
 /// Requests wait so long for the register to be read before they are refused: after an ordinary start nobody notices.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -263,42 +263,29 @@ impl App {
 
     /// A gap in which nothing is lost is looked at again when the provider can no longer be working on what was sent
     /// before it: until then its register may not show it.
-    pub(super) async fn recheck_later(&self, gap: &Reconciliation) -> Result<()> {
-        if gap.purpose != Purpose::Gap || gap.lost > 0 {
-            return Ok(());
+    pub(super) fn recheck_of(&self, run: &Reconciliation) -> Option<Reconciliation> {
+        if run.purpose != Purpose::Gap || run.state != RunState::Completed || run.lost > 0 {
+            return None;
         }
-        let to = gap.started_at.plus_seconds(self.provider_works_s());
-        let recheck = Reconciliation {
+        let to = run.started_at.plus_seconds(self.provider_works_s());
+        Some(Reconciliation {
             due_at: Some(to.plus_seconds(CLOCKS_DIFFER_S)),
-            ..self.new_run(Purpose::Recheck, gap.from, to, WORKER)
-        };
-        self.insert_only_one(recheck).await
+            ..self.new_run(Purpose::Recheck, run.from, to, WORKER)
+        })
     }
 
-    /// Something is lost: what the provider did is read to the present moment before money moves again.
-    pub(super) async fn found_lost(&self, run: &Reconciliation) -> Result<()> {
-        tracing::error!(
-            reconciliation.id = run.id.as_str(),
-            lost = run.lost,
-            "the provider's register names payments or refunds of ours that the database does not hold"
-        );
-        if run.purpose == Purpose::Gap || !self.parts.settings.reconciliation.check_at_start {
-            return Ok(());
-        }
-        let gap = Reconciliation { lost: run.lost, ..self.new_run(Purpose::Gap, run.from, self.now(), WORKER) };
-        self.insert_only_one(gap).await
+    /// What follows where a run finds that something is lost: what the provider did is read to the present moment before
+    /// money moves again.
+    pub(super) fn gap_of_loss(&self, run: &Reconciliation) -> Option<Reconciliation> {
+        let begins = run.purpose != Purpose::Gap && self.parts.settings.reconciliation.check_at_start;
+        begins.then(|| self.new_run(Purpose::Gap, run.from, self.now(), WORKER))
     }
+}
 
-    /// Writes a run unless one of its purpose is under way.
-    async fn insert_only_one(&self, run: Reconciliation) -> Result<()> {
-        self.parts
-            .store
-            .write(Lane::of(WORKER), move |tx| {
-                let same = |other: &Reconciliation| other.purpose == run.purpose;
-                if reconciliations::running(tx)?.iter().any(same) { Ok(()) } else { reconciliations::insert(tx, &run) }
-            })
-            .await
-    }
+/// Writes a run unless one of its purpose is under way.
+pub(super) fn insert_only_one(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<()> {
+    let same = |other: &Reconciliation| other.purpose == run.purpose;
+    if reconciliations::running(tx)?.iter().any(same) { Ok(()) } else { reconciliations::insert(tx, run) }
 }
 
 /// Whether a record may tell of something that an older copy of the database lost: a run that reads back meets it, and it

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
+use super::gap::insert_only_one;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::ReconciliationId;
@@ -243,9 +244,18 @@ impl App {
         self.close_or_keep(failed, held).await
     }
 
-    /// Writes a run that may be over now. Its marks go when it is.
+    /// Writes a run that may be over now, with the run that follows it: nobody else would make that one. Its marks go when
+    /// it is.
     pub(super) async fn close_or_keep(&self, run: Reconciliation, held: Timestamp) -> Result<()> {
-        let ours = self.write_run(run.clone(), move |tx, run| reconciliations::update(tx, run, held)).await?;
+        let recheck = self.recheck_of(&run);
+        let write = move |tx: &mut Tx<'_>, run: &Reconciliation| {
+            let ours = reconciliations::update(tx, run, held)?;
+            if let Some(recheck) = recheck.as_ref().filter(|_| ours) {
+                insert_only_one(tx, recheck)?;
+            }
+            Ok(ours)
+        };
+        let ours = self.write_run(run.clone(), write).await?;
         if ours && run.state != RunState::Running {
             self.sweep(&run).await?;
         }

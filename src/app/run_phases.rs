@@ -2,6 +2,7 @@
 
 use super::App;
 use super::findings::Compared;
+use super::gap::insert_only_one;
 use super::reconcile::{Step, WORKER, with_not_booked, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
@@ -10,6 +11,7 @@ use crate::domain::payment::CLOCKS_DIFFER_S;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
 use crate::domain::state::CauseType;
 use crate::error::Result;
+use crate::store::reconciliations::Candidate;
 use crate::store::{discrepancies, reconciliations};
 
 /// Transactions asked about in one step.
@@ -71,8 +73,8 @@ impl App {
         (run.from.plus_seconds(-overlap_s), to.max(run.to))
     }
 
-    /// Asks about single transactions of ours: those that the register did not show, and those that hold money. One that
-    /// we heard of late may lie outside of what was read, so only the provider's own "not found" proves that it is missing.
+    /// Asks about single transactions of ours: those that the register did not show, and those that hold money or wait at the
+    /// payer's bank. One that we heard of late may lie outside of what was read, so only the provider's own "not found" proves that it is missing.
     pub(super) async fn ask_one_by_one(&self, run: Reconciliation) -> Result<Step> {
         let asked_at = self.now();
         let candidates = self.candidates(&run, asked_at).await?;
@@ -83,16 +85,18 @@ impl App {
             return Ok(Step::Hopeless(Box::new(run), reason));
         }
         let (mut found, mut missing, mut dealt_with) = (Vec::new(), Vec::new(), Vec::new());
-        for (record, transaction_id) in &candidates {
-            match self.parts.provider.get(*transaction_id).await {
+        for candidate in &candidates {
+            match self.parts.provider.get(candidate.transaction_id).await {
                 Outcome::Answered(Some(fact)) => found.push(fact),
-                Outcome::Answered(None) => missing.push(*transaction_id),
+                Outcome::Answered(None) if candidate.has_outcome => missing.push(candidate.transaction_id),
+                // Nobody paid, as far as we know, and as the provider says.
+                Outcome::Answered(None) => {}
                 // One that is told in words we do not know proves nothing; it must not hold up the others for ever.
                 Outcome::Refused { .. } | Outcome::Unknown { .. } if run.failures >= MAX_UNCERTAIN => {}
                 other if dealt_with.is_empty() => return Ok(Step::nothing(run, without_answer(&other))),
                 _ => break,
             }
-            dealt_with.push(record.clone());
+            dealt_with.push(candidate.place.clone());
         }
         let compared = self.compare(&run, found, asked_at).await?;
         let compared = self.missing_there(&run, compared, missing).await?;
@@ -107,8 +111,8 @@ impl App {
         self.keep_page(run, next, compared).await
     }
 
-    /// What to ask about next: how the place in the list is called, and the provider's number.
-    async fn candidates(&self, run: &Reconciliation, now: Timestamp) -> Result<Vec<(String, i64)>> {
+    /// What to ask about next.
+    async fn candidates(&self, run: &Reconciliation, now: Timestamp) -> Result<Vec<Candidate>> {
         let limit = i64::try_from(ASKED_AT_ONCE).unwrap_or(i64::MAX);
         let no_longer_worked_on = now.plus_seconds(-self.provider_works_s());
         let run = run.clone();
@@ -137,6 +141,7 @@ impl App {
         let reason = with_not_booked(compared.not_booked.clone(), run.reason.as_deref());
         let next = Reconciliation { due_at: Some(self.now()), failures: 0, reason, ..next };
         let with_marks = run.phase == Phase::Register && run.purpose.looks_for_missing_there();
+        let gap = self.gap_of_loss(&next);
         let kept = self
             .write_run(next, move |tx, run| {
                 // The guard first: whoever lost the run writes nothing about it.
@@ -147,16 +152,24 @@ impl App {
                     reconciliations::mark(tx, &run.id, compared.seen())?;
                 }
                 compared.write(tx, &recorder, &run.id)?;
-                let next = Reconciliation { lost: run.lost.max(discrepancies::lost_by(tx, &run.id)?), ..run.clone() };
-                if next.lost != run.lost {
+                let lost = run.lost.max(discrepancies::lost_by(tx, &run.id)?);
+                let next = Reconciliation { lost, ..run.clone() };
+                if lost != run.lost {
                     reconciliations::update(tx, &next, run.due_at.unwrap_or(held))?;
+                    if let Some(gap) = &gap {
+                        insert_only_one(tx, &Reconciliation { lost, ..gap.clone() })?;
+                    }
                 }
                 Ok(Some(next))
             })
             .await?;
         let Some(next) = kept else { return Ok(Step::Forward) };
         if next.lost > run.lost {
-            self.found_lost(&next).await?;
+            tracing::error!(
+                reconciliation.id = next.id.as_str(),
+                lost = next.lost,
+                "the provider's register names payments or refunds of ours that the database does not hold"
+            );
         }
         // Money waits for these: nothing else may hold them up.
         if next.purpose.reads_back() && next.phase == Phase::Chargebacks {
@@ -172,7 +185,6 @@ impl App {
         let next = self.after_run(run);
         self.close_or_keep(next.clone(), held).await?;
         if next.state == RunState::Completed {
-            self.recheck_later(&next).await?;
             tracing::info!(
                 reconciliation.id = next.id.as_str(),
                 purpose = next.purpose.as_str(),

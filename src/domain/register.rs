@@ -104,7 +104,7 @@ pub struct Reconciliation {
     pub phase: Phase,
     /// The page to read next, from 1.
     pub next_page: i64,
-    /// The last record of ours that [`Phase::Unseen`] or [`Phase::Holds`] has dealt with.
+    /// The place of the last record of ours that [`Phase::Unseen`] or [`Phase::Holds`] has dealt with.
     pub position: Option<String>,
     /// Transactions of the register that were compared.
     pub compared: i64,

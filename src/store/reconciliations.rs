@@ -167,19 +167,23 @@ pub fn sweep(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<bool> {
     Ok(diesel::delete(of_run.filter(up_to)).execute(tx.db())? > 0)
 }
 
-/// Transactions with an outcome that we first heard of in the run's window and that it did not see, oldest first: the id
-/// of our record and the provider's number.
-pub fn unseen(
-    tx: &mut Tx<'_>,
-    id: &ReconciliationId,
-    after: &str,
-    before: &str,
-    limit: i64,
-) -> Result<Vec<(String, i64)>> {
+/// A transaction of ours that a run asks about.
+pub struct Candidate {
+    /// What the run keeps as its place when it has dealt with it.
+    pub place: String,
+    /// The provider's number.
+    pub transaction_id: i64,
+    /// Whether something became of it. What waits at the payer's bank the provider need not know.
+    pub has_outcome: bool,
+}
+
+/// Transactions with an outcome that we first heard of in the run's window and that it did not see, oldest first. A place is
+/// the id of our record.
+pub fn unseen(tx: &mut Tx<'_>, id: &ReconciliationId, after: &str, before: &str, limit: i64) -> Result<Vec<Candidate>> {
     let seen = register_marks::table
         .filter(register_marks::reconciliation_id.eq(id.as_str()))
         .filter(register_marks::transaction_id.eq(transactions::transaction_id));
-    let rows = transactions::table
+    let rows: Vec<(String, i64)> = transactions::table
         .filter(transactions::id.gt(after))
         .filter(transactions::id.lt(before))
         .filter(diesel::dsl::sql::<Bool>("status IN ('declined', 'authorized', 'voided', 'completed')"))
@@ -188,25 +192,32 @@ pub fn unseen(
         .limit(limit)
         .select((transactions::id, transactions::transaction_id))
         .load(tx.db())?;
-    Ok(rows)
+    Ok(rows.into_iter().map(|(place, transaction_id)| Candidate { place, transaction_id, has_outcome: true }).collect())
 }
 
-/// Transactions that hold money, or wait at the payer's bank, since before `before`, oldest payment first: the payment's id and
-/// the provider's number.
-pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Result<Vec<(String, i64)>> {
-    let rows = payments::table
+/// Transactions that hold money, or wait at the payer's bank, since before `before`, oldest payment first. A place is the
+/// payment's id with the transaction's: a page may end between two of one payment.
+pub fn holds(tx: &mut Tx<'_>, after: &str, before: Timestamp, limit: i64) -> Result<Vec<Candidate>> {
+    let (payment, transaction) = after.split_once('/').unwrap_or((after, ""));
+    let of_same = payments::id.eq(payment).and(transactions::id.gt(transaction));
+    let rows: Vec<(String, String, i64, String)> = payments::table
         .inner_join(transactions::table)
         .filter(payments::status.eq_any([Status::Authorized, Status::AwaitingAuthentication].map(Status::as_str)))
-        .filter(payments::id.gt(after))
+        .filter(payments::id.gt(payment).or(of_same))
         .filter(transactions::status.eq_any(
             [TransactionStatus::Authorized, TransactionStatus::AwaitingAuthentication].map(TransactionStatus::as_str),
         ))
         .filter(transactions::created_at.lt(before.naive_utc()))
         .order((payments::id.asc(), transactions::id.asc()))
         .limit(limit)
-        .select((payments::id, transactions::transaction_id))
+        .select((payments::id, transactions::id, transactions::transaction_id, transactions::status))
         .load(tx.db())?;
-    Ok(rows)
+    let candidate = |(payment, transaction, transaction_id, status): (String, String, i64, String)| Candidate {
+        place: format!("{payment}/{transaction}"),
+        transaction_id,
+        has_outcome: status != TransactionStatus::AwaitingAuthentication.as_str(),
+    };
+    Ok(rows.into_iter().map(candidate).collect())
 }
 
 /// When this database last changed before `before`, as far as its newest rows and the register that was read tell; `None`

@@ -8,6 +8,7 @@ use crate::support::{APPROVED, Body, CARD_THREE_DS, Engine, Reply, TestApp, card
 crate::on_both!(
     a_payment_that_was_made_at_the_bank_is_not_withdrawn,
     a_payment_that_was_made_at_the_bank_is_found_at_the_second_look,
+    a_payer_at_the_bank_of_whom_the_provider_knows_nothing_is_not_missing,
     a_refund_is_not_repeated_beside_one_of_a_lost_request,
 );
 
@@ -64,6 +65,27 @@ async fn a_payment_that_was_made_at_the_bank_is_found_at_the_second_look(engine:
     app.advance(700);
     app.step_runs().await;
     assert_eq!(status(&app, &payment).await, "paid");
+    app.finish().await;
+}
+
+/// Nobody has paid, and nobody says so: it is no disagreement, and the payment ends as any other.
+async fn a_payer_at_the_bank_of_whom_the_provider_knows_nothing_is_not_missing(engine: Engine) {
+    let app = started(engine).await;
+    let payment = app.create(with(card("KM-1", CARD_THREE_DS), "expires_in", 3600)).await.expect(201);
+    app.advance(1200);
+    let app = app.restart(|_| {}).await;
+    app.step_runs().await;
+    let not_found = json!({ "Model": null, "Success": false, "Message": "Not found" }).to_string();
+    let unknown = || ApiFaultKind::StatusAfter { status: 200, body: Some(not_found.clone()) };
+    app.break_answer("/payments/get", unknown());
+    app.advance(700);
+    app.step_runs().await;
+    assert_eq!(app.discrepancies().await, Vec::<serde_json::Value>::new());
+    assert!(app.payment(payment.id()).await.json["attention"].is_null());
+    app.break_answer("/payments/get", unknown());
+    app.advance(3600);
+    app.running.app.expire_step().await.unwrap();
+    assert_eq!(status(&app, &payment).await, "expired");
     app.finish().await;
 }
 
