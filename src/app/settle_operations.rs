@@ -31,6 +31,8 @@ const FOR_A_PERSON_S: i64 = 86_400;
 /// While nothing is sent to the provider, seconds.
 const PAUSE_IN_TROUBLE_S: i64 = 10;
 const STEP_LIMIT: i64 = 20;
+/// Calls that cannot be settled are passed over in one step, up to this many.
+const PASSED_OVER: i64 = 1_000;
 const WORKER: &str = "worker:settle";
 
 /// The calls that this process is asking about now.
@@ -63,18 +65,35 @@ impl App {
     pub async fn settle_step(&self) -> Result<usize> {
         self.parts.provider.ask_if_back().await;
         self.watch_clock().await?;
-        let now = self.now();
-        let due = self.parts.store.read(move |tx| operations::due(tx, now, STEP_LIMIT)).await?;
-        for operation in &due {
-            // One that cannot be settled must not keep the others from it.
-            if let Err(error) = self.settle_operation(operation.clone(), WORKER).await {
-                tracing::error!(operation.id = operation.id.as_str(), %error, ?error, "a lost answer could not be settled");
-            }
-        }
+        let due = self.settle_due().await?;
         self.ask_about_attempts().await?;
         let taken_up = self.take_up_unmatched().await?;
-        self.parts.metrics.worker("settle", due.len() + taken_up);
-        Ok(due.len() + taken_up)
+        self.parts.metrics.worker("settle", due + taken_up);
+        Ok(due + taken_up)
+    }
+
+    /// Asks about the calls that waited longest. One that cannot be settled stays the first of them: it is passed over, for
+    /// it must not keep the others from it.
+    async fn settle_due(&self) -> Result<usize> {
+        let now = self.now();
+        let (mut looked_at, mut passed_over) = (0, 0);
+        while passed_over < PASSED_OVER {
+            let read = move |tx: &mut Tx<'_>| operations::due(tx, now, passed_over, STEP_LIMIT);
+            let due = self.parts.store.read(read).await?;
+            looked_at += due.len();
+            let before = passed_over;
+            for operation in due {
+                let id = operation.id.clone();
+                if let Err(error) = self.settle_operation(operation, WORKER).await {
+                    tracing::error!(operation.id = id.as_str(), %error, ?error, "a lost answer could not be settled");
+                    passed_over += 1;
+                }
+            }
+            if passed_over == before {
+                break;
+            }
+        }
+        Ok(looked_at)
     }
 
     /// Calls that were written down in what is the future now are as old as nobody knows: the provider may have forgotten

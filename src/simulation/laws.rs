@@ -98,7 +98,7 @@ fn read(world: &World, tx: &mut Tx<'_>) -> Result<Books> {
     Ok(Books {
         accounts,
         approvals,
-        open: operations::due(tx, Timestamp::from_micros(FAR_MICROS), ALL)?,
+        open: operations::due(tx, Timestamp::from_micros(FAR_MICROS), 0, ALL)?,
         notifications: notifications::list(tx, &Page { before: None, limit: ALL })?,
         ledger: world.provider.with(|engine| engine.ledger()).transactions,
     })

@@ -215,11 +215,12 @@ pub fn note_refusal(tx: &mut Tx<'_>, id: &OperationId, at: Timestamp) -> Result<
     Ok(())
 }
 
-/// Operations that somebody should ask about now, longest waiting first.
-pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Operation>> {
+/// Operations that somebody should ask about now, longest waiting first, without the first `passed_over` of them.
+pub fn due(tx: &mut Tx<'_>, now: Timestamp, passed_over: i64, limit: i64) -> Result<Vec<Operation>> {
     let rows = operations::table
         .filter(operations::due_at.le(now.naive_utc()))
-        .order(operations::due_at.asc())
+        .order((operations::due_at.asc(), operations::id.asc()))
+        .offset(passed_over)
         .limit(limit)
         .select(Row::as_select())
         .load(tx.db())?;

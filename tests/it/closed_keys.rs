@@ -1,6 +1,6 @@
 //! A key of one payer that does not open stops what is of that payer, and nobody else.
 
-use cloudpayments_sandbox::NotificationKind;
+use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use kmic_payments::app::Gap;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ crate::on_both!(
     a_closed_key_stops_no_run,
     a_closed_key_keeps_no_money_waiting,
     another_payment_of_the_bill_is_told_of,
+    calls_of_a_closed_key_keep_no_other_call_from_its_end,
 );
 
 /// A payer's key, damaged as on a disk, and how it was.
@@ -178,6 +179,34 @@ async fn another_payment_of_the_bill_is_told_of(engine: Engine) {
     ];
     app.notify("pay", &fields).await;
     assert_eq!(app.payment(other.id()).await.text("/status"), "paid");
+    damaged.mend();
+    app.stop().await;
+}
+
+/// More of them than are looked at together: what a process that ended left of a payer.
+async fn calls_of_a_closed_key_keep_no_other_call_from_its_end(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.break_answer("/payments/cards/charge", ApiFaultKind::DropAfter);
+    app.lose(NotificationKind::Pay);
+    let other = app.create(of(card("KM-0", APPROVED), "other")).await.expect(202);
+    let mut sql = Sql::open(&app.database.url);
+    let at = sql.text("SELECT CAST(created_at AS text) AS value FROM payments");
+    let mut hidden = Vec::new();
+    for number in 1..=41 {
+        let payment = opened(&app, widget(&format!("KM-{number}")), "hidden").await;
+        let call = format!(
+            "INSERT INTO operations (id, payment_id, kind, state, started_at, due_at, lookups) VALUES \
+             ('op_{number}', '{}', 'charge', 'started', '{at}', '{at}', 0)",
+            payment.id()
+        );
+        assert_eq!(sql.run(&call), Ok(1));
+        hidden.push(payment);
+    }
+    let damaged = Damaged::key_of(&app, engine, hidden[0].id());
+    app.advance(120);
+    app.running.app.settle_step().await.unwrap();
+    assert_eq!(app.payment(other.id()).await.text("/status"), "paid");
+    assert_eq!(sql.number("SELECT count(*) AS value FROM operations WHERE state = 'started'"), 41);
     damaged.mend();
     app.stop().await;
 }
