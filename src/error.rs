@@ -123,20 +123,20 @@ pub enum GapWait {
 }
 
 impl GapWait {
-    /// For a caller: what it is and that nothing was done.
+    /// For a caller: what it is and that this request did nothing. One that was sent before it may have done something.
     fn detail(self) -> &'static str {
         match self {
             GapWait::Reading => {
-                "the service has just started and is still asking CloudPayments what happened before; nothing was done; repeat with the same Idempotency-Key"
+                "the service has just started and is still asking CloudPayments what happened before; this request did nothing; repeat it with the same Idempotency-Key"
             }
             GapWait::Unanswered => {
-                "the service has started and CloudPayments does not answer what happened before; until it does nobody may be charged; nothing was done; repeat with the same Idempotency-Key; /health/ready tells an operator what to do"
+                "the service has started and CloudPayments does not answer what happened before; until it does nobody may be charged; this request did nothing; repeat it with the same Idempotency-Key; /health/ready tells an operator what to do"
             }
             GapWait::CredentialsRefused => {
-                "the service has started and CloudPayments refuses its credentials, so what happened before is not known and nobody may be charged; nothing was done; an operator has to act, see /health/ready; then repeat with the same Idempotency-Key"
+                "the service has started and CloudPayments refuses its credentials, so what happened before is not known and nobody may be charged; this request did nothing; an operator has to act, see /health/ready; then repeat with the same Idempotency-Key"
             }
             GapWait::OlderCopy => {
-                "the database is an older copy and what happened since is being read back from CloudPayments; nothing was done; repeat with the same Idempotency-Key"
+                "the database is an older copy and what happened since is being read back from CloudPayments; this request did nothing; repeat it with the same Idempotency-Key"
             }
         }
     }
@@ -227,13 +227,13 @@ pub enum Error {
     /// Money waits until it is known what the provider did since the database last changed. Nothing was done.
     #[error("{}", .0.detail())]
     GapUnread(GapWait),
-    /// Personal data cannot be opened with the keys that the service has. Nothing was done; what only we may read is with it.
+    /// Personal data cannot be opened with the keys that the service has. The request did nothing; what only we may read is with it.
     #[error(
-        "personal data is held that the service cannot open with its encryption keys; nothing was done; an operator has to act, the log \
+        "personal data is held that the service cannot open with its encryption keys; this request did nothing; an operator has to act, the log \
          tells how; then repeat"
     )]
     KeyMissing(String),
-    /// Nothing was done; the same request may be repeated.
+    /// The request did nothing; it may be repeated.
     #[error("{detail}")]
     Unavailable {
         /// What the caller may know.
@@ -246,6 +246,13 @@ pub enum Error {
     /// The database does not answer, or failed in passing; what only we may know is with it.
     #[error("the service cannot reach its database; repeat with the same Idempotency-Key")]
     DatabaseUnavailable(String),
+    /// The provider was asked for what moves money, and what came of it could not be written down; what only we may know is
+    /// with it. The worker finds it out.
+    #[error(
+        "the request went to CloudPayments, and what came of it could not be written down: it may have been done. Repeat it with the \
+         same Idempotency-Key, or read the payment; do not send another request in its place"
+    )]
+    OutcomeNotRecorded(String),
     /// A defect or a broken part of ours.
     #[error("an internal error; repeat with the same Idempotency-Key, or ask with the request id")]
     Internal(String),

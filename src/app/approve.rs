@@ -27,13 +27,15 @@ impl App {
     /// be carried out any more; [`Error::Unavailable`] while the provider is not asked because it is in trouble.
     pub async fn approve(&self, caller: &Caller, idempotency: Idempotency, id: ApprovalId) -> Result<Answer> {
         let approval = self.approval_to_decide(caller, id).await?;
-        self.pass_gate().await?;
+        let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
+        if let Some(repeat) = self.pass_gate_or_repeat(&keyed).await? {
+            return self.repeat(caller, repeat, false).await;
+        }
         if approval.state_at(self.now()) == ApprovalState::Pending {
             self.refuse_in_trouble()?;
             // What the provider can tell needs no correction, and may leave less to give back.
             self.settle_open(&approval.payment_id, caller).await?;
         }
-        let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
         match approval.subject.clone() {
             Subject::Refund { amount, .. } => self.approve_refund(keyed, approval, amount).await,
             Subject::Correction { operation_id, .. } => self.approve_correction(keyed, approval, operation_id).await,
@@ -64,7 +66,7 @@ impl App {
         let refused = matches!(conclusion, Conclusion::Refused(_));
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
         let (payment_id, actor) = (operation.payment_id.clone(), keyed.caller.key_id.to_string());
-        let present = Arc::clone(&self.parts.present);
+        let (present, not_recorded) = (Arc::clone(&self.parts.present), conclusion.not_recorded());
         let stored = self
             .write_payment(&payment_id, move |tx| {
                 conclude(tx, &recorder, &operation, &conclusion)?;
@@ -74,9 +76,10 @@ impl App {
                 keep(tx, &keyed, &operation.payment_id, &stored, is_final, false, recorder.at)?;
                 Ok(stored)
             })
-            .await?;
+            .await
+            .map_err(not_recorded)?;
         if refused {
-            self.look_up(&payment_id, &actor).await?;
+            self.look_after_refusal(&payment_id, &actor).await;
         }
         Ok(Answer { stored, replayed: false })
     }

@@ -36,8 +36,10 @@ impl App {
         id: PaymentId,
         amount: Option<Money>,
     ) -> Result<Answer> {
-        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
+        if let Some(repeat) = self.pass_gate_or_repeat(&keyed).await? {
+            return self.repeat(caller, repeat, false).await;
+        }
         self.settle_open(&id, caller).await?;
         match self.begin_capture(&keyed, &id, amount).await? {
             Begun::Call(operation, currency) => {
@@ -55,8 +57,10 @@ impl App {
     /// # Errors
     /// Conflict when the payment is paid or over, or a call is under way.
     pub async fn cancel_payment(&self, caller: &Caller, idempotency: Idempotency, id: PaymentId) -> Result<Answer> {
-        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
+        if let Some(repeat) = self.pass_gate_or_repeat(&keyed).await? {
+            return self.repeat(caller, repeat, false).await;
+        }
         self.settle_open(&id, caller).await?;
         self.look_before_withdrawing(&id, caller).await?;
         match self.begin_cancel(&keyed, &id).await? {
@@ -87,9 +91,10 @@ impl App {
             return Ok(());
         }
         let look = self.last_look(&details.payment).await?.ok_or_else(|| Error::Unavailable {
-            detail: "CloudPayments cannot be asked now whether the payer has paid; nothing was done; repeat the \
+            detail:
+                "CloudPayments cannot be asked now whether the payer has paid; this request did nothing; repeat the \
                      request with the same Idempotency-Key"
-                .to_owned(),
+                    .to_owned(),
             internal: "no answer to the look before a withdrawal".to_owned(),
             retry_after_s: 5,
         })?;
@@ -118,9 +123,17 @@ impl App {
         let (payment_id, actor) = (operation.payment_id.clone(), keyed.caller.key_id.to_string());
         let result = self.conclude_request(keyed, operation, conclusion).await;
         if refused {
-            self.look_up(&payment_id, &actor).await?;
+            self.look_after_refusal(&payment_id, &actor).await;
         }
         Ok(Answer { stored: result?, replayed: false })
+    }
+
+    /// What we know of a payment whose call was refused may be old. The answer is written down already, whatever comes of
+    /// the look.
+    pub(super) async fn look_after_refusal(&self, id: &PaymentId, actor: &str) {
+        if let Err(error) = self.look_up(id, actor).await {
+            tracing::warn!(payment.id = id.as_str(), %error, ?error, "the payment was not looked up after a refusal");
+        }
     }
 
     async fn begin_capture(&self, keyed: &Keyed, id: &PaymentId, amount: Option<Money>) -> Result<Begun> {

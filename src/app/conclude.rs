@@ -76,6 +76,14 @@ impl Conclusion {
         matches!(self, Conclusion::NotSent(_) | Conclusion::Refused(_))
     }
 
+    /// What the caller is told where it could not be written down. Only what was not sent has surely done nothing.
+    pub(super) fn not_recorded(&self) -> fn(Error) -> Error {
+        match self {
+            Conclusion::NotSent(_) => |error| error,
+            _ => |error| Error::OutcomeNotRecorded(format!("{error:?}")),
+        }
+    }
+
     /// What the caller is told instead of an answer, where the operation surely did not happen.
     fn failure(&self, kind: OperationKind) -> Option<Error> {
         match self {
@@ -109,7 +117,7 @@ fn without_answer<T>(outcome: Outcome<T>) -> Conclusion {
 /// What the caller is told of a call that surely did nothing.
 pub(super) fn unavailable(reason: &NotSent) -> Error {
     Error::Unavailable {
-        detail: format!("{}; nothing was done; repeat the request with the same Idempotency-Key", told(reason)),
+        detail: format!("{}; this request did nothing; repeat it with the same Idempotency-Key", told(reason)),
         internal: reason.to_string(),
         retry_after_s: reason.retry_after_s(),
     }
@@ -392,6 +400,9 @@ pub(super) struct Keyed {
 
 impl App {
     /// Writes down what the call of a request came to, with the answer kept under its key in the same transaction.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeNotRecorded`] where that fails: never one that says that nothing was done, unless nothing was sent.
     pub(super) async fn conclude_request(
         &self,
         keyed: Keyed,
@@ -400,7 +411,7 @@ impl App {
     ) -> Result<StoredAnswer> {
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
         let present = std::sync::Arc::clone(&self.parts.present);
-        let payment_id = operation.payment_id.clone();
+        let (payment_id, not_recorded) = (operation.payment_id.clone(), conclusion.not_recorded());
         let (answer, failure) = self
             .write_payment(&payment_id, move |tx| {
                 let concluded = conclude(tx, &recorder, &operation, &conclusion)?;
@@ -415,7 +426,8 @@ impl App {
                 keep(tx, &keyed, &operation.payment_id, &answer, is_final, failure.is_some(), recorder.at)?;
                 Ok((answer, failure))
             })
-            .await?;
+            .await
+            .map_err(not_recorded)?;
         failure.map_or(Ok(answer), Err)
     }
 }

@@ -32,12 +32,15 @@ impl App {
     /// # Errors
     /// See [`crate::error::Error`]; after an error nothing was charged and the same request may be repeated under its key.
     pub async fn create_payment(&self, caller: &Caller, idempotency: Idempotency, new: NewPayment) -> Result<Answer> {
-        self.pass_gate().await?;
+        let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
+        let known = self.pass_gate_or_repeat(&keyed).await?;
         let (payment, card) = self.draft(caller, new);
         let operation = card.as_ref().map(|_| self.charge_operation(&payment));
-        let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
-        let admitted = if card.is_some() { self.parts.provider.admits() } else { Ok(()) };
-        match self.begin_payment(&keyed, &payment, operation.as_ref(), admitted).await? {
+        let begun = match known {
+            Some(repeat) => Begun::Repeat(repeat),
+            None => self.begin_payment(&keyed, &payment, operation.as_ref()).await?,
+        };
+        match begun {
             Begun::Repeat(repeat) => {
                 self.refuse_other_bill(&repeat, &payment).await?;
                 self.repeat(caller, repeat, true).await
@@ -138,18 +141,13 @@ impl App {
 
     /// One durable step: the key, the payment with its history, and the intent to charge or the final answer. What would not
     /// be sent leaves nothing behind.
-    async fn begin_payment(
-        &self,
-        keyed: &Keyed,
-        payment: &Payment,
-        operation: Option<&Operation>,
-        admitted: Result<(), NotSent>,
-    ) -> Result<Begun> {
+    async fn begin_payment(&self, keyed: &Keyed, payment: &Payment, operation: Option<&Operation>) -> Result<Begun> {
+        let refusal = operation.and_then(|_| self.parts.provider.admits().err());
         let recorder = self.recorder(CauseType::Api, keyed.caller.request_id.clone(), keyed.caller.key_id.as_str());
         let deadline_s = self.parts.settings.call_deadline_s;
         let present = std::sync::Arc::clone(&self.parts.present);
         let (keyed, payment, operation) = (keyed.clone(), payment.clone(), operation.cloned());
-        let (lane, door, refusal) = (Lane::of(&keyed.idempotency.key), self.door(), admitted.clone().err());
+        let (lane, door, refused) = (Lane::of(&keyed.idempotency.key), self.door(), refusal.clone());
         let begun = self
             .parts
             .store
@@ -162,9 +160,7 @@ impl App {
                     return Ok(Begun::Repeat(repeat));
                 }
                 door.pass()?;
-                if let Some(reason) = &refusal {
-                    return Err(unavailable(reason));
-                }
+                refused.as_ref().map_or(Ok(()), |reason| Err(unavailable(reason)))?;
                 refuse_if_unaccounted(tx, &payment.invoice_id)?;
                 recorder.create(tx, &payment)?;
                 if let Some(operation) = &operation {
@@ -177,7 +173,12 @@ impl App {
                 Ok(Begun::Answer(answer))
             })
             .await;
-        if let (Err(Error::Unavailable { .. }), Err(reason)) = (&begun, &admitted) {
+        self.count_not_begun(begun, refusal.as_ref())
+    }
+
+    /// Counts a call that the provider was not even asked for.
+    pub(super) fn count_not_begun<T>(&self, begun: Result<T>, refusal: Option<&NotSent>) -> Result<T> {
+        if let (Err(Error::Unavailable { .. }), Some(reason)) = (&begun, refusal) {
             self.parts.provider.count_not_sent(reason);
         }
         begun

@@ -1,6 +1,6 @@
 //! Giving money back.
 
-use super::conclude::{Conclusion, Keyed};
+use super::conclude::{Conclusion, Keyed, unavailable};
 use super::idempotent::{self, Repeat};
 use super::record::{self, Note, Recorder};
 use super::{Answer, App, Caller, Idempotency, NewRefund, approvals, asked_for};
@@ -15,7 +15,9 @@ use crate::error::{Conflict, Error, Result};
 use crate::store::{self, Tx, discrepancies, operations, payments, refunds};
 
 /// At most so many refunds of one payment.
-const MAX_REFUNDS: usize = 100;
+const MAX_REFUNDS: i64 = 100;
+/// Most refunds of one payment with those that were not sent: the site repeats these.
+const MAX_TRIED: i64 = 1_000;
 /// What one key gives back of a payment alone is summed up over so many seconds.
 const ALONE_WITHIN_S: i64 = 86_400;
 
@@ -48,11 +50,16 @@ impl App {
         id: PaymentId,
         new: NewRefund,
     ) -> Result<Answer> {
-        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: true };
-        self.settle_open(&id, caller).await?;
         let asked = new.amount;
-        match self.begin_refund(&keyed, &id, new, None).await? {
+        let begun = match self.pass_gate_or_repeat(&keyed).await? {
+            Some(repeat) => Begun::Repeat(repeat),
+            None => {
+                self.settle_open(&id, caller).await?;
+                self.begin_refund(&keyed, &id, new, None).await?
+            }
+        };
+        match begun {
             Begun::Repeat(repeat) => {
                 self.refuse_other_amount(&repeat, asked).await?;
                 self.repeat(caller, repeat, true).await
@@ -77,7 +84,7 @@ impl App {
     }
 
     /// One durable step: the key, the approval that allows it if there is one, the refund that reserves its amount, and the
-    /// intent to call.
+    /// intent to call. What would not be sent leaves nothing behind.
     pub(super) async fn begin_refund(
         &self,
         keyed: &Keyed,
@@ -86,33 +93,32 @@ impl App {
         approval_id: Option<&ApprovalId>,
     ) -> Result<Begun> {
         let draft = self.draft_refund(keyed, id, approval_id.is_some());
+        let refusal = self.parts.provider.admits().err();
+        let refused = refusal.clone();
         let limits = self.parts.settings.operators.second_key_above.clone();
-        let (keyed, id, door, approval_id) = (keyed.clone(), id.clone(), self.door(), approval_id.cloned());
-        self.write_payment(&id.clone(), move |tx| {
+        let (keyed, of, door, approval_id) = (keyed.clone(), id.clone(), self.door(), approval_id.cloned());
+        let write = move |tx: &mut Tx<'_>| {
             let at = draft.recorder.at;
-            let payment = payments::hold(tx, &id)?;
+            let payment = payments::hold(tx, &of)?;
             // The key of an approval points to the approval.
             let resource = approval_id.as_ref().map_or(draft.refund_id.as_str(), ApprovalId::as_str);
             let call = Some(&draft.operation.id);
-            if let Some(repeat) = idempotent::claim(tx, &keyed, Some(&id), resource, call, at, draft.deadline_s)? {
+            if let Some(repeat) = idempotent::claim(tx, &keyed, Some(&of), resource, call, at, draft.deadline_s)? {
                 return Ok(Begun::Repeat(repeat));
             }
             door.pass()?;
+            refused.as_ref().map_or(Ok(()), |reason| Err(unavailable(reason)))?;
             let approval = approval_id.as_ref().map(|id| asked_for::approval(tx, id, at)).transpose()?;
-            refuse_if_unaccounted(tx, &id)?;
+            refuse_if_unaccounted(tx, &of)?;
             let amount = amount_to_refund(&payment, &new)?;
             if approval.is_none() {
                 refuse_alone_above(tx, &payment, amount, &limits, at)?;
             }
-            if refunds::of_payment(tx, &id)?.len() >= MAX_REFUNDS {
-                return Err(Error::conflict(
-                    Conflict::TooManyRefunds,
-                    format!("a payment can have {MAX_REFUNDS} refunds at most"),
-                ));
-            }
+            refuse_too_many(tx, &of)?;
             draft.write(tx, &keyed.caller, payment, amount, &new, approval)
-        })
-        .await
+        };
+        let begun = self.write_payment(id, write).await;
+        self.count_not_begun(begun, refusal.as_ref())
     }
 
     fn draft_refund(&self, keyed: &Keyed, id: &PaymentId, approved: bool) -> Draft {
@@ -179,6 +185,15 @@ impl Draft {
             .with("requested_by", approval.requested_by.key_id.as_str())
             .with("approved_by", by.key_id.as_str()))
     }
+}
+
+/// A refund that was not sent, or that the provider never had, counts as tried only.
+fn refuse_too_many(tx: &mut Tx<'_>, id: &PaymentId) -> Result<()> {
+    let tried = refunds::count(tx, id)?;
+    if tried < MAX_REFUNDS || (tried < MAX_TRIED && tried - operations::refunds_not_sent(tx, id)? < MAX_REFUNDS) {
+        return Ok(());
+    }
+    Err(Error::conflict(Conflict::TooManyRefunds, format!("a payment can have {MAX_REFUNDS} refunds at most")))
 }
 
 /// One key alone gives back so much of a payment within a day and no more, in parts or at once.

@@ -28,6 +28,21 @@ impl Repeat {
 }
 
 impl App {
+    /// Lets money through, or tells what a repeat gets: one of a request that was taken before moves nothing, so it waits for
+    /// no register.
+    ///
+    /// # Errors
+    /// [`Error::GapUnread`] for a key that was not used yet; else as a repeat.
+    pub(super) async fn pass_gate_or_repeat(&self, keyed: &Keyed) -> Result<Option<Repeat>> {
+        let Err(unread) = self.pass_gate().await else { return Ok(None) };
+        let (keyed, now) = (keyed.clone(), self.now());
+        let known = move |tx: &mut Tx<'_>| {
+            let claimed = idempotency::look(tx, &keyed.caller, &keyed.idempotency)?;
+            claimed.map_or(Ok(None), |claimed| resolve(tx, claimed, now))
+        };
+        self.parts.store.read(known).await?.map(Some).ok_or(unread)
+    }
+
     /// The answer to a repeat. `created` tells whether the request creates what it answers with.
     pub(super) async fn repeat(&self, caller: &Caller, repeat: Repeat, created: bool) -> Result<Answer> {
         let stored = match repeat {

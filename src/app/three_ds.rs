@@ -29,8 +29,10 @@ impl App {
         md: i64,
         pa_res: SecretString,
     ) -> Result<Answer> {
-        self.pass_gate().await?;
         let keyed = Keyed { caller: caller.clone(), idempotency, creates: false };
+        if let Some(repeat) = self.pass_gate_or_repeat(&keyed).await? {
+            return self.repeat(caller, repeat, false).await;
+        }
         self.settle_open(&id, caller).await?;
         match self.begin_three_ds(Some(&keyed), caller.key_id.as_str(), &id, md).await? {
             Begun::Call(operation, _) => {
@@ -73,7 +75,9 @@ impl App {
         let outcome = self.parts.provider.finish_three_ds(md, &pa_res, self.first_sending(&operation)).await;
         let conclusion = Conclusion::from(outcome);
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
-        self.write_payment(&id, move |tx| Ok(conclude(tx, &recorder, &operation, &conclusion)?.details)).await
+        let not_recorded = conclusion.not_recorded();
+        let write = move |tx: &mut Tx<'_>| Ok(conclude(tx, &recorder, &operation, &conclusion)?.details);
+        self.write_payment(&id, write).await.map_err(not_recorded)
     }
 
     async fn begin_three_ds(&self, keyed: Option<&Keyed>, actor: &str, id: &PaymentId, md: i64) -> Result<Begun> {

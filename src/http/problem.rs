@@ -78,10 +78,15 @@ pub(super) const TABLE: &[Row] = &[
     row("idempotency_key_reused", 422, "The Idempotency-Key was used for another request"),
     row("rate_limited", 429, "Too many requests"),
     row("headers_too_large", 431, "The headers are too large"),
+    row("outcome_not_recorded", 500, "Sent to CloudPayments; what came of it is not written down yet"),
     INTERNAL,
-    row("register_gap_unread", 503, "What CloudPayments did before is not read back yet; nothing was done"),
-    row("encryption_key_missing", 503, "Personal data cannot be opened with the keys of the service; nothing was done"),
-    row("unavailable", 503, "Not available right now; nothing was done"),
+    row("register_gap_unread", 503, "What CloudPayments did before is not read back yet; this request did nothing"),
+    row(
+        "encryption_key_missing",
+        503,
+        "Personal data cannot be opened with the keys of the service; this request did nothing",
+    ),
+    row("unavailable", 503, "Not available right now; this request did nothing"),
 ];
 
 /// An error on its way out. The middleware writes it down, because only there the id of the request is known.
@@ -284,6 +289,11 @@ impl From<Error> for Problem {
                 internal: Some(internal),
                 ..Problem::new("unavailable", detail)
             },
+            Error::OutcomeNotRecorded(internal) => Problem {
+                retry_after_s: Some(RETRY_AFTER_DATABASE_S),
+                internal: Some(internal),
+                ..Problem::new("outcome_not_recorded", detail)
+            },
             Error::Internal(internal) => Problem { internal: Some(internal), ..Problem::new("internal_error", detail) },
         }
     }
@@ -361,6 +371,7 @@ mod tests {
             (Error::GapUnread(GapWait::OlderCopy), 503),
             (Error::KeyMissing("x".to_owned()), 503),
             (Error::database_unavailable("x"), 503),
+            (Error::OutcomeNotRecorded("x".to_owned()), 500),
             (Error::internal("x"), 500),
         ];
         for (error, status) in cases {

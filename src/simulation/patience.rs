@@ -57,6 +57,7 @@ impl World {
                     | Error::DatabaseUnavailable(_)
                     | Error::GapUnread(_)
                     | Error::IdempotencyInProgress
+                    | Error::OutcomeNotRecorded(_)
                     | Error::Internal(_),
                 ))
                 | Err(Lost) => {

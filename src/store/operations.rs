@@ -227,6 +227,15 @@ pub fn due(tx: &mut Tx<'_>, now: Timestamp, passed_over: i64, limit: i64) -> Res
     rows.into_iter().map(from_row).collect()
 }
 
+/// How many refunds of a payment surely never came to be, because nothing was sent or nothing arrived.
+pub fn refunds_not_sent(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<i64> {
+    let not_sent = operations::table
+        .filter(operations::payment_id.eq(payment_id.as_str()))
+        .filter(operations::kind.eq(OperationKind::Refund.as_str()))
+        .filter(operations::state.eq(OperationState::NotSent.as_str()));
+    Ok(not_sent.count().get_result(tx.db())?)
+}
+
 /// What the provider said when it refused to charge for a payment.
 pub fn refusal_of_charge(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Option<String>> {
     let charges = [OperationKind::Charge, OperationKind::Authorize].map(OperationKind::as_str);

@@ -136,7 +136,8 @@ where
     let (reply, answer) = oneshot::channel();
     queue.try_send(Box::new(Job::new(work, reply))).map_err(|error| match error {
         TrySendError::Full(_) => Error::Unavailable {
-            detail: "the service is overloaded; nothing was done; repeat with the same Idempotency-Key".to_owned(),
+            detail: "the service is overloaded; this request did nothing; repeat it with the same Idempotency-Key"
+                .to_owned(),
             internal: "the database queue is full".to_owned(),
             retry_after_s: 1,
         },

@@ -54,6 +54,11 @@ pub fn payment_of(tx: &mut Tx<'_>, id: &RefundId) -> Result<Option<PaymentId>> {
     Ok(found.map(PaymentId::from_stored))
 }
 
+/// How many refunds a payment has.
+pub fn count(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<i64> {
+    Ok(refunds::table.filter(refunds::payment_id.eq(payment_id.as_str())).count().get_result(tx.db())?)
+}
+
 /// All refunds of a payment, oldest first. Each takes at least one minor unit, and the API limits how many there are.
 pub fn of_payment(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Vec<Refund>> {
     let rows: Vec<Row> = refunds::table

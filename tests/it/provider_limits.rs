@@ -18,6 +18,7 @@ crate::on_both!(
     our_cap_never_meets_a_429,
     a_request_that_was_given_up_still_counts,
     after_a_429_lookups_pause,
+    refunds_that_were_not_sent_do_not_use_up_the_others,
     check_is_fast_while_the_provider_hangs,
 );
 
@@ -261,7 +262,7 @@ async fn payments_can_go_on_after_the_breaker_was_open(engine: Engine) {
     assert_eq!(app.payment(in_browser.id()).await.text("/next_action/type"), "three_ds", "the payer can go on");
     expect_sums(&app.payment(paid.id()).await, "12500.00", "0.00", "12500.00");
     let refunds = app.get(&format!("/v1/payments/{}/refunds", paid.id())).await.expect(200);
-    assert_eq!(refunds.text("/data/0/status"), "failed");
+    assert_eq!(refunds.json["data"], json!([]), "what would not be sent leaves nothing behind");
 
     app.advance(PAUSE_S + 1);
     app.running.app.settle_step().await.unwrap();
@@ -393,4 +394,26 @@ async fn check_is_fast_while_the_provider_hangs(engine: Engine) {
     assert_eq!(app.payment(payment.id()).await.text("/status"), "awaiting_payer");
     charges.iter().for_each(tokio::task::JoinHandle::abort);
     app.stop_at_once().await;
+}
+
+/// The site repeats, as it is told to, for as long as the provider takes nothing.
+async fn refunds_that_were_not_sent_do_not_use_up_the_others(engine: Engine) {
+    const REFUND: &str = "/payments/refund";
+    let app = TestApp::start(engine).await;
+    let paid = app.create(card("KM-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    let path = format!("/v1/payments/{}/refunds", paid.id());
+    let body = json!({ "amount": { "value": "1.00", "currency": "KZT" } });
+    app.sandbox.fault(Fault::api(REFUND, ApiFaultKind::StatusBefore { status: 429 }).times(101));
+    for _ in 0..101 {
+        app.post_as(&path, "patient", body.clone()).await.expect_problem(503, "unavailable");
+    }
+    app.post_as(&path, "patient", body.clone()).await.expect(201);
+    for number in 1..100 {
+        app.post_as(&path, &format!("key {number}"), body.clone()).await.expect(201);
+    }
+    app.post_as(&path, "one too many", body).await.expect_problem(409, "too_many_refunds");
+    expect_sums(&app.payment(paid.id()).await, "12500.00", "100.00", "12400.00");
+    assert_eq!(app.refunds(), 100);
+    app.finish().await;
 }
