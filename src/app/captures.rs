@@ -6,8 +6,9 @@
 
 use super::record::Recorder;
 use crate::domain::approval::{ApprovalState, Subject};
-use crate::domain::evidence::{Attention, Transaction, TransactionStatus};
+use crate::domain::evidence::{Attention, Transaction, TransactionKind, TransactionStatus};
 use crate::domain::payment::{CaptureMode, Operation, OperationKind, OperationState, Payment};
+use crate::domain::state::CauseType;
 use crate::error::Result;
 use crate::store::{Tx, approvals, operations};
 
@@ -118,5 +119,20 @@ impl Recorder {
         transaction.captured = asked;
         self.learn_capture(tx, payment, transaction.transaction_id, asked)?;
         Ok(Some(unclear(&capture)))
+    }
+
+    /// The register tells that a hold was taken that no call of ours asked for, and tells its sum: whether that is what was
+    /// taken or what was held is not known, so a person looks. A Confirm tells what was taken.
+    pub(super) fn taken_by_others(&self, payment: &Payment, transactions: &[Transaction]) -> Option<Attention> {
+        let of_register = matches!(self.cause.kind, CauseType::Lookup | CauseType::Reconciliation);
+        if !of_register || payment.capture != CaptureMode::Manual || payment.sums.captured > 0 {
+            return None;
+        }
+        let whole = |one: &&Transaction| {
+            one.kind == TransactionKind::Payment
+                && one.status == TransactionStatus::Completed
+                && one.captured == payment.amount.minor
+        };
+        transactions.iter().find(whole).map(|one| Attention::new("capture_unclear", one.transaction_id))
     }
 }

@@ -195,7 +195,8 @@ impl Recorder {
         let mut transactions = transactions::of_payment(tx, &payment.id)?;
         let mut closed = self.close_resolved(tx, &payment, &mut transactions)?;
         if !note.own_capture && !closed.capture {
-            closed.unclear = self.take_what_was_corrected(tx, &payment, &mut transactions)?;
+            let of_corrected = self.take_what_was_corrected(tx, &payment, &mut transactions)?;
+            closed.unclear = of_corrected.or_else(|| self.taken_by_others(&payment, &transactions));
         }
         let Closed { open, unclear, .. } = closed;
         let note = Note { attention: note.attention.or(unclear), ..note };

@@ -1,6 +1,6 @@
 //! Calls whose end somebody else knows better, and what the register shows that looks like them.
 
-use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationKind};
+use cloudpayments_sandbox::{ApiFaultKind, Fault, NotificationFaultKind, NotificationKind};
 use serde_json::json;
 
 use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, expect_sums, money, transaction_id, with};
@@ -15,6 +15,7 @@ crate::on_both!(
     a_refund_that_failed_stays_failed_when_the_register_shows_it,
     a_capture_of_another_sum_in_the_cabinet_is_booked_as_told,
     a_capture_of_the_whole_in_the_cabinet_calls_for_a_person,
+    a_part_taken_in_the_cabinet_that_the_register_tells_as_the_whole_calls_for_a_person,
     a_capture_that_was_told_as_the_whole_waits_for_its_own_answer,
     a_lost_capture_waits_for_its_answer_after_a_start,
     a_capture_that_was_told_as_the_whole_and_refused_calls_for_a_person,
@@ -218,6 +219,22 @@ async fn a_capture_of_the_whole_in_the_cabinet_calls_for_a_person(engine: Engine
     assert_eq!((payment.text("/status"), payment.text("/attention")), ("paid", "capture_unclear"));
     expect_sums(&payment, "3000.00", "0.00", "3000.00");
     app.stop().await;
+}
+
+/// Nobody asked us for it, and the Confirm is lost: the register may tell the sum of the hold.
+async fn a_part_taken_in_the_cabinet_that_the_register_tells_as_the_whole_calls_for_a_person(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    app.break_notification(NotificationKind::Confirm, NotificationFaultKind::Delay { ms: 30_000 });
+    let held = app.create(with(card("D-1", APPROVED), "capture", "manual")).await.expect(201);
+    let confirm = json!({ "TransactionId": transaction_id(&held), "Amount": 1_000 });
+    assert_eq!(app.at_provider("/payments/confirm", confirm).await.json["Success"], true);
+    let seen = app.sync(held.id()).await.expect(200);
+    assert_eq!((seen.text("/status"), seen.text("/attention")), ("paid", "capture_unclear"));
+    // The Confirm tells what was taken.
+    app.advance(60);
+    app.sandbox.flush_notifications().await;
+    expect_sums(&app.payment(held.id()).await, "1000.00", "0.00", "1000.00");
+    app.finish().await;
 }
 
 /// A hold of 12,500 of which 3,000 are asked for; the answer is lost, the whole is told to be taken, and it is asked again.
