@@ -3,8 +3,9 @@
 //! Every payment and every refund is written before the provider hears of it, and its id travels along. So a transaction
 //! of the register that names one which this database does not hold proves that rows were lost: the database is an older
 //! copy. What else was lost with it, keys of requests above all, would let a repeat of the site charge a second time.
-//! Therefore every start reads the register from the database's last change to the present moment. That takes one page
-//! after an ordinary stop, and money waits for it. The run that reads is a row: a stop in between does not forget it.
+//! Therefore every start reads the register from the database's last change, and an hour before it (`before_copy`), to the
+//! present moment. That takes one page after an ordinary stop, a busy terminal some more, and money waits for it. The run
+//! that reads is a row: a stop in between does not forget it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod approve;
 mod asked_for;
 mod attempts;
 mod authenticate;
+mod before_copy;
 mod capture_payment;
 mod captures;
 mod chargebacks;
