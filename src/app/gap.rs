@@ -149,7 +149,7 @@ impl App {
                 // the copy of the database that holds it.
                 let running = reconciliations::running(tx)?;
                 if let Some(run) = running.iter().find(|run| run.purpose == Purpose::Gap) {
-                    reconciliations::begin_anew(tx, &run.id, now)?;
+                    reconciliations::begin_anew(tx, run, now)?;
                     return Ok(true);
                 }
                 let Some(last_change) = reconciliations::last_change(tx, before)? else { return Ok(false) };
@@ -281,6 +281,20 @@ impl App {
         let begins = run.purpose != Purpose::Gap && self.parts.settings.reconciliation.check_at_start;
         begins.then(|| self.new_run(Purpose::Gap, run.from, self.now(), WORKER))
     }
+}
+
+/// Money waits from now on, for what another run found lost. A gap that is under way begins anew: it must not be over, here or
+/// in another process, without the loss.
+pub(super) fn shut_gate(tx: &mut Tx<'_>, gap: &Reconciliation) -> Result<()> {
+    let running = reconciliations::running(tx)?;
+    let behind = match running.iter().find(|run| run.purpose == Purpose::Gap) {
+        Some(run) if run.lost > 0 => true,
+        Some(run) => {
+            reconciliations::begin_anew(tx, &Reconciliation { lost: gap.lost, ..run.clone() }, gap.started_at)?
+        }
+        None => false,
+    };
+    if behind { Ok(()) } else { reconciliations::insert(tx, gap) }
 }
 
 /// Writes a run unless one of its purpose is under way.

@@ -3,7 +3,7 @@
 use super::App;
 use super::before_copy::is_older;
 use super::findings::Compared;
-use super::gap::insert_only_one;
+use super::gap::shut_gate;
 use super::reconcile::{Step, WORKER, with_not_booked, without_answer};
 use crate::clock::Timestamp;
 use crate::cloudpayments::{Outcome, Unreadable};
@@ -156,12 +156,12 @@ impl App {
                     reconciliations::mark(tx, &run.id, compared.seen())?;
                 }
                 compared.write(tx, &recorder, &run.id)?;
-                let lost = run.lost.max(discrepancies::lost_by(tx, &run.id)?);
+                let lost = run.lost.max(discrepancies::lost_by(tx, run)?);
                 let next = Reconciliation { lost, ..run.clone() };
                 if lost != run.lost {
                     reconciliations::update(tx, &next, run.due_at.unwrap_or(held))?;
                     if let Some(gap) = &gap {
-                        insert_only_one(tx, &Reconciliation { lost, ..gap.clone() })?;
+                        shut_gate(tx, &Reconciliation { lost, ..gap.clone() })?;
                     }
                 }
                 Ok(Some(next))
