@@ -26,6 +26,9 @@ use crate::store::{Lane, Tx, payments, reconciliations};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// So long for a Check: the provider waits for its answer, and is answered fast whatever state it is in itself.
 const PATIENCE_OF_CHECK: Duration = Duration::from_millis(300);
+/// So many second looks wait at a time. Of a service that starts again and again the last one waits for all starts that follow,
+/// the others are made in their time.
+const MAX_RECHECKS: usize = 3;
 
 /// Whether all that the provider did since the database's last change is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,10 +300,24 @@ pub(super) fn shut_gate(tx: &mut Tx<'_>, gap: &Reconciliation) -> Result<()> {
     if behind { Ok(()) } else { reconciliations::insert(tx, gap) }
 }
 
-/// Writes a run unless one of its purpose is under way.
-pub(super) fn insert_only_one(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<()> {
-    let same = |other: &Reconciliation| other.purpose == run.purpose;
-    if reconciliations::running(tx)?.iter().any(same) { Ok(()) } else { reconciliations::insert(tx, run) }
+/// Writes the second look of a start, unless one that is still to be made sees all that it would see. That of a start shortly
+/// before, or one that stood in an older copy, ends too early.
+pub(super) fn insert_recheck(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<()> {
+    let mut others = reconciliations::running(tx)?;
+    others.retain(|other| other.purpose == Purpose::Recheck);
+    if others.iter().any(|other| other.from <= run.from && other.to >= run.to) {
+        return Ok(());
+    }
+    let newest = others.iter().max_by_key(|other| other.to).filter(|_| others.len() >= MAX_RECHECKS);
+    let widened = match newest.and_then(|newest| Some((newest, newest.due_at?))) {
+        Some((newest, held)) => {
+            let window = (newest.from.min(run.from), newest.to.max(run.to));
+            let id = newest.id.clone();
+            reconciliations::update(tx, &Reconciliation { id, from: window.0, to: window.1, ..run.clone() }, held)?
+        }
+        None => false,
+    };
+    if widened { Ok(()) } else { reconciliations::insert(tx, run) }
 }
 
 /// Whether a record may tell of something that an older copy of the database lost: a run that reads back meets it, and it

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
-use super::gap::insert_only_one;
+use super::gap::insert_recheck;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::ReconciliationId;
@@ -251,7 +251,7 @@ impl App {
         let write = move |tx: &mut Tx<'_>, run: &Reconciliation| {
             let ours = reconciliations::update(tx, run, held)?;
             if let Some(recheck) = recheck.as_ref().filter(|_| ours) {
-                insert_only_one(tx, recheck)?;
+                insert_recheck(tx, recheck)?;
             }
             Ok(ours)
         };
