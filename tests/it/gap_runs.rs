@@ -1,13 +1,14 @@
-//! The runs that read back what the provider did before a start: what becomes of them at another start.
+//! The runs that read back what the provider did before a start: what becomes of them at another start, and without a database.
 
 use kmic_payments::clock::Clock as _;
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Engine, LIST, TestApp, card, page};
+use crate::support::{APPROVED, Engine, LIST, Sql, TestApp, card, page};
 
 crate::on_both!(
     a_copy_with_a_second_look_of_its_own_gets_another_one,
     a_service_that_starts_again_and_again_keeps_few_second_looks,
+    a_page_that_the_database_did_not_take_is_read_again_at_once,
 );
 
 async fn started(engine: Engine) -> TestApp {
@@ -74,5 +75,32 @@ async fn a_service_that_starts_again_and_again_keeps_few_second_looks(engine: En
     app.advance(500);
     app.step_runs().await;
     assert_eq!(second_looks(&app).await.len(), 0);
+    app.finish().await;
+}
+
+async fn a_page_that_the_database_did_not_take_is_read_again_at_once(engine: Engine) {
+    let app = started(engine).await;
+    paid(&app, "KM-1").await;
+    let app = app.restart(|_| {}).await;
+    let mut sql = Sql::open(&app.database.url);
+    let away: &[&str] = match engine {
+        Engine::Sqlite => &["CREATE TRIGGER away BEFORE UPDATE ON reconciliations WHEN NEW.phase <> OLD.phase \
+             BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"],
+        Engine::Postgres => &[
+            "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION ''disk I/O error''; END'",
+            "CREATE TRIGGER away BEFORE UPDATE ON reconciliations FOR EACH ROW WHEN (NEW.phase <> OLD.phase) \
+             EXECUTE FUNCTION away()",
+        ],
+    };
+    for statement in away {
+        sql.run(statement).unwrap();
+    }
+    app.running.app.reconcile_step().await.unwrap_err();
+    assert_eq!(gap(&app).await, "being_read");
+    sql.drop_trigger("away");
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    paid(&app, "KM-2").await;
     app.finish().await;
 }
