@@ -11,7 +11,7 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{Operation, OperationKind, Payment};
 use crate::domain::state::{CauseType, Status};
 use crate::error::{Conflict, Error, Result};
-use crate::store::{Tx, idempotency, operations, payments, transactions};
+use crate::store::{Tx, idempotency, operations, payments, reconciliations, transactions};
 
 /// A payer whose Check we answered with "go on" may be paying for so many seconds: the provider's own time limit
 /// (contract section 2).
@@ -73,15 +73,17 @@ impl App {
         }
     }
 
-    /// A payer whose Check we answered may have paid although we were not told yet: ask before saying "cancelled".
+    /// A payer whose Check we answered may have paid although we were not told yet: ask before saying "cancelled". While a
+    /// start is being read back, that Check may be lost with what an older copy of the database does not hold.
     async fn look_before_withdrawing(&self, id: &PaymentId, caller: &Caller) -> Result<()> {
         let details = self.payment(id.clone()).await?;
         let wanted = id.clone();
-        let known = self.parts.store.read(move |tx| transactions::of_payment(tx, &wanted)).await?;
+        let read = move |tx: &mut Tx<'_>| Ok((transactions::of_payment(tx, &wanted)?, reconciliations::running(tx)?));
+        let (known, runs) = self.parts.store.read(read).await?;
+        let in_window = details.payment.method.is_hosted();
         // What was refused may have been so by a first bank only.
-        let may_have_paid = known.iter().any(|one| {
-            may_be_paid(one) || (details.payment.method.is_hosted() && one.status == TransactionStatus::Declined)
-        });
+        let may_have_paid = (in_window && runs.iter().any(|run| run.purpose.reads_back()))
+            || known.iter().any(|one| may_be_paid(one) || (in_window && one.status == TransactionStatus::Declined));
         // Beside the hold that is to be released there may be another one, of an attempt whose outcome we were not told.
         let asks = matches!(
             details.payment.status,

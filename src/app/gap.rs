@@ -3,8 +3,9 @@
 //! Every payment and every refund is written before the provider hears of it, and its id travels along. So a transaction
 //! of the register that names one which this database does not hold proves that rows were lost: the database is an older
 //! copy. What else was lost with it, keys of requests above all, would let a repeat of the site charge a second time.
-//! Therefore every start reads the register from the database's last change to the present moment. That takes one page
-//! after an ordinary stop, and money waits for it. The run that reads is a row: a stop in between does not forget it.
+//! Therefore every start reads the register from the database's last change, and an hour before it (`before_copy`), to the
+//! present moment. That takes one page after an ordinary stop, a busy terminal some more, and money waits for it. The run
+//! that reads is a row: a stop in between does not forget it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,9 @@ use crate::store::{Lane, Tx, payments, reconciliations};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// So long for a Check: the provider waits for its answer, and is answered fast whatever state it is in itself.
 const PATIENCE_OF_CHECK: Duration = Duration::from_millis(300);
+/// So many second looks wait at a time. Of a service that starts again and again the last one waits for all starts that follow,
+/// the others are made in their time.
+const MAX_RECHECKS: usize = 3;
 
 /// Whether all that the provider did since the database's last change is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +152,7 @@ impl App {
                 // the copy of the database that holds it.
                 let running = reconciliations::running(tx)?;
                 if let Some(run) = running.iter().find(|run| run.purpose == Purpose::Gap) {
-                    reconciliations::begin_anew(tx, &run.id, now)?;
+                    reconciliations::begin_anew(tx, run, now)?;
                     return Ok(true);
                 }
                 let Some(last_change) = reconciliations::last_change(tx, before)? else { return Ok(false) };
@@ -282,10 +286,38 @@ impl App {
     }
 }
 
-/// Writes a run unless one of its purpose is under way.
-pub(super) fn insert_only_one(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<()> {
-    let same = |other: &Reconciliation| other.purpose == run.purpose;
-    if reconciliations::running(tx)?.iter().any(same) { Ok(()) } else { reconciliations::insert(tx, run) }
+/// Money waits from now on, for what another run found lost. A gap that is under way begins anew: it must not be over, here or
+/// in another process, without the loss.
+pub(super) fn shut_gate(tx: &mut Tx<'_>, gap: &Reconciliation) -> Result<()> {
+    let running = reconciliations::running(tx)?;
+    let behind = match running.iter().find(|run| run.purpose == Purpose::Gap) {
+        Some(run) if run.lost > 0 => true,
+        Some(run) => {
+            reconciliations::begin_anew(tx, &Reconciliation { lost: gap.lost, ..run.clone() }, gap.started_at)?
+        }
+        None => false,
+    };
+    if behind { Ok(()) } else { reconciliations::insert(tx, gap) }
+}
+
+/// Writes the second look of a start, unless one that is still to be made sees all that it would see. That of a start shortly
+/// before, or one that stood in an older copy, ends too early.
+pub(super) fn insert_recheck(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<()> {
+    let mut others = reconciliations::running(tx)?;
+    others.retain(|other| other.purpose == Purpose::Recheck);
+    if others.iter().any(|other| other.from <= run.from && other.to >= run.to) {
+        return Ok(());
+    }
+    let newest = others.iter().max_by_key(|other| other.to).filter(|_| others.len() >= MAX_RECHECKS);
+    let widened = match newest.and_then(|newest| Some((newest, newest.due_at?))) {
+        Some((newest, held)) => {
+            let window = (newest.from.min(run.from), newest.to.max(run.to));
+            let id = newest.id.clone();
+            reconciliations::update(tx, &Reconciliation { id, from: window.0, to: window.1, ..run.clone() }, held)?
+        }
+        None => false,
+    };
+    if widened { Ok(()) } else { reconciliations::insert(tx, run) }
 }
 
 /// Whether a record may tell of something that an older copy of the database lost: a run that reads back meets it, and it

@@ -10,6 +10,7 @@ mod approve;
 mod asked_for;
 mod attempts;
 mod authenticate;
+mod before_copy;
 mod capture_payment;
 mod captures;
 mod chargebacks;
@@ -148,6 +149,7 @@ pub struct App {
     attempts: attempts::Attempts,
     gate: gap::Gate,
     days: reconcile::Days,
+    taken: reconcile::Taken,
     readings: access::Readings,
     looked: closed_keys::Looked,
     sweep: retention::Sweep,
@@ -168,6 +170,7 @@ impl App {
             attempts: attempts::Attempts::default(),
             gate: gap::Gate::default(),
             days: reconcile::Days::default(),
+            taken: reconcile::Taken::default(),
             readings: access::Readings::default(),
             looked: closed_keys::Looked::default(),
             sweep: retention::Sweep::default(),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
-use super::gap::insert_only_one;
+use super::gap::insert_recheck;
 use crate::clock::Timestamp;
 use crate::cloudpayments::Outcome;
 use crate::domain::id::ReconciliationId;
@@ -77,6 +77,24 @@ impl Days {
     }
 }
 
+/// The run that this process took for a step, and until when; nothing once the step is over. What is left of a step that the
+/// database broke off is this process's own: it need not wait until that time is over.
+#[derive(Default)]
+pub(super) struct Taken(Mutex<Option<(ReconciliationId, Timestamp)>>);
+
+impl Taken {
+    fn set(&self, taken: Option<(ReconciliationId, Timestamp)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+    }
+
+    /// Only of a gap, as money waits for it.
+    fn is(&self, run: &Reconciliation) -> bool {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = taken.as_ref().filter(|_| run.purpose == Purpose::Gap);
+        taken.is_some_and(|(id, until)| *id == run.id && Some(*until) == run.due_at)
+    }
+}
+
 /// What stands at the end of a step.
 pub(super) enum Step {
     /// The run is further than before.
@@ -105,10 +123,20 @@ impl App {
         let now = self.now();
         let running = self.parts.store.read(reconciliations::running).await?;
         self.refresh_gate(&running);
-        let due = running.into_iter().filter(|run| run.due_at.is_some_and(|due_at| due_at <= now));
+        let is_due = |run: &Reconciliation| run.due_at.is_some_and(|due_at| due_at <= now) || self.taken.is(run);
+        let due = running.into_iter().filter(is_due);
         // Everybody waits for those of the gap.
         let Some(run) = due.min_by_key(|run| (run.purpose != Purpose::Gap, run.due_at)) else { return Ok(0) };
         let Some(run) = self.claim_run(run).await? else { return Ok(0) };
+        self.go_on(run).await?;
+        self.taken.set(None);
+        self.refresh_gate(&self.parts.store.read(reconciliations::running).await?);
+        self.parts.metrics.worker("reconcile", 1);
+        Ok(1)
+    }
+
+    /// One step of a run that was taken for it.
+    async fn go_on(&self, run: Reconciliation) -> Result<()> {
         let claimed = run.clone();
         let step = match run.phase {
             Phase::Register => self.read_page(run).await,
@@ -124,13 +152,10 @@ impl App {
             step => step?,
         };
         match step {
-            Step::Forward => {}
-            Step::Nothing(run, reason) => self.put_off(*run, reason).await?,
-            Step::Hopeless(run, reason) => self.give_up(*run, reason).await?,
+            Step::Forward => Ok(()),
+            Step::Nothing(run, reason) => self.put_off(*run, reason).await,
+            Step::Hopeless(run, reason) => self.give_up(*run, reason).await,
         }
-        self.refresh_gate(&self.parts.store.read(reconciliations::running).await?);
-        self.parts.metrics.worker("reconcile", 1);
-        Ok(1)
     }
 
     pub(super) fn new_run(&self, purpose: Purpose, from: Timestamp, to: Timestamp, by: &str) -> Reconciliation {
@@ -194,7 +219,9 @@ impl App {
     async fn claim_run(&self, run: Reconciliation) -> Result<Option<Reconciliation>> {
         let Some(due_at) = run.due_at else { return Ok(None) };
         let lease_s = self.parts.settings.call_deadline_s + LEASE_MARGIN_S;
-        let claimed = Reconciliation { due_at: Some(self.now().plus_seconds(lease_s)), ..run };
+        let until = self.now().plus_seconds(lease_s);
+        let claimed = Reconciliation { due_at: Some(until), ..run };
+        self.taken.set(Some((claimed.id.clone(), until)));
         let kept = claimed.clone();
         let ours = self.write_run(claimed, move |tx, run| reconciliations::update(tx, run, due_at)).await?;
         Ok(ours.then_some(kept))
@@ -251,7 +278,7 @@ impl App {
         let write = move |tx: &mut Tx<'_>, run: &Reconciliation| {
             let ours = reconciliations::update(tx, run, held)?;
             if let Some(recheck) = recheck.as_ref().filter(|_| ours) {
-                insert_only_one(tx, recheck)?;
+                insert_recheck(tx, recheck)?;
             }
             Ok(ours)
         };

@@ -1,11 +1,12 @@
 //! What a run does, step by step: pages of the register, questions about single transactions, its end.
 
 use super::App;
+use super::before_copy::is_older;
 use super::findings::Compared;
-use super::gap::insert_only_one;
+use super::gap::shut_gate;
 use super::reconcile::{Step, WORKER, with_not_booked, without_answer};
 use crate::clock::Timestamp;
-use crate::cloudpayments::Outcome;
+use crate::cloudpayments::{Outcome, Unreadable};
 use crate::domain::id::TransactionRecordId;
 use crate::domain::payment::CLOCKS_DIFFER_S;
 use crate::domain::register::{Phase, Purpose, Reconciliation, RunState};
@@ -45,12 +46,14 @@ impl App {
             other => return Ok(Step::nothing(run, without_answer(&other))),
         };
         let last = page.last;
-        if run.purpose == Purpose::Gap && page.unreadable.iter().any(|item| item.transaction_id.is_none()) {
+        let may_be_anything = |item: &Unreadable| item.transaction_id.is_none() && !is_older(&run, item.made_at);
+        if run.purpose == Purpose::Gap && page.unreadable.iter().any(may_be_anything) {
             // It may be anything. To pass it over would be to guess.
             return Ok(Step::nothing(run, NAMELESS.to_owned()));
         }
         let unreadable = i64::try_from(page.unreadable.len()).unwrap_or(i64::MAX);
-        let compared = self.compare(&run, page.facts, asked_at).await?;
+        let facts = self.to_compare(&run, page.facts).await?;
+        let compared = self.compare(&run, facts, asked_at).await?;
         let compared = self.lost_unreadable(&run, compared, page.unreadable).await?;
         let next = Reconciliation {
             next_page: run.next_page + 1,
@@ -64,10 +67,11 @@ impl App {
 
     /// What is asked of the register: wider than the window, and without what the provider may still be working on, save
     /// for the gap, which is read to the present moment, by whichever clock is ahead: what we miss there counts as not done.
+    /// The register goes by when a transaction was made: a payer who was at the bank then may have paid in the window.
     fn span(&self, run: &Reconciliation, now: Timestamp) -> (Timestamp, Timestamp) {
         let overlap_s = self.parts.settings.reconciliation.overlap_s;
         if !run.purpose.looks_for_missing_there() {
-            return (run.from, run.to.plus_seconds(CLOCKS_DIFFER_S));
+            return (run.from.plus_seconds(-overlap_s), run.to.plus_seconds(CLOCKS_DIFFER_S));
         }
         let to = run.to.plus_seconds(overlap_s).min(now.plus_seconds(-self.provider_works_s()));
         (run.from.plus_seconds(-overlap_s), to.max(run.to))
@@ -152,12 +156,12 @@ impl App {
                     reconciliations::mark(tx, &run.id, compared.seen())?;
                 }
                 compared.write(tx, &recorder, &run.id)?;
-                let lost = run.lost.max(discrepancies::lost_by(tx, &run.id)?);
+                let lost = run.lost.max(discrepancies::lost_by(tx, run)?);
                 let next = Reconciliation { lost, ..run.clone() };
                 if lost != run.lost {
                     reconciliations::update(tx, &next, run.due_at.unwrap_or(held))?;
                     if let Some(gap) = &gap {
-                        insert_only_one(tx, &Reconciliation { lost, ..gap.clone() })?;
+                        shut_gate(tx, &Reconciliation { lost, ..gap.clone() })?;
                     }
                 }
                 Ok(Some(next))

@@ -4,7 +4,7 @@ use crate::domain::evidence::{Fact, TransactionKind};
 use crate::domain::payment::ThreeDs;
 use crate::domain::register::Claim;
 
-use super::convert::{NoFact, claim, our_data, shown_text, transaction, transaction_id};
+use super::convert::{NoFact, claim, date, our_data, shown_text, transaction, transaction_id};
 use super::fields::{Fields, json_items, lossy_text};
 use super::outcome::{ChargeAnswer, ClaimPage, NotSent, Outcome, Page, RefundAnswer, Unreadable};
 
@@ -208,6 +208,7 @@ fn what_is_left(model: &Fields) -> Unreadable {
         invoice_id: model.owned("invoiceid"),
         payment_id: data.payment_id,
         refund_id: data.refund_id,
+        made_at: date(model, "createddate"),
     }
 }
 

@@ -100,7 +100,7 @@ pub fn side_sum(fields: &Fields, name: &str, currency: Option<Currency>) -> Opti
 const FIRST_DATE: i64 = 946_684_800_000_000;
 
 /// A date of the pair `…Date` and `…DateIso`, both UTC (contract section 2.4).
-fn date(model: &Fields, name: &str) -> Option<Timestamp> {
+pub fn date(model: &Fields, name: &str) -> Option<Timestamp> {
     let iso = || {
         let text = model.text(&format!("{name}iso"))?.trim_end_matches('Z');
         Timestamp::parse_rfc3339(&format!("{text}Z"))

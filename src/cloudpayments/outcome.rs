@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::clock::Timestamp;
 use crate::domain::evidence::Fact;
 use crate::domain::payment::ThreeDs;
 use crate::domain::register::Claim;
@@ -119,6 +120,8 @@ pub struct Unreadable {
     pub payment_id: Option<String>,
     /// Our refund, from the data we sent along.
     pub refund_id: Option<String>,
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
 }
 
 /// One page of the list of chargebacks (contract section 4.14).

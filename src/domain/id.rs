@@ -8,6 +8,8 @@ use crate::clock::{IdSource, Timestamp};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const BODY_LENGTH: usize = 26;
+/// Characters of the milliseconds.
+const TIME_LENGTH: usize = 10;
 
 fn encode(at: Timestamp, random: [u8; 10]) -> String {
     let millis = u128::try_from(at.micros().max(0) / 1000).unwrap_or(0);
@@ -48,6 +50,16 @@ macro_rules! id_type {
             /// The least id that could have been made at `at`: ids sort by time.
             pub fn first_at(at: Timestamp) -> Self {
                 $name(format!("{}{}", $prefix, encode(at, [0; 10])))
+            }
+
+            /// The part of it that tells when it was made: the milliseconds.
+            pub fn time(&self) -> &str {
+                self.0.get($prefix.len()..$prefix.len() + TIME_LENGTH).unwrap_or_default()
+            }
+
+            /// What sorts before every id whose [`time`](Self::time) is `time` or later.
+            pub fn since(time: &str) -> String {
+                format!("{}{time}", $prefix)
             }
 
             /// From our own database, where only ids we made are kept.

@@ -11,7 +11,9 @@ use crate::clock::Timestamp;
 use crate::domain::evidence::TransactionStatus;
 use crate::domain::id::{ApiKeyId, DiscrepancyId, PaymentId, ReconciliationId};
 use crate::domain::money::Money;
-use crate::domain::register::{Closing, Discrepancy, DiscrepancyKind, Findings, Proposal, Resolution, Side};
+use crate::domain::register::{
+    Closing, Discrepancy, DiscrepancyKind, Findings, Proposal, Purpose, Reconciliation, Resolution, Side,
+};
 use crate::error::{Error, Result};
 
 /// Word for word the condition of the index discrepancies_of_bill. A payment that we hold answers for itself.
@@ -193,13 +195,19 @@ pub fn unaccounted_refund(tx: &mut Tx<'_>, payment_id: &PaymentId) -> Result<Opt
 }
 
 /// How many transactions a run found that name payments or refunds of ours which this database does not hold. One that was
-/// a loss before and is told differently now is not lost once more.
-pub fn lost_by(tx: &mut Tx<'_>, id: &ReconciliationId) -> Result<i64> {
-    let lost = discrepancies::table
-        .filter(discrepancies::opened_by.eq(id.as_str()))
-        .filter(discrepancies::lost)
-        .filter(diesel::dsl::sql::<Bool>(FIRST_LOSS));
-    Ok(lost.count().get_result(tx.db())?)
+/// a loss before and is told differently now is not lost once more. For a gap those count, too, that another run has found
+/// since the gap was noted: to the gap they are no news by then.
+pub fn lost_by(tx: &mut Tx<'_>, run: &Reconciliation) -> Result<i64> {
+    let lost = discrepancies::table.filter(discrepancies::lost).filter(diesel::dsl::sql::<Bool>(FIRST_LOSS));
+    let by_it = discrepancies::opened_by.eq(run.id.as_str());
+    let count = match run.purpose {
+        Purpose::Gap => {
+            let since = discrepancies::id.ge(DiscrepancyId::since(run.id.time()));
+            lost.filter(by_it.or(since)).count().get_result(tx.db())?
+        }
+        _ => lost.filter(by_it).count().get_result(tx.db())?,
+    };
+    Ok(count)
 }
 
 /// What a run did.

@@ -122,20 +122,21 @@ pub fn make_due(tx: &mut Tx<'_>, now: Timestamp, only_gap: bool) -> Result<usize
     Ok(runs.set(reconciliations::due_at.eq(Some(now.naive_utc()))).execute(tx.db())?)
 }
 
-/// Lets a run under way read its window anew, and up to `now`. Whoever holds its lease loses it.
-pub fn begin_anew(tx: &mut Tx<'_>, id: &ReconciliationId, now: Timestamp) -> Result<()> {
-    diesel::update(reconciliations::table.find(id.as_str()))
+/// Lets a run under way read its window anew, and up to `now`. Whoever holds its lease loses it. `false` when it is over.
+pub fn begin_anew(tx: &mut Tx<'_>, run: &Reconciliation, now: Timestamp) -> Result<bool> {
+    let changed = diesel::update(reconciliations::table.find(run.id.as_str()))
         .filter(reconciliations::state.eq(RunState::Running.as_str()))
         .set((
             reconciliations::phase.eq(Phase::Register.as_str()),
             reconciliations::next_page.eq(1),
             reconciliations::position.eq(None::<String>),
+            reconciliations::lost.eq(run.lost),
             reconciliations::window_to.eq(now.naive_utc()),
             reconciliations::started_at.eq(now.naive_utc()),
             reconciliations::due_at.eq(Some(now.naive_utc())),
         ))
         .execute(tx.db())?;
-    Ok(())
+    Ok(changed == 1)
 }
 
 /// Notes which transactions a run saw in the register.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{APPROVED, Engine, Operator, Reply, TestApp, card, page, transaction_id, widget, with};
+use crate::support::{APPROVED, Engine, Operator, Reply, Sql, TestApp, card, page, transaction_id, widget, with};
 
 crate::on_both!(
     a_lost_hold_that_is_captured_meanwhile_stays_a_loss,
@@ -15,6 +15,7 @@ crate::on_both!(
     a_nameless_payment_that_came_long_after_a_start_stops_nothing,
     a_restart_does_not_open_the_bill_of_a_nameless_payment,
     a_window_that_a_copy_opens_again_does_not_take_what_is_lost_twice,
+    a_loss_that_another_run_finds_while_the_gap_cannot_be_read_shuts_the_gate,
 );
 
 const LIST: &str = "/v2/payments/list";
@@ -232,9 +233,8 @@ async fn a_nameless_payment_that_a_copy_lost_is_not_made_twice(engine: Engine) {
     app.stop().await;
 }
 
-/// A nameless payment that a copy lost, met by a run that somebody asked for while the gap cannot be read.
-async fn met_by_another_run(engine: Engine) -> TestApp {
-    let (app, _) = with_older_copy(engine, nameless).await;
+/// A run that somebody asked for reads its first page while the gap cannot be read.
+async fn read_by_another_run(app: &TestApp) {
     // It does not look at the last ten minutes.
     for _ in 0..20 {
         app.break_answer(LIST, page(json!([7])));
@@ -243,6 +243,12 @@ async fn met_by_another_run(engine: Engine) -> TestApp {
     }
     app.ask_for_run().await;
     assert_eq!(app.running.app.reconcile_step().await.unwrap(), 1);
+}
+
+/// A nameless payment that a copy lost, met by a run that somebody asked for while the gap cannot be read.
+async fn met_by_another_run(engine: Engine) -> TestApp {
+    let (app, _) = with_older_copy(engine, nameless).await;
+    read_by_another_run(&app).await;
     assert_eq!((gap(&app).await.as_str(), app.discrepancies().await.len()), ("being_read", 1));
     app
 }
@@ -297,5 +303,31 @@ async fn a_window_that_a_copy_opens_again_does_not_take_what_is_lost_twice(engin
     assert_eq!(app.check("KM-3").await, r#"{"code":13}"#, "the bill is paid");
     two_close(&app).await;
     assert_eq!(app.check("KM-3").await, r#"{"code":0}"#);
+    app.stop().await;
+}
+
+async fn a_loss_that_another_run_finds_while_the_gap_cannot_be_read_shuts_the_gate(engine: Engine) {
+    let (app, _) = without_a_hold(engine).await;
+    read_by_another_run(&app).await;
+    assert_eq!((gap(&app).await.as_str(), told(&app).await), ("behind", vec!["authorized lost open".to_owned()]));
+    // A process that ends right after it has found the loss tells the gap nothing.
+    let forget = "UPDATE reconciliations SET lost = 0 WHERE purpose = 'gap'";
+    let app = app
+        .restart(|database| {
+            Sql::open(&database.url).run(forget).unwrap();
+        })
+        .await;
+    assert_eq!(gap(&app).await, "being_read");
+    app.step_runs().await;
+    assert_eq!((gap(&app).await.as_str(), told(&app).await.len()), ("behind", 1));
+    app.create(card("KM-4", APPROVED)).await.expect_problem(503, "register_gap_unread");
+    read_to_the_end(&app).await;
+    expect_bill_shut(&app, "KM-3").await;
+    // What was lost before a start is known by then.
+    app.answer_ourselves();
+    let app = app.restart(|_| {}).await;
+    app.step_runs().await;
+    assert_eq!(gap(&app).await, "read");
+    paid(&app, "KM-4").await;
     app.stop().await;
 }

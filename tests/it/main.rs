@@ -39,6 +39,7 @@ mod erasure_cut_off;
 mod event_tampering;
 mod failover;
 mod forged_rows;
+mod gap_runs;
 mod guards;
 mod hardening;
 mod history_proofs;
