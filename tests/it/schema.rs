@@ -88,7 +88,7 @@ fn columns(engine: Engine, sql: &mut Sql) -> Vec<String> {
         Engine::Postgres => {
             "SELECT table_name || '.' || column_name || ' ' || data_type || CASE is_nullable WHEN 'NO' THEN '' ELSE ' null' END \
              AS value FROM information_schema.columns WHERE table_schema = 'public' \
-             AND table_name <> '__diesel_schema_migrations' ORDER BY table_name COLLATE \"C\", ordinal_position"
+             AND table_name IN (SELECT tablename FROM pg_tables) AND table_name <> '__diesel_schema_migrations' ORDER BY table_name COLLATE \"C\", ordinal_position"
         }
     };
     let rename = |row: String| {
