@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::{self, HttpSettings, Presenter, PresenterSettings};
 use crate::metrics::Metrics;
-use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, operations, reconciliations};
+use crate::store::{Engine, Lane, Store, StoreSettings, idempotency, migrate, moved, operations, reconciliations};
 use crate::vault::Vault;
 use crate::worker::Workers;
 
@@ -175,14 +175,12 @@ async fn prepare_database(settings: &Settings) -> Result<()> {
     let (target, migrate_now) = (settings.database.target.clone(), settings.database.migrate_on_start);
     let prepared = tokio::task::spawn_blocking(move || {
         if migrate_now {
-            return migrate::migrate(&target).map(|applied| {
-                applied.iter().for_each(|name| tracing::info!(migration = name, "applied a migration"))
-            });
+            let applied = migrate::migrate(&target)?;
+            applied.iter().for_each(|name| tracing::info!(migration = name, "applied a migration"));
+        } else if !migrate::is_current(&target)? {
+            return Err(Error::internal("the database lacks migrations of this version; run: kmic-payments migrate"));
         }
-        match migrate::is_current(&target)? {
-            true => Ok(()),
-            false => Err(Error::internal("the database lacks migrations of this version; run: kmic-payments migrate")),
-        }
+        moved::look(&target)
     });
     prepared.await.map_err(|error| Error::internal(format!("migrating broke off: {error}")))?
 }

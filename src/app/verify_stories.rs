@@ -15,7 +15,7 @@ use crate::domain::proof::Record;
 use crate::domain::state::{Certainty, EDGES, Status};
 use crate::store::Tx;
 use crate::store::history_walk::{self, Coverage, Standing, Step};
-use crate::store::invariants::{self, LAWS, LawReport, Place, Root};
+use crate::store::invariants::{self, EVENT_IS_IN_THE_FEED, LAWS, LawReport, Place, Root};
 
 /// Returns how many rows it met.
 pub(super) fn along_the_payments(tx: &mut Tx<'_>, sealed_before: Timestamp) -> Walk<i64> {
@@ -180,10 +180,12 @@ pub(super) fn check_the_moves(tx: &mut Tx<'_>) -> Walk<()> {
 }
 
 /// All money laws: the state and the sums of each payment, which the history tells, are what its transactions and refunds
-/// say, and the books agree with one another.
+/// say, and the books agree with one another. But for where events stand in the feed: a copy of the books on another server,
+/// which nothing serves yet, holds as well.
 pub(super) fn along_the_books(tx: &mut Tx<'_>, now: Timestamp) -> Walk<()> {
     for root in Root::ALL {
-        let mut reports: Vec<LawReport> = LAWS.iter().map(LawReport::new).collect();
+        let mut reports: Vec<LawReport> =
+            LAWS.iter().filter(|law| law.name != EVENT_IS_IN_THE_FEED).map(LawReport::new).collect();
         let mut after = Some(Place::default());
         while let Some(place) = after {
             after = invariants::evaluate_slice(tx, root, &place, now, &mut reports)?;

@@ -3,14 +3,15 @@
 //! A reader that asks for what came after an event must never miss one. On SQLite the one writer numbers events in the
 //! order in which they are committed. On PostgreSQL two transactions may commit in another order than they took their
 //! numbers; there the order is (number of the transaction, position), and a transaction's events are shown only when no
-//! older transaction is still running, so that nothing is ever added before what was shown.
+//! older transaction is still running, so that nothing is ever added before what was shown. The number is the server's
+//! count and the bias of [`super::moved`]; up to where all is shown, the view `feed_end` tells (on SQLite: everything).
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{Bool, Text};
 
 use super::Tx;
 use super::conn::DbConn;
-use super::schema::events;
+use super::schema::{events, feed_moves};
 use super::types::{NaiveDateTime, moment};
 use crate::app::{Act, Event, FeedEvent};
 use crate::clock::Timestamp;
@@ -34,11 +35,17 @@ struct Row {
     actor: Option<String>,
 }
 
-#[derive(QueryableByName)]
+diesel::define_sql_function! {
+    /// The number of this transaction, PostgreSQL's.
+    fn txid_current() -> BigInt;
+}
+diesel::define_sql_function! {
+    /// The next number of a sequence, PostgreSQL's.
+    fn nextval(sequence: Text) -> BigInt;
+}
+
 struct Place {
-    #[diesel(sql_type = BigInt)]
     epoch: i64,
-    #[diesel(sql_type = BigInt)]
     position: i64,
 }
 
@@ -96,8 +103,11 @@ pub fn tell_of_refund(tx: &mut Tx<'_>, payment_id: &PaymentId, kind: &str, refun
 fn next_place(db: &mut DbConn) -> Result<Place> {
     let place = match db {
         DbConn::Postgres(conn) => {
-            diesel::sql_query("SELECT txid_current() AS epoch, nextval('events_position') AS position")
-                .get_result(conn)?
+            // Typed, so that the server keeps the statement prepared. Reading the bias keeps it as it is until the commit.
+            let bias = feed_moves::table.select(diesel::dsl::max(feed_moves::bias)).single_value();
+            let (count, position, bias): (i64, i64, Option<i64>) =
+                diesel::select((txid_current(), nextval("events_position"), bias)).get_result(conn)?;
+            Place { epoch: count.saturating_add(bias.unwrap_or(0)), position }
         }
         DbConn::Sqlite(conn) => {
             let last: Option<i64> = events::table
@@ -131,20 +141,14 @@ fn stretch(tx: &mut Tx<'_>, after: Option<&EventId>, with_acts: bool, limit: i64
     let (epoch, position) = place.unwrap_or((-1, -1));
     let later = events::epoch.gt(epoch).or(events::epoch.eq(epoch).and(events::position.gt(position)));
     let wanted = events::subject_id.is_null().or(with_acts.into_sql::<Bool>());
-    let order = (events::epoch.asc(), events::position.asc());
-    let rows: Vec<Row> = match tx.db() {
-        DbConn::Postgres(conn) => events::table
-            .filter(later)
-            .filter(wanted)
-            .filter(diesel::dsl::sql::<Bool>("epoch < txid_snapshot_xmin(txid_current_snapshot())"))
-            .order(order)
-            .limit(limit)
-            .select(Row::as_select())
-            .load(conn)?,
-        DbConn::Sqlite(conn) => {
-            events::table.filter(later).filter(wanted).order(order).limit(limit).select(Row::as_select()).load(conn)?
-        }
-    };
+    let rows: Vec<Row> = events::table
+        .filter(later)
+        .filter(wanted)
+        .filter(diesel::dsl::sql::<Bool>("epoch < (SELECT shown FROM feed_end)"))
+        .order((events::epoch.asc(), events::position.asc()))
+        .limit(limit)
+        .select(Row::as_select())
+        .load(tx.db())?;
     Ok(rows.into_iter().map(from_row).collect())
 }
 

@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text, Timestamp as SqlTimestamp};
 
-pub use laws::LAWS;
+pub use laws::{EVENT_IS_IN_THE_FEED, LAWS};
 
 use super::Tx;
 use super::conn::on_each;

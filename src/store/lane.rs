@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::Tx;
 use super::conn::{self, DbConn, Target};
+use super::moved;
 use crate::error::{Error, Result};
 use crate::vault::Vault;
 
@@ -170,7 +171,12 @@ impl Runner {
         if let Some(spare) = self.trouble.as_ref().and_then(|trouble| trouble.spare()) {
             return Ok(spare);
         }
-        if self.read_only { self.target.connect_read_only() } else { self.target.connect() }
+        if self.read_only {
+            return self.target.connect_read_only();
+        }
+        let mut conn = self.target.connect()?;
+        moved::note(&mut conn)?;
+        Ok(conn)
     }
 
     /// The connection is not used again; whatever it has begun is undone.

@@ -16,6 +16,7 @@ pub mod idempotency;
 pub mod invariants;
 mod lane;
 pub mod migrate;
+pub mod moved;
 pub mod notifications;
 pub mod operations;
 pub mod outlines;

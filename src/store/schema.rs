@@ -157,6 +157,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    feed_moves (bias) {
+        bias -> BigInt,
+        at -> Timestamp,
+    }
+}
+
+diesel::table! {
     idempotency_keys (api_key_id, idempotency_key) {
         api_key_id -> Text,
         idempotency_key -> Text,
@@ -399,6 +406,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     chargebacks,
     discrepancies,
     events,
+    feed_moves,
     history_leaves,
     history_seals,
     history_unsealed,

@@ -2,7 +2,7 @@
 
 use cloudpayments_sandbox::{ApiFaultKind, NotificationKind};
 use kmic_payments::domain::scope::Scope;
-use kmic_payments::store::invariants::LAWS;
+use kmic_payments::store::invariants::{EVENT_IS_IN_THE_FEED, LAWS};
 
 use crate::support::{APPROVED, Engine, Reply, Sql, TestApp, card, widget};
 
@@ -244,7 +244,7 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
         (
             "api_key_is_told",
             vec![
-                "INSERT INTO events (id, epoch, position, kind, at, subject_id, actor) VALUES ('evt_x', 1, 999999, 'api_key.created', \
+                "INSERT INTO events (id, epoch, position, kind, at, subject_id, actor) VALUES ('evt_x', 0, 999999, 'api_key.created', \
                  '2030-01-01 00:00:00', 'key_y', 'cli')"
                     .to_owned(),
                 "INSERT INTO api_keys (id, name, secret_hash, scopes, created_at) SELECT 'key_x', name, secret_hash, scopes, \
@@ -252,6 +252,11 @@ fn tampering(story: &Story, sql: &mut Sql) -> Vec<(&'static str, Vec<String>, St
                     .to_owned(),
             ],
             "key_x".to_owned(),
+        ),
+        (
+            EVENT_IS_IN_THE_FEED,
+            vec![format!("UPDATE events SET epoch = 9000000000 WHERE id = '{event}'")],
+            event.clone(),
         ),
         ("event_has_its_history", vec![format!("UPDATE events SET sequence = 99 WHERE id = '{event}'")], event),
         (

@@ -55,6 +55,7 @@ mod losses;
 mod lost_answers;
 mod lost_refunds;
 mod money_surprises;
+mod moved_server;
 mod notification_order;
 mod notifications;
 mod older_money;

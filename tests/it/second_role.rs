@@ -34,7 +34,17 @@ async fn a_service_that_owns_no_table_works_and_is_bound() {
         raw.with("reconciliation.check_at_start", "false")
     };
     let (one, other) = (Operator::with_all(&app).await, Operator::with_all(&app).await);
+    app.create(card("KM-0", APPROVED)).await.expect(201);
+    // A migration whose tables were not granted: the start says what to run.
+    owner.run(&format!("REVOKE ALL ON feed_moves, feed_end FROM {ROLE}")).unwrap();
+    let (why, app) = app.refused_restart(&settings).await;
+    let told = why.split("GRANT ").skip(1).map(|rest| format!("GRANT {}", rest.split_once(';').unwrap().0));
+    assert_eq!(told.map(|grant| owner.run(&grant).unwrap()).count(), 2, "{why}");
+    // And the database was moved to a server that counts anew.
+    owner.drop_trigger("events_no_update");
+    owner.run("UPDATE events SET epoch = epoch + 1000000000").unwrap();
     let app = app.restart_with(settings).await;
+    assert_eq!(owner.number("SELECT count(*) AS value FROM feed_moves WHERE bias > 1000000000"), 1);
 
     let payment = app.create(card("KM-1", APPROVED)).await.expect(201);
     app.refund(payment.id(), "500.00").await.expect(201);
@@ -73,12 +83,15 @@ async fn a_service_that_owns_no_table_works_and_is_bound() {
         "UPDATE payments SET invoice_id = 'another'",
         "UPDATE transitions SET actor = 'another'",
         "DELETE FROM transitions",
+        "UPDATE feed_moves SET bias = bias + 1",
+        "DELETE FROM feed_moves",
+        "INSERT INTO feed_moves SELECT bias + 1, at FROM feed_moves",
         "INSERT INTO transition_edges SELECT * FROM transition_edges",
         "DELETE FROM __diesel_schema_migrations",
         "INSERT INTO api_keys (id, name, secret_hash, scopes, created_at) SELECT 'key_x', name, 'x', scopes, created_at FROM api_keys LIMIT 1",
     ] {
         service.run(attack).expect_err(attack);
     }
-    assert_eq!(app.get("/v1/payments").await.expect(200).json["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(app.get("/v1/payments").await.expect(200).json["data"].as_array().map(Vec::len), Some(2));
     app.finish().await;
 }

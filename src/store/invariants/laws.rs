@@ -8,6 +8,10 @@
 
 use super::{Law, Root};
 
+/// The law about the place of an event in the feed. That belongs to one database server: `feed_end` tells how far it has
+/// counted, and a start puts right what a move to another one made of it. So it says nothing of a copy at rest.
+pub const EVENT_IS_IN_THE_FEED: &str = "event_is_in_the_feed";
+
 /// Every law.
 pub const LAWS: &[Law] = &[
     Law {
@@ -232,6 +236,13 @@ pub const LAWS: &[Law] = &[
               THEN e.notification_id IS NULL AND e.subject_id IS NULL ELSE NOT EXISTS (SELECT 1 FROM transitions t WHERE t.payment_id = e.payment_id \
               AND t.sequence = e.sequence) END OR (e.notification_id IS NOT NULL \
               AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.id = e.notification_id)))",
+    },
+    Law {
+        name: EVENT_IS_IN_THE_FEED,
+        law: "No event stands beyond what the database server has counted, where the feed would not show it for years.",
+        root: Root::Events,
+        takes_moment: false,
+        sql: "SELECT e.id AS subject FROM events e WHERE e.id > $1 AND e.id <= $2 AND e.epoch >= (SELECT written FROM feed_end)",
     },
     Law {
         name: "notification_is_booked",

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 // The benchmarks take this file by its path, and from there plain `mod`s would look elsewhere.
+#[path = "postgres_dump.rs"]
+mod dump;
 #[path = "postgres_installed.rs"]
 mod installed;
 #[path = "postgres_wire.rs"]

@@ -1,0 +1,3 @@
+DROP VIEW feed_end;
+DROP TABLE feed_moves;
+DROP FUNCTION refuse_needless_moves;

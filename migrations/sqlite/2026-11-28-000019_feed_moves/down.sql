@@ -1,0 +1,2 @@
+DROP VIEW feed_end;
+DROP TABLE feed_moves;
