@@ -246,13 +246,14 @@ pub enum Error {
     /// The database does not answer, or failed in passing; what only we may know is with it.
     #[error("the service cannot reach its database; repeat with the same Idempotency-Key")]
     DatabaseUnavailable(String),
-    /// The provider was asked for what moves money, and what came of it could not be written down; what only we may know is
-    /// with it. The worker finds it out.
+    /// The database failed where nobody can tell whether the request was done: it did not say whether it keeps what was
+    /// written, or what came of a call to the provider could not be written down. What only we may know is with it. The worker
+    /// finds the truth.
     #[error(
-        "the request went to CloudPayments, and what came of it could not be written down: it may have been done. Repeat it with the \
-         same Idempotency-Key, or read the payment; do not send another request in its place"
+        "the database failed before it was sure what became of the request: it may have been done, at CloudPayments, too. Repeat it \
+         with the same Idempotency-Key, or read the payment; do not send another request in its place"
     )]
-    OutcomeNotRecorded(String),
+    OutcomeUnknown(String),
     /// A defect or a broken part of ours.
     #[error("an internal error; repeat with the same Idempotency-Key, or ask with the request id")]
     Internal(String),

@@ -154,7 +154,7 @@ impl Site {
         self.journal().requests += 1;
         let reply = Reply::receive(request).await.ok()?;
         let mut journal = self.journal();
-        if reply.status == 500 {
+        if reply.status == 500 && reply.json["code"] != "outcome_unknown" {
             let text = String::from_utf8_lossy(&reply.bytes).into_owned();
             journal.surprises.push(format!("an internal error: {text}"));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::approvals::{Done, actor, decide, details};
 use super::asked_for;
-use super::conclude::{Conclusion, Keyed, conclude, keep};
+use super::conclude::{Conclusion, Keyed, conclude, keep, not_recorded};
 use super::correct::{self, Approved};
 use super::create_refund::Begun;
 use super::idempotent;
@@ -66,7 +66,7 @@ impl App {
         let refused = matches!(conclusion, Conclusion::Refused(_));
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
         let (payment_id, actor) = (operation.payment_id.clone(), keyed.caller.key_id.to_string());
-        let (present, not_recorded) = (Arc::clone(&self.parts.present), conclusion.not_recorded());
+        let present = Arc::clone(&self.parts.present);
         let stored = self
             .write_payment(&payment_id, move |tx| {
                 conclude(tx, &recorder, &operation, &conclusion)?;

@@ -62,6 +62,10 @@ impl App {
             return self.repeat(caller, repeat, false).await;
         }
         self.settle_open(&id, caller).await?;
+        // A repeat withdraws nothing: its answer does not wait for the provider.
+        if let Some(repeat) = self.repeat_of(&keyed).await? {
+            return self.repeat(caller, repeat, false).await;
+        }
         self.look_before_withdrawing(&id, caller).await?;
         match self.begin_cancel(&keyed, &id).await? {
             Begun::Call(operation, _) => {

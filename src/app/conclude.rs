@@ -76,14 +76,6 @@ impl Conclusion {
         matches!(self, Conclusion::NotSent(_) | Conclusion::Refused(_))
     }
 
-    /// What the caller is told where it could not be written down. Only what was not sent has surely done nothing.
-    pub(super) fn not_recorded(&self) -> fn(Error) -> Error {
-        match self {
-            Conclusion::NotSent(_) => |error| error,
-            _ => |error| Error::OutcomeNotRecorded(format!("{error:?}")),
-        }
-    }
-
     /// What the caller is told instead of an answer, where the operation surely did not happen.
     fn failure(&self, kind: OperationKind) -> Option<Error> {
         match self {
@@ -112,6 +104,12 @@ fn without_answer<T>(outcome: Outcome<T>) -> Conclusion {
         // Callers match their own answer first.
         Outcome::Answered(_) => Conclusion::Unknown("an answer of another kind".to_owned()),
     }
+}
+
+/// What the caller is told where the conclusion of a call could not be written down. Even what was not sent may be done: to the
+/// worker the call is a lost one, and it repeats it.
+pub(super) fn not_recorded(error: Error) -> Error {
+    Error::OutcomeUnknown(format!("{error:?}"))
 }
 
 /// What the caller is told of a call that surely did nothing.
@@ -402,7 +400,7 @@ impl App {
     /// Writes down what the call of a request came to, with the answer kept under its key in the same transaction.
     ///
     /// # Errors
-    /// [`Error::OutcomeNotRecorded`] where that fails: never one that says that nothing was done, unless nothing was sent.
+    /// [`Error::OutcomeUnknown`] where that fails.
     pub(super) async fn conclude_request(
         &self,
         keyed: Keyed,
@@ -411,7 +409,7 @@ impl App {
     ) -> Result<StoredAnswer> {
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
         let present = std::sync::Arc::clone(&self.parts.present);
-        let (payment_id, not_recorded) = (operation.payment_id.clone(), conclusion.not_recorded());
+        let payment_id = operation.payment_id.clone();
         let (answer, failure) = self
             .write_payment(&payment_id, move |tx| {
                 let concluded = conclude(tx, &recorder, &operation, &conclusion)?;

@@ -35,12 +35,17 @@ impl App {
     /// [`Error::GapUnread`] for a key that was not used yet; else as a repeat.
     pub(super) async fn pass_gate_or_repeat(&self, keyed: &Keyed) -> Result<Option<Repeat>> {
         let Err(unread) = self.pass_gate().await else { return Ok(None) };
+        self.repeat_of(keyed).await?.map(Some).ok_or(unread)
+    }
+
+    /// What a repeat gets where the key was used before.
+    pub(super) async fn repeat_of(&self, keyed: &Keyed) -> Result<Option<Repeat>> {
         let (keyed, now) = (keyed.clone(), self.now());
         let known = move |tx: &mut Tx<'_>| {
             let claimed = idempotency::look(tx, &keyed.caller, &keyed.idempotency)?;
             claimed.map_or(Ok(None), |claimed| resolve(tx, claimed, now))
         };
-        self.parts.store.read(known).await?.map(Some).ok_or(unread)
+        self.parts.store.read(known).await
     }
 
     /// The answer to a repeat. `created` tells whether the request creates what it answers with.

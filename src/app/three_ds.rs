@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::capture_payment::{Begun, claim, refuse_while_open};
-use super::conclude::{Conclusion, Keyed, conclude};
+use super::conclude::{Conclusion, Keyed, conclude, not_recorded};
 use super::record::Note;
 use super::{Answer, App, Caller, Idempotency, PaymentDetails};
 use crate::domain::evidence::TransactionStatus;
@@ -75,7 +75,6 @@ impl App {
         let outcome = self.parts.provider.finish_three_ds(md, &pa_res, self.first_sending(&operation)).await;
         let conclusion = Conclusion::from(outcome);
         let recorder = self.recorder(CauseType::ProviderAnswer, Some(operation.id.to_string()), super::PROVIDER);
-        let not_recorded = conclusion.not_recorded();
         let write = move |tx: &mut Tx<'_>| Ok(conclude(tx, &recorder, &operation, &conclusion)?.details);
         self.write_payment(&id, write).await.map_err(not_recorded)
     }

@@ -148,7 +148,9 @@ fn report(error: crate::error::Error) -> String {
     match error {
         Error::Internal(internal) | Error::KeyMissing(internal) => internal,
         Error::Unavailable { detail, internal, .. } => format!("{detail} ({internal})"),
-        Error::DatabaseUnavailable(ref internal) => format!("{error} ({internal})"),
+        Error::DatabaseUnavailable(ref internal) | Error::OutcomeUnknown(ref internal) => {
+            format!("{error} ({internal})")
+        }
         other => other.to_string(),
     }
 }

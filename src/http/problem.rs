@@ -78,7 +78,7 @@ pub(super) const TABLE: &[Row] = &[
     row("idempotency_key_reused", 422, "The Idempotency-Key was used for another request"),
     row("rate_limited", 429, "Too many requests"),
     row("headers_too_large", 431, "The headers are too large"),
-    row("outcome_not_recorded", 500, "Sent to CloudPayments; what came of it is not written down yet"),
+    row("outcome_unknown", 500, "What became of the request is not known yet; it may have been done"),
     INTERNAL,
     row("register_gap_unread", 503, "What CloudPayments did before is not read back yet; this request did nothing"),
     row(
@@ -289,10 +289,10 @@ impl From<Error> for Problem {
                 internal: Some(internal),
                 ..Problem::new("unavailable", detail)
             },
-            Error::OutcomeNotRecorded(internal) => Problem {
+            Error::OutcomeUnknown(internal) => Problem {
                 retry_after_s: Some(RETRY_AFTER_DATABASE_S),
                 internal: Some(internal),
-                ..Problem::new("outcome_not_recorded", detail)
+                ..Problem::new("outcome_unknown", detail)
             },
             Error::Internal(internal) => Problem { internal: Some(internal), ..Problem::new("internal_error", detail) },
         }
@@ -371,7 +371,7 @@ mod tests {
             (Error::GapUnread(GapWait::OlderCopy), 503),
             (Error::KeyMissing("x".to_owned()), 503),
             (Error::database_unavailable("x"), 503),
-            (Error::OutcomeNotRecorded("x".to_owned()), 500),
+            (Error::OutcomeUnknown("x".to_owned()), 500),
             (Error::internal("x"), 500),
         ];
         for (error, status) in cases {

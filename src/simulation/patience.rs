@@ -57,7 +57,7 @@ impl World {
                     | Error::DatabaseUnavailable(_)
                     | Error::GapUnread(_)
                     | Error::IdempotencyInProgress
-                    | Error::OutcomeNotRecorded(_)
+                    | Error::OutcomeUnknown(_)
                     | Error::Internal(_),
                 ))
                 | Err(Lost) => {

@@ -186,10 +186,12 @@ impl Runner {
         }
     }
 
+    /// # Errors
+    /// [`Error::OutcomeUnknown`] of a write: a connection that breaks at the commit does not tell whether it was made.
     fn commit(&self, conn: &mut DbConn) -> Result<()> {
-        self.at(Moment::Commit)?;
-        conn::commit(conn)?;
-        self.at(Moment::Committed)
+        let committed =
+            self.at(Moment::Commit).and_then(|()| conn::commit(conn)).and_then(|()| self.at(Moment::Committed));
+        committed.map_err(|error| if self.read_only { error } else { Error::OutcomeUnknown(text_of(&error)) })
     }
 
     fn at(&self, moment: Moment) -> Result<()> {
@@ -251,7 +253,7 @@ impl Runner {
         false
     }
 
-    /// Run, commit or roll back. An error means that the commit failed.
+    /// Run, commit or roll back. An error means that this failed.
     fn attempt(&self, conn: &mut DbConn, task: &mut Box<dyn Task>) -> Result<Verdict> {
         let verdict = task.run(&mut Tx::new(&mut *conn, &self.vault, self.trouble.as_deref()));
         match verdict {
@@ -265,12 +267,19 @@ impl Runner {
 }
 
 fn fail_all(batch: Vec<Box<dyn Task>>, error: &Error) {
-    let text = match error {
-        Error::DatabaseUnavailable(internal) | Error::Internal(internal) => internal.clone(),
-        other => other.to_string(),
-    };
+    let (text, unknown) = (text_of(error), matches!(error, Error::OutcomeUnknown(_)));
     tracing::error!(database.error = text, writes = batch.len(), "the database failed; its writes fail");
     for task in batch {
-        task.fail(Error::database_unavailable(text.clone()));
+        let text = text.clone();
+        task.fail(if unknown { Error::OutcomeUnknown(text) } else { Error::database_unavailable(text) });
+    }
+}
+
+fn text_of(error: &Error) -> String {
+    match error {
+        Error::DatabaseUnavailable(internal) | Error::Internal(internal) | Error::OutcomeUnknown(internal) => {
+            internal.clone()
+        }
+        other => other.to_string(),
     }
 }

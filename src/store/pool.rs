@@ -111,11 +111,11 @@ impl Store {
     }
 
     /// Runs `work` in a transaction. When this returns `Ok`, all that `work` wrote is durable; when it returns what
-    /// `work` returned as an error, nothing of it is. [`Error::DatabaseUnavailable`] leaves open which, so `work` must be such
+    /// `work` returned as an error, nothing of it is. [`Error::OutcomeUnknown`] leaves open which, so `work` must be such
     /// that the caller may repeat it.
     ///
     /// # Errors
-    /// What `work` returns; [`Error::DatabaseUnavailable`], or [`Error::Unavailable`] when too many wait.
+    /// What `work` returns; [`Error::OutcomeUnknown`] of a commit that failed; [`Error::DatabaseUnavailable`], or [`Error::Unavailable`] when too many wait.
     pub async fn write<T, F>(&self, lane: Lane, work: F) -> Result<T>
     where
         T: Send + 'static,

@@ -307,7 +307,8 @@ async fn writes_of_a_lane_stay_in_order(engine: Engine) {
     assert_eq!(seen, (0..150).collect::<Vec<_>>());
 }
 
-/// What the service acknowledged before the server was killed is there after its restart; in between it says 503.
+/// What the service acknowledged before the server was killed is there after its restart; in between it says 503, and 500
+/// where the commit was under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_dies_and_comes_back() {
     let server = PostgresServer::start_with(Options { fsync: true }).unwrap();
@@ -319,7 +320,8 @@ async fn a_database_that_dies_and_comes_back() {
     let mut answers = Vec::new();
     let create = async |number: usize| {
         let reply = app.post_as("/v1/payments", &format!("key-{number}"), widget(&format!("KM-{number}"))).await;
-        assert!(matches!(reply.status, 201 | 503), "{} {}", reply.status, reply.json);
+        let unknown = reply.status == 500 && reply.text("/code") == "outcome_unknown";
+        assert!(unknown || matches!(reply.status, 201 | 503), "{} {}", reply.status, reply.json);
         (reply.status == 201).then(|| reply.id().to_owned())
     };
     for round in 0..2 {

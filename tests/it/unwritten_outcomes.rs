@@ -5,14 +5,15 @@ use cloudpayments_sandbox::{ApiFaultKind, Fault};
 use serde_json::json;
 
 use crate::support::{
-    APPROVED, Body, CARD_THREE_DS, Engine, Operator, Reply, TestApp, Trap, Way, card, expect_sums, with,
+    APPROVED, Body, CARD_THREE_DS, Engine, Operator, Reply, Sql, TestApp, Trap, Way, card, expect_sums, with,
 };
 
 crate::on_both!(
     what_was_done_is_not_denied,
     an_approved_refund_is_not_denied,
     a_payer_back_from_the_bank_is_not_told_to_pay_again,
-    what_was_not_sent_is_told_as_not_done,
+    what_was_not_sent_may_be_sent_later,
+    a_commit_that_fails_is_not_told_as_nothing_done,
 );
 
 /// From now on no call's outcome can be written down.
@@ -22,8 +23,9 @@ fn without_outcomes(app: &TestApp, engine: Engine) -> Trap {
 
 #[track_caller]
 fn expect_not_recorded(reply: &Reply) {
-    reply.expect_problem(500, "outcome_not_recorded");
+    reply.expect_problem(500, "outcome_unknown");
     assert!(!reply.json.to_string().contains("nothing"), "{}", reply.json);
+    assert!(reply.text("/title").contains("may have been done"), "{}", reply.json);
     assert!(reply.text("/detail").contains("same Idempotency-Key"), "{}", reply.json);
     assert!(!reply.header("retry-after").is_empty());
 }
@@ -106,13 +108,47 @@ async fn a_payer_back_from_the_bank_is_not_told_to_pay_again(engine: Engine) {
     app.finish().await;
 }
 
-async fn what_was_not_sent_is_told_as_not_done(engine: Engine) {
+/// To the worker it is a lost call, which it repeats: so it is not told as not done.
+async fn what_was_not_sent_may_be_sent_later(engine: Engine) {
     let app = TestApp::start(engine).await;
+    let paid = app.create(card("KM-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
     let trap = without_outcomes(&app, engine);
-    app.sandbox.fault(Fault::api("/payments/cards/charge", ApiFaultKind::StatusBefore { status: 429 }));
-    app.create(card("KM-1", APPROVED)).await.expect_problem(500, "internal_error");
+    let path = format!("/v1/payments/{}/refunds", paid.id());
+    let body = json!({ "amount": { "value": "100.00", "currency": "KZT" } });
+    app.sandbox.fault(Fault::api("/payments/refund", ApiFaultKind::StatusBefore { status: 429 }));
+    expect_not_recorded(&app.post_as(&path, "refund", body.clone()).await);
     trap.remove().await;
     settle(&app).await;
-    assert_eq!((app.of_invoice("KM-1").await.len(), app.charges()), (1, 0));
+    let again = app.post_as(&path, "refund", body).await.expect(201);
+    assert_eq!((again.text("/status"), app.refunds()), ("succeeded", 1));
+    app.finish().await;
+}
+
+/// Whoever hears nothing of a commit does not know whether it was made.
+async fn a_commit_that_fails_is_not_told_as_nothing_done(engine: Engine) {
+    let app = TestApp::start(engine).await;
+    let paid = app.create(card("KM-1", APPROVED)).await.expect(201);
+    app.sandbox.flush_notifications().await;
+    let mut sql = Sql::open(&app.database.url);
+    sql.run_all(
+        "CREATE TABLE wanted (id INTEGER PRIMARY KEY);
+         CREATE TABLE wishes (id INTEGER REFERENCES wanted (id) DEFERRABLE INITIALLY DEFERRED)",
+    );
+    sql.run_all(match engine {
+        Engine::Sqlite => "CREATE TRIGGER wish AFTER INSERT ON refunds BEGIN INSERT INTO wishes VALUES (1); END",
+        Engine::Postgres => {
+            "CREATE FUNCTION wish() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN INSERT INTO wishes VALUES (1); RETURN NULL; END $$;
+             CREATE TRIGGER wish AFTER INSERT ON refunds FOR EACH ROW EXECUTE FUNCTION wish()"
+        }
+    });
+    expect_not_recorded(&app.refund(paid.id(), "100.00").await);
+    sql.run_all(match engine {
+        Engine::Sqlite => "DROP TRIGGER wish; DROP TABLE wishes; DROP TABLE wanted",
+        Engine::Postgres => "DROP TRIGGER wish ON refunds; DROP FUNCTION wish; DROP TABLE wishes; DROP TABLE wanted",
+    });
+    app.refund(paid.id(), "100.00").await.expect(201);
+    assert_eq!(app.refunds(), 1);
     app.finish().await;
 }
