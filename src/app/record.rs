@@ -381,9 +381,13 @@ impl Recorder {
     ) -> Result<Option<Refund>> {
         let id = told.cloned().or_else(|| fact.refund_id.as_deref().and_then(RefundId::parse));
         let Some(id) = id else { return Ok(None) };
+        if transactions::is_named_by_another(tx, &id, fact.transaction_id)? {
+            return Ok(None);
+        }
         let refund = refunds::find(tx, &id)?;
         Ok(refund.filter(|refund| {
-            // A second transaction in the name of one refund is recorded without its name: the money moved twice.
+            // A second transaction in the name of one refund is recorded without its name: the money moved twice, or after
+            // a refusal.
             refund.transaction_id.is_none_or(|booked| booked == fact.transaction_id)
                 && refund.payment_id == payment.id
                 && fact.amount.is_none_or(|amount| amount == refund.amount)

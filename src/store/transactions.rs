@@ -50,6 +50,14 @@ pub struct Held {
     pub transaction: Transaction,
 }
 
+/// Whether another transaction than this one is recorded in the name of a refund.
+pub fn is_named_by_another(tx: &mut Tx<'_>, refund_id: &RefundId, transaction_id: i64) -> Result<bool> {
+    let others = transactions::table
+        .filter(transactions::refund_id.eq(refund_id.as_str()))
+        .filter(transactions::transaction_id.ne(transaction_id));
+    Ok(diesel::select(diesel::dsl::exists(others)).get_result(tx.db())?)
+}
+
 /// A transaction by the provider's number, with the payment it belongs to.
 pub fn find(tx: &mut Tx<'_>, transaction_id: i64) -> Result<Option<(PaymentId, Transaction)>> {
     let row = transactions::table

@@ -172,7 +172,7 @@ async fn a_refused_refund_in_the_register_gave_nothing_back(engine: Engine) {
 }
 
 async fn a_refund_that_failed_stays_failed_when_the_register_shows_it(engine: Engine) {
-    let app = TestApp::start(engine).await;
+    let app = TestApp::start_with(engine, |raw| raw.with("reconciliation.daily", "false")).await;
     let payment = app.create(card("D-1", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     let words = json!({ "Success": false, "Message": "no" }).to_string();
@@ -185,6 +185,10 @@ async fn a_refund_that_failed_stays_failed_when_the_register_shows_it(engine: En
     app.reconcile().await;
     assert_eq!(status(&app, &failed).await, "failed");
     expect_sums(&app.payment(payment.id()).await, "12500.00", "0.00", "12500.00");
+    // A second one in its name did give money back: that stops no run.
+    let run = app.reconcile().await;
+    assert_eq!(run.text("/state"), "completed", "{}", run.json);
+    expect_sums(&app.payment(payment.id()).await, "12500.00", "4000.00", "8500.00");
     app.stop().await;
 }
 
