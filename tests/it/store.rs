@@ -17,7 +17,9 @@ use kmic_payments::vault::Vault;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::support::{Engine, Options, PostgresServer, Sql, TestApp, TestDatabase, widget};
+use crate::support::{
+    Engine, Options, PostgresServer, Sql, TestApp, TestDatabase, fail_commits_of, let_commits_be, widget,
+};
 
 crate::on_both!(
     waiting_writes_share_a_commit,
@@ -178,18 +180,7 @@ async fn a_write_that_fails_fails_alone(engine: Engine) {
 /// Every statement goes well; the database refuses at the commit.
 async fn a_commit_that_fails_fails_all_of_its_writes(engine: Engine) {
     let (database, mut sql) = Sql::fresh(engine);
-    sql.run_all(
-        "CREATE TABLE wanted (id INTEGER PRIMARY KEY);
-         CREATE TABLE wishes (id INTEGER REFERENCES wanted (id) DEFERRABLE INITIALLY DEFERRED)",
-    );
-    sql.run_all(match engine {
-        Engine::Sqlite => "CREATE TRIGGER wish AFTER INSERT ON api_keys BEGIN INSERT INTO wishes VALUES (1); END",
-        Engine::Postgres => {
-            "CREATE FUNCTION wish() RETURNS trigger LANGUAGE plpgsql
-             AS $$ BEGIN INSERT INTO wishes VALUES (1); RETURN NULL; END $$;
-             CREATE TRIGGER wish AFTER INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION wish()"
-        }
-    });
+    fail_commits_of(engine, &mut sql, "api_keys");
     let store = store(&database, 100);
     let write = |name: &str| {
         let (store, key) = (store.clone(), key(name));
@@ -207,7 +198,7 @@ async fn a_commit_that_fails_fails_all_of_its_writes(engine: Engine) {
         assert!(write.await.is_err());
     }
     assert_eq!(names(&store).await, Vec::<String>::new());
-    sql.run("INSERT INTO wanted VALUES (1)").unwrap();
+    let_commits_be(&mut sql);
     write("wanted").await.unwrap();
     assert_eq!(names(&store).await, ["wanted"]);
 }

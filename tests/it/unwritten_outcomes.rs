@@ -5,7 +5,8 @@ use cloudpayments_sandbox::{ApiFaultKind, Fault};
 use serde_json::json;
 
 use crate::support::{
-    APPROVED, Body, CARD_THREE_DS, Engine, Operator, Reply, Sql, TestApp, Trap, Way, card, expect_sums, with,
+    APPROVED, Body, CARD_THREE_DS, Engine, Operator, Reply, Sql, TestApp, Trap, Way, card, expect_sums,
+    fail_commits_of, let_commits_be, with,
 };
 
 crate::on_both!(
@@ -131,23 +132,9 @@ async fn a_commit_that_fails_is_not_told_as_nothing_done(engine: Engine) {
     let paid = app.create(card("KM-1", APPROVED)).await.expect(201);
     app.sandbox.flush_notifications().await;
     let mut sql = Sql::open(&app.database.url);
-    sql.run_all(
-        "CREATE TABLE wanted (id INTEGER PRIMARY KEY);
-         CREATE TABLE wishes (id INTEGER REFERENCES wanted (id) DEFERRABLE INITIALLY DEFERRED)",
-    );
-    sql.run_all(match engine {
-        Engine::Sqlite => "CREATE TRIGGER wish AFTER INSERT ON refunds BEGIN INSERT INTO wishes VALUES (1); END",
-        Engine::Postgres => {
-            "CREATE FUNCTION wish() RETURNS trigger LANGUAGE plpgsql
-             AS $$ BEGIN INSERT INTO wishes VALUES (1); RETURN NULL; END $$;
-             CREATE TRIGGER wish AFTER INSERT ON refunds FOR EACH ROW EXECUTE FUNCTION wish()"
-        }
-    });
+    fail_commits_of(engine, &mut sql, "refunds");
     expect_not_recorded(&app.refund(paid.id(), "100.00").await);
-    sql.run_all(match engine {
-        Engine::Sqlite => "DROP TRIGGER wish; DROP TABLE wishes; DROP TABLE wanted",
-        Engine::Postgres => "DROP TRIGGER wish ON refunds; DROP FUNCTION wish; DROP TABLE wishes; DROP TABLE wanted",
-    });
+    let_commits_be(&mut sql);
     app.refund(paid.id(), "100.00").await.expect(201);
     assert_eq!(app.refunds(), 1);
     app.finish().await;

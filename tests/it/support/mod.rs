@@ -36,7 +36,7 @@ pub use register::{LIST, page, paid_in_silence, with_quiet_runs};
 pub use spellings::{Place, counts};
 pub use sql::Sql;
 pub use traces::{database_bytes, raw_bytes, secret_hits};
-pub use trap::{Trap, Way};
+pub use trap::{Trap, Way, fail_commits_of, let_commits_be};
 
 /// Makes of each `async fn name(engine: Engine)` a test on SQLite and one on PostgreSQL.
 #[macro_export]

@@ -105,3 +105,26 @@ impl Trap {
         }
     }
 }
+
+/// From now on each commit fails that has a new row of `table` in it, although every statement goes well.
+pub fn fail_commits_of(engine: Engine, sql: &mut Sql, table: &str) {
+    sql.run_all(
+        "CREATE TABLE wanted (id INTEGER PRIMARY KEY);
+         CREATE TABLE wishes (id INTEGER REFERENCES wanted (id) DEFERRABLE INITIALLY DEFERRED)",
+    );
+    sql.run_all(&match engine {
+        Engine::Sqlite => {
+            format!("CREATE TRIGGER wish AFTER INSERT ON {table} BEGIN INSERT INTO wishes VALUES (1); END")
+        }
+        Engine::Postgres => format!(
+            "CREATE FUNCTION wish() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN INSERT INTO wishes VALUES (1); RETURN NULL; END $$;
+             CREATE TRIGGER wish AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION wish()"
+        ),
+    });
+}
+
+/// They go well again. What makes them fail stays in the database.
+pub fn let_commits_be(sql: &mut Sql) {
+    sql.run("INSERT INTO wanted VALUES (1)").unwrap();
+}
